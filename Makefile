@@ -1,0 +1,68 @@
+# The library is one header, cycle_gan_distil.h, and needs no building. This
+# file builds what stands around it; everything it makes goes to build/.
+#
+#     make CC=clang CFLAGS='-O3 -march=native' LDLIBS=-lm
+
+CC     = cc
+CFLAGS = -O2
+LDLIBS =
+
+headers  := cycle_gan_distil.h $(wildcard tools/*.h tests/*.h)
+examples := $(patsubst examples/%.c,build/%,$(wildcard examples/*.c))
+tests    := $(basename $(notdir $(wildcard tests/test_*.c)))
+scripts  := $(wildcard tests/test_*.sh)
+sanitize := -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
+
+# Pictures are read and written by stb_image, which is a package.
+stb_here := printf '\#include <stb/stb_image.h>\n' | $(CC) $(CFLAGS) -E -xc - \
+            >/dev/null 2>&1
+stb_ask  := { echo 'Please install stb_image (Debian: apt-get install' \
+            'libstb-dev): <stb/stb_image.h> was not found.' >&2; exit 1; }
+
+all: build/cgd $(examples) ## build the command line and the examples
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1	\2/p' Makefile | expand -t 16
+
+test: stb ## build and run every test
+	-@$(MAKE) -k all $(tests:%=build/tests/%)
+	@sh tests/run.sh $(tests:%=build/tests/%) $(scripts)
+
+sanitize: stb ## run the tests in C under the address and undefined sanitizers
+	-@$(MAKE) -k $(tests:%=build/sanitize/%)
+	@sh tests/run.sh $(tests:%=build/sanitize/%)
+
+demo: ## draw, train, distil, translate and judge, in under 10 minutes
+	@$(stb_here) || { test `id -u` = 0 && apt-get -q update && \
+	    apt-get -q install -y libstb-dev && $(stb_here); } || $(stb_ask)
+	@$(MAKE) build/cgd build/demo_report
+	@sh tools/demo.sh
+
+clean: ## remove build/
+	rm -rf build
+
+stb:
+	@$(stb_here) || $(stb_ask)
+
+# A program that does not compile any more must not be found and run.
+build/cgd: tools/cgd.c $(headers) | stb
+	@mkdir -p $(@D) && rm -f $@
+	$(CC) $(CFLAGS) -o $@ $< $(LDLIBS)
+
+build/demo_report: tools/demo.c $(headers) | stb
+	@mkdir -p $(@D) && rm -f $@
+	$(CC) $(CFLAGS) -o $@ $< $(LDLIBS) -lm
+
+$(examples): build/%: examples/%.c $(headers) | stb
+	@mkdir -p $(@D) && rm -f $@
+	$(CC) $(CFLAGS) -o $@ $< $(LDLIBS)
+
+build/tests/%: tests/%.c $(headers)
+	@mkdir -p $(@D) && rm -f $@
+	$(CC) $(CFLAGS) -o $@ $< $(LDLIBS) -lm
+
+build/sanitize/%: tests/%.c $(headers)
+	@mkdir -p $(@D) && rm -f $@
+	$(CC) $(sanitize) -o $@ $< $(LDLIBS) -lm
+
+.PHONY: all help test sanitize demo clean stb

@@ -1,0 +1,11077 @@
+/* cycle_gan_distil.h - train CycleGANs, distil them, run them anywhere; v0.1.0
+ *
+ * Turns pictures of one kind into another (photographs into paintings, horses
+ * into zebras) after training on two folders of unpaired examples: a large
+ * teacher is trained in both directions, a small student is distilled from
+ * one of them, and either translates pictures. One file of strict C89, with
+ * no dependency but the C library; also valid C++.
+ *
+ * Quick start: define CGD_IMPLEMENTATION in one source file, then include.
+ *
+ *     #define CGD_IMPLEMENTATION
+ *     #include "cycle_gan_distil.h"
+ *
+ *     int main(void)
+ *     {
+ *         static unsigned char pixels[64 * 64 * 3];
+ *         cgd_ctx ctx;
+ *         cgd_model model;
+ *         cgd_status s;
+ *         cgd_init(&ctx, NULL);
+ *         s = cgd_model_load(&ctx, &model, "student.safetensors");
+ *         if (s == CGD_OK)
+ *             s = cgd_translate(&model, pixels, pixels, 64, 64, NULL, 0);
+ *         if (s != CGD_OK) fprintf(stderr, "%s\n", cgd_message(&ctx, s));
+ *         cgd_model_free(&model);
+ *         cgd_free(&ctx);
+ *         return s != CGD_OK;
+ *     }
+ *
+ * Training and distilling take a page each: see examples/train.c and
+ * examples/distil.c. To read and write pictures, include stb_image.h and
+ * stb_image_write.h before this file.
+ *
+ * How to read it: the public interface comes first, in the order a user meets
+ * it. The implementation follows in dependency order; the heart of the method
+ * is [impl:train] and [impl:distil], which call everything above them.
+ *
+ * Contents
+ *
+ *   [api:config]          configuration macros
+ *   [api:context]         status, context, memory, threads, random numbers
+ *   [api:tensor]          tensors
+ *   [api:ops]             operators, forward and backward
+ *   [api:nets]            nets, generators, discriminators, passes
+ *   [api:losses]          losses, Adam, schedules, image pool
+ *   [api:train]           training, a step at a time
+ *   [api:distil]          distillation, a step at a time
+ *   [api:files]           safetensors; saving and loading nets and states
+ *   [api:model]           inference
+ *   [api:pictures]        pictures and data sets
+ *   [api:run]             the full loops: folders in, models out
+ *   [api:metrics]         PSNR and SSIM
+ *
+ *   [impl:base]           memory, messages, random numbers, mathematics
+ *   [impl:threads]        the thread pool
+ *   [impl:reference]      convolution, reference kernels
+ *   [impl:gemm]           convolution as a blocked matrix product
+ *   [impl:winograd]       Winograd convolution
+ *   [impl:vector]         vector vocabulary and micro kernels
+ *   [impl:dispatch]       instruction sets
+ *   [impl:tensor]         tensors
+ *   [impl:ops]            operators
+ *   [impl:backward]       operators, backward
+ *   [impl:nets]           nets
+ *   [impl:passes]         passes and the planner of their memory
+ *   [impl:architectures]  generators and discriminators
+ *   [impl:losses]         losses, Adam, schedules, image pool
+ *   [impl:train]          the trainer
+ *   [impl:distil]         the distiller
+ *   [impl:model]          inference
+ *   [impl:files]          weights files
+ *   [impl:pictures]       pictures and data sets
+ *   [impl:metrics]        metrics
+ *   [impl:run]            the full loops
+ *   [end:changes]         change log
+ *   [end:licence]         licence
+ *
+ * Configuration: macros, defined before the file is included
+ *
+ *   CGD_IMPLEMENTATION    emit the function bodies; in one source file
+ *   CGD_STATIC            make every function static
+ *   CGDDEF                or: what stands before every public function
+ *   CGD_NO_STDIO          no FILE: models from memory, no files or folders
+ *   CGD_NO_TRAIN          inference only
+ *   CGD_NO_SIMD           plain C kernels only
+ *   CGD_NO_THREADS        no thread pool; the hook in cgd_options stays, and
+ *                         so does OpenMP where the compiler has it on
+ *   CGD_NO_MALLOC         no default allocator: lend memory in cgd_options
+ *   CGD_MALLOC, CGD_FREE  another default allocator; define both
+ *   CGD_ASSERT(x)         default assert(x): bugs in this file, nothing else
+ *   CGD_SQRTF, CGD_TANHF  other implementations of these two functions
+ *   CGD_HEADER            this file's name, if you rename it: it includes
+ *                         itself once per instruction set
+ *
+ * Errors: functions that can fail return a cgd_status, and cgd_message says
+ * in one sentence what was wrong. Nothing here prints, exits or aborts.
+ *
+ * Memory: every allocation goes through the context's allocator and belongs
+ * to the object it was made for; each init has its free. A training step
+ * allocates nothing that lasts: its activations live in one block, planned
+ * when the trainer is made.
+ *
+ * Threads: heavy loops are handed in slices to a small pool of the context
+ * (or to a hook of yours). The slices are the same for any number of threads,
+ * and so, bit for bit, are the results. A context and its objects belong to
+ * one thread at a time; different contexts need no lock.
+ *
+ * Limits: kernels up to 16 x 16, pictures up to 65,536 pixels a side,
+ * generators of up to 256 blocks. Files over 2 GB need a C library whose long
+ * has 64 bits. Weights are float32 in memory. Results are reproducible on one
+ * build and instruction set, not across them.
+ */
+
+#ifndef CYCLE_GAN_DISTIL_H
+#define CYCLE_GAN_DISTIL_H
+
+/* ======================================================================== */
+/* [api:config] Configuration                                               */
+/* ======================================================================== */
+
+#include <stddef.h>
+#ifndef CGD_NO_STDIO
+#include <stdio.h>
+#endif
+
+#define CGD_VERSION "0.1.0"
+
+#ifndef CGDDEF
+#if defined(CGD_STATIC) && defined(__GNUC__)
+#define CGDDEF static __attribute__((unused))
+#elif defined(CGD_STATIC)
+#define CGDDEF static
+#else
+#define CGDDEF extern
+#endif
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ======================================================================== */
+/* [api:context] Status, context, memory, threads                           */
+/* ======================================================================== */
+
+typedef unsigned int cgd_u32;              /* exactly 32 bits: checked below */
+
+typedef enum cgd_status {
+    CGD_OK = 0,
+    CGD_ERR_ARGUMENT,      /* a value that no call of this kind can take     */
+    CGD_ERR_SHAPE,         /* tensors, pictures or nets that do not fit      */
+    CGD_ERR_MEMORY,        /* the allocator said no, or a buffer is short    */
+    CGD_ERR_IO,            /* a file that cannot be opened, read or written  */
+    CGD_ERR_FORMAT,        /* a file that is not what it should be           */
+    CGD_ERR_UNSUPPORTED,   /* left out of this build, or not known           */
+    CGD_STOPPED            /* a callback asked for the end; no failure       */
+} cgd_status;
+
+/* Where memory comes from. Blocks need not be aligned or cleared. Zeroed
+ * members mean CGD_MALLOC and CGD_FREE. The freeing side is told the size. */
+typedef struct cgd_allocator {
+    void *(*alloc)(void *user, size_t bytes);
+    void  (*release)(void *user, void *ptr, size_t bytes);
+    void   *user;
+} cgd_allocator;
+
+/* Who runs work: call fn(job, i) once for every i in [0, slices), in any
+ * order, on any threads, and return when all are done. The slices do not
+ * depend on the number of threads, and so neither do the results. */
+typedef struct cgd_parallel {
+    void (*parallel_for)(void *user, size_t slices,
+                         void (*fn)(void *job, size_t slice), void *job);
+    void *user;
+} cgd_parallel;
+
+/* What cgd_init is told; zero means the default everywhere. */
+typedef struct cgd_options {
+    cgd_allocator allocator;
+    cgd_parallel  parallel;    /* a caller's own threads; else the built-in  */
+    int           threads;     /* built-in pool: 0 one per core, 1 none      */
+    void         *memory;      /* lend this block instead of an allocator:   */
+    size_t        memory_size; /* bytes; needed under CGD_NO_MALLOC          */
+    void (*warn)(void *user, const char *sentence);  /* e.g. skipped files   */
+    void         *warn_user;
+} cgd_options;
+
+struct cgd__kernels;
+struct cgd__pool;
+
+/* All state that is not in an object. One context per thread of yours needs
+ * no lock; the members are private, but the struct may live on your stack. */
+typedef struct cgd_ctx {
+    cgd_allocator allocator;
+    cgd_parallel parallel;
+    const struct cgd__kernels *kernels;
+    struct cgd__pool *pool;
+    void (*warn)(void *user, const char *sentence);
+    void *warn_user;
+    unsigned char *lent;       /* the lent block, its size and fill          */
+    size_t lent_size, lent_used;
+    size_t in_use, peak;       /* bytes now and at most                      */
+    char message[512];
+} cgd_ctx;
+
+/* Prepare a context; options may be NULL. Never fails: without memory for
+ * threads it works with one. cgd_free ends the threads; objects made with
+ * the context are freed before it. */
+CGDDEF void cgd_init(cgd_ctx *ctx, const cgd_options *options);
+CGDDEF void cgd_free(cgd_ctx *ctx);
+
+/* Threads that share the work, the caller's included; 0 if a hook of yours
+ * decides. */
+CGDDEF int cgd_threads(const cgd_ctx *ctx);
+
+/* One sentence about the last failure, or the status in plain words. */
+CGDDEF const char *cgd_message(const cgd_ctx *ctx, cgd_status status);
+
+/* Choose the kernels by name: "reference" (plain loops), "portable", and
+ * where compiled and supported "avx2", "avx512", "neon"; NULL picks the best.
+ * Errors: CGD_ERR_UNSUPPORTED, the choice is then unchanged. */
+CGDDEF cgd_status cgd_use_kernels(cgd_ctx *ctx, const char *name);
+CGDDEF const char *cgd_kernels_name(const cgd_ctx *ctx);
+
+/* Bytes the context's objects hold now, and the most they ever held. */
+CGDDEF size_t cgd_memory_in_use(const cgd_ctx *ctx);
+CGDDEF size_t cgd_memory_peak(const cgd_ctx *ctx);
+
+/* The generator of random numbers: xoshiro128** (Blackman & Vigna 2018),
+ * the same sequence for a seed on every machine and libc. */
+typedef struct cgd_rng { cgd_u32 s[4]; } cgd_rng;
+
+CGDDEF void    cgd_rng_seed(cgd_rng *rng, cgd_u32 seed, cgd_u32 stream);
+CGDDEF cgd_u32 cgd_rng_next(cgd_rng *rng);
+CGDDEF cgd_u32 cgd_rng_below(cgd_rng *rng, cgd_u32 n);  /* in [0, n), n > 0  */
+CGDDEF double  cgd_rng_uniform(cgd_rng *rng);           /* in [0, 1)         */
+CGDDEF double  cgd_rng_normal(cgd_rng *rng);            /* mean 0, deviation 1*/
+
+/* ======================================================================== */
+/* [api:tensor] Tensors                                                     */
+/* ======================================================================== */
+
+/* A batch of feature maps: element (i, y, x, k) at
+ * data[((i*h + y)*w + x)*c + k]. A tensor never owns its data. */
+typedef struct cgd_tensor {
+    size_t n, h, w, c;
+    float *data;
+} cgd_tensor;
+
+CGDDEF cgd_tensor cgd_tensor_view(size_t n, size_t h, size_t w, size_t c,
+                                  float *data);
+CGDDEF size_t cgd_tensor_size(const cgd_tensor *t);     /* in elements       */
+
+/* Pixels: bytes 0..255 to floats in [-1, 1] and back (clamped, rounded to
+ * nearest). bytes are (h, w, c); picture is the index in the batch. */
+CGDDEF void cgd_tensor_from_bytes(cgd_tensor *t, size_t picture,
+                                  const unsigned char *bytes);
+CGDDEF void cgd_tensor_to_bytes(unsigned char *bytes, const cgd_tensor *t,
+                                size_t picture);
+
+/* ======================================================================== */
+/* [api:ops] Operators, forward and backward                                */
+/* ======================================================================== */
+/* Outputs may not overlap inputs unless said. Shapes are checked: a wrong
+ * one is CGD_ERR_SHAPE and the output is unchanged. Gradients of weights are
+ * added to what is there; gradients of inputs are written. Scratch comes from
+ * the context's allocator and is returned before the call ends. */
+
+enum { CGD_PAD_ZERO = 0, CGD_PAD_REFLECT };
+enum { CGD_UP_NONE = 0, CGD_UP_NEAREST, CGD_UP_BILINEAR, CGD_UP_DECONV };
+enum { CGD_NORM_NONE = 0, CGD_NORM_INSTANCE, CGD_NORM_INSTANCE_AFFINE,
+       CGD_NORM_BATCH };
+enum { CGD_ACT_NONE = 0, CGD_ACT_RELU, CGD_ACT_LEAKY, CGD_ACT_TANH };
+
+/* The window of a convolution. pad_mode CGD_PAD_REFLECT mirrors without
+ * repeating the edge and needs pad < height and width. */
+typedef struct cgd_window { size_t kernel, stride, pad; int pad_mode; }
+    cgd_window;
+
+/* Convolve a batch of feature maps with a bank of square filters.
+ *
+ *   y[n,i,j,o] = b[o] + sum_{u,v,c} w[u,v,c,o] * x[n, i*s+u-p, j*s+v-p, c]
+ *
+ *   x  (N, H, W, C)    read
+ *   w  (K, K, C, O)    read; cross-correlation, as in PyTorch's Conv2d,
+ *                      whose files hold the same numbers as (O, C, K, K)
+ *   b  (O), or NULL    read
+ *   y  (N, OH, OW, O)  written; OH = (H + 2p - K)/s + 1, and OW likewise
+ */
+CGDDEF cgd_status cgd_conv2d(cgd_ctx *ctx, cgd_tensor *y, const cgd_tensor *x,
+                             const float *w, const float *b,
+                             const cgd_window *window);
+CGDDEF cgd_status cgd_conv2d_backward_data(cgd_ctx *ctx, cgd_tensor *dx,
+                             const cgd_tensor *dy, const float *w,
+                             const cgd_window *window);
+CGDDEF cgd_status cgd_conv2d_backward_weights(cgd_ctx *ctx, float *dw,
+                             float *db, const cgd_tensor *x,
+                             const cgd_tensor *dy, const cgd_window *window);
+
+/* The transposed convolution is the adjoint of cgd_conv2d in x: it maps
+ * x (N, H, W, C) to y (N, OH, OW, O) where a convolution with the same window
+ * maps y's shape to x's; OH may be any of the s sizes that do, which is what
+ * PyTorch's output_padding chooses.
+ *
+ *   y[n, i*s+u-p, j*s+v-p, o] += w[u,v,o,c] * x[n,i,j,c],  after y = b
+ *
+ *   w  (K, K, O, C); PyTorch's ConvTranspose2d holds it as (C, O, K, K) */
+CGDDEF cgd_status cgd_deconv2d(cgd_ctx *ctx, cgd_tensor *y,
+                             const cgd_tensor *x, const float *w,
+                             const float *b, const cgd_window *window);
+CGDDEF cgd_status cgd_deconv2d_backward_data(cgd_ctx *ctx, cgd_tensor *dx,
+                             const cgd_tensor *dy, const float *w,
+                             const cgd_window *window);
+CGDDEF cgd_status cgd_deconv2d_backward_weights(cgd_ctx *ctx, float *dw,
+                             float *db, const cgd_tensor *x,
+                             const cgd_tensor *dy, const cgd_window *window);
+
+/* One filter per channel, w (K, K, C); PyTorch: (C, 1, K, K), groups = C. */
+CGDDEF cgd_status cgd_depthwise2d(cgd_ctx *ctx, cgd_tensor *y,
+                             const cgd_tensor *x, const float *w,
+                             const float *b, const cgd_window *window);
+CGDDEF cgd_status cgd_depthwise2d_backward_data(cgd_ctx *ctx, cgd_tensor *dx,
+                             const cgd_tensor *dy, const float *w,
+                             const cgd_window *window);
+CGDDEF cgd_status cgd_depthwise2d_backward_weights(cgd_ctx *ctx, float *dw,
+                             float *db, const cgd_tensor *x,
+                             const cgd_tensor *dy, const cgd_window *window);
+
+/* Padding alone; y is 2*pad larger than x on both axes. */
+CGDDEF cgd_status cgd_pad2d(cgd_ctx *ctx, cgd_tensor *y, const cgd_tensor *x,
+                            size_t pad, int pad_mode);
+CGDDEF cgd_status cgd_pad2d_backward(cgd_ctx *ctx, cgd_tensor *dx,
+                            const cgd_tensor *dy, size_t pad, int pad_mode);
+
+/* Normalise: y = gamma * (x - mean) / sqrt(var + 1e-5) + beta, where mean and
+ * biased variance are taken over one picture's pixels (instance norm) or the
+ * whole batch's (batch norm), per channel. gamma and beta may be NULL (1, 0).
+ *   stats         (2, N, C) written: mean, then 1/sqrt(var + 1e-5); backward
+ *                 reads it
+ *   running_mean, running_var  (C) or NULL. Batch norm training moves them by
+ *                 a tenth towards the batch's mean and unbiased variance.
+ * cgd_norm_frozen normalises with the given running statistics. */
+CGDDEF cgd_status cgd_norm(cgd_ctx *ctx, cgd_tensor *y, const cgd_tensor *x,
+                           int norm, const float *gamma, const float *beta,
+                           float *stats, float *running_mean,
+                           float *running_var);
+CGDDEF cgd_status cgd_norm_frozen(cgd_ctx *ctx, cgd_tensor *y,
+                           const cgd_tensor *x, const float *gamma,
+                           const float *beta, float *stats,
+                           const float *running_mean,
+                           const float *running_var);
+/* dgamma and dbeta are added to, or NULL. frozen: statistics are constants. */
+CGDDEF cgd_status cgd_norm_backward(cgd_ctx *ctx, cgd_tensor *dx,
+                           const cgd_tensor *dy, const cgd_tensor *x,
+                           int norm, const float *gamma, const float *stats,
+                           float *dgamma, float *dbeta, int frozen);
+
+/* ReLU, leaky ReLU (slope 0.2), tanh; y may be x. Backward needs only the
+ * output y, since the sign survives; dx may be dy. */
+CGDDEF cgd_status cgd_activate(cgd_ctx *ctx, cgd_tensor *y,
+                           const cgd_tensor *x, int act);
+CGDDEF cgd_status cgd_activate_backward(cgd_ctx *ctx, cgd_tensor *dx,
+                           const cgd_tensor *dy, const cgd_tensor *y, int act);
+
+/* Twice the height and width; bilinear is PyTorch's align_corners = False. */
+CGDDEF cgd_status cgd_upsample2(cgd_ctx *ctx, cgd_tensor *y,
+                           const cgd_tensor *x, int up);
+CGDDEF cgd_status cgd_upsample2_backward(cgd_ctx *ctx, cgd_tensor *dx,
+                           const cgd_tensor *dy, int up);
+
+/* ======================================================================== */
+/* [api:nets] Nets and passes                                               */
+/* ======================================================================== */
+
+enum { CGD_CONV = 0, CGD_DECONV, CGD_DEPTHWISE };
+
+/* One layer: [upsample x2] -> convolution -> [norm] -> [activation]
+ * -> [+ the output of the layer `skip` places before this one].
+ * A bias exists only where no norm follows: a norm would cancel it. */
+typedef struct cgd_layer {
+    int kind, up, norm, act;
+    cgd_window window;
+    size_t in_c, out_c;
+    size_t skip;              /* 0: none; 2: a plain residual block's end    */
+    char name[32];            /* of weight and bias in a file: "model.1"     */
+    char norm_name[32];       /* of the norm's tensors: "model.2"            */
+    size_t w, b, gamma, beta; /* where they start in params; set by the net  */
+    size_t mean, var;         /* running statistics, after all parameters    */
+} cgd_layer;
+
+enum { CGD_BLOCK_PLAIN = 0, CGD_BLOCK_SEPARABLE };
+
+/* The residual generator (Johnson et al. 2016; Zhu et al. 2017): 7x7 stem,
+ * two stride-2 convolutions, blocks, two upsampling layers, 7x7 head, tanh. */
+typedef struct cgd_generator_config {
+    int in_channels, out_channels;
+    int width;                /* ngf: channels after the stem                */
+    int blocks;               /* residual blocks                             */
+    int norm, up, block;      /* CGD_NORM_*, CGD_UP_*, CGD_BLOCK_*           */
+    int image_stats;          /* batch norm at inference: the picture's own
+                                 statistics instead of the running ones      */
+    int stage[6];             /* channels after stem, down 1, down 2, inside
+                                 the blocks, after up 1, up 2; 0: from width */
+} cgd_generator_config;
+
+enum { CGD_DISC_PATCH = 0, CGD_DISC_FIVE, CGD_DISC_PIXEL };
+
+/* PatchGAN with n stride-2 layers (Isola et al. 2017), the plain five-layer
+ * convolution net of the original distillation project, or 1x1 pixels. */
+typedef struct cgd_discriminator_config {
+    int kind, in_channels;
+    int width;                /* ndf: channels after the first layer         */
+    int layers;               /* CGD_DISC_PATCH: stride-2 layers, 3 usually  */
+    int norm;
+} cgd_discriminator_config;
+
+/* A net is data: layers, one flat parameter vector and one flat gradient
+ * vector. params holds count trainable values, then the running statistics,
+ * state values in all. Weights are in the layouts of [api:ops]. */
+typedef struct cgd_net {
+    cgd_ctx *ctx;
+    cgd_layer *layers;
+    size_t n_layers, count, state;
+    float *params;
+    float *grads;             /* count values, or NULL: cgd_net_with_grads   */
+    int image_stats;
+    int is_generator;
+    cgd_generator_config generator;
+    cgd_discriminator_config discriminator;
+} cgd_net;
+
+CGDDEF cgd_generator_config cgd_generator_defaults(void);      /* 9 x 64     */
+CGDDEF cgd_discriminator_config cgd_discriminator_defaults(void);
+
+/* Build a net with all parameters zero. cgd_net_init takes layers of your own
+ * design (copied; only the part up to norm_name is read). cgd_net_free
+ * accepts a zeroed struct. Errors: CGD_ERR_ARGUMENT, CGD_ERR_MEMORY. */
+CGDDEF cgd_status cgd_generator_init(cgd_ctx *ctx, cgd_net *net,
+                                     const cgd_generator_config *config);
+CGDDEF cgd_status cgd_discriminator_init(cgd_ctx *ctx, cgd_net *net,
+                                     const cgd_discriminator_config *config);
+CGDDEF cgd_status cgd_net_init(cgd_ctx *ctx, cgd_net *net,
+                               const cgd_layer *layers, size_t n_layers);
+CGDDEF cgd_status cgd_net_with_grads(cgd_net *net);
+CGDDEF void cgd_net_free(cgd_net *net);
+
+/* Copy all parameters between nets of the same layers; CGD_ERR_SHAPE else. */
+CGDDEF cgd_status cgd_net_copy(cgd_net *to, const cgd_net *from);
+
+enum { CGD_INIT_NORMAL = 0, CGD_INIT_PYTORCH, CGD_INIT_XAVIER,
+       CGD_INIT_KAIMING };
+
+/* Draw weights: N(0, gain) (CycleGAN: gain 0.02); PyTorch's default, uniform
+ * within 1/sqrt(fan_in), biases too; Xavier normal times gain; Kaiming normal.
+ * Biases are 0, gamma ~ N(1, 0.02) (PyTorch: 1), beta 0. */
+CGDDEF void cgd_net_init_weights(cgd_net *net, int init, float gain,
+                                 cgd_rng *rng);
+
+/* Cost of one picture. macs: multiplications needed; macs_papers: as papers
+ * count them, a transposed convolution at full output resolution.
+ * params_official: with the biases that a norm cancels, as PyTorch counts. */
+typedef struct cgd_cost {
+    double macs, macs_papers;
+    size_t params, params_official;
+} cgd_cost;
+CGDDEF cgd_cost cgd_net_cost(const cgd_net *net, size_t h, size_t w);
+
+/* Size of the output for an input of h by w; CGD_ERR_SHAPE if too small. */
+CGDDEF cgd_status cgd_net_out_size(const cgd_net *net, size_t h, size_t w,
+                                   size_t *out_h, size_t *out_w);
+
+enum { CGD_INFER = 0, CGD_TRAIN = 1 };
+
+/* A pass is one application of a net to one batch. It owns the activations
+ * in one block of memory, laid out by a planner: in CGD_INFER mode a buffer
+ * is reused as soon as nobody reads it any more, in CGD_TRAIN mode all that
+ * backward needs is kept, and the gradients' buffers are planned too. */
+typedef struct cgd_pass {
+    cgd_net *net;
+    const struct cgd__kernels *kernels;   /* those the plan was made for     */
+    int mode;
+    size_t n, h, w;
+    struct cgd__slot *slots;  /* where each layer's tensors lie              */
+    float *arena;
+    size_t bytes;             /* of the whole block                          */
+    void *own;                /* the block, where the pass allocated it      */
+    cgd_tensor x, y;          /* input (the caller's) and output             */
+} cgd_pass;
+
+/* Bytes a pass needs; keep (n_keep layer indices, or NULL) names layers whose
+ * outputs stay readable after forward. 0 when the size does not fit. */
+CGDDEF size_t cgd_pass_bytes(const cgd_net *net, size_t n, size_t h, size_t w,
+                             int mode, const size_t *keep, size_t n_keep);
+/* memory: a block of that many bytes, lent until the pass is freed, or NULL
+ * to take it from the context. */
+CGDDEF cgd_status cgd_pass_init(cgd_pass *pass, cgd_net *net, size_t n,
+                                size_t h, size_t w, int mode,
+                                const size_t *keep, size_t n_keep,
+                                void *memory);
+CGDDEF void cgd_pass_free(cgd_pass *pass);
+
+/* Apply the net to x, whose data must stay until backward. The result is
+ * pass->y. In CGD_TRAIN mode batch norms use the batch's statistics and,
+ * where the net has gradients, move the running ones. */
+CGDDEF cgd_status cgd_pass_forward(cgd_pass *pass, const cgd_tensor *x);
+CGDDEF cgd_tensor cgd_pass_output(const cgd_pass *pass, size_t layer);
+
+/* Ask that backward also descends weight * mean((output - target)^2) at a
+ * layer (hidden-state distillation), and return that loss. target must stay
+ * until backward. */
+CGDDEF double cgd_pass_match(cgd_pass *pass, size_t layer,
+                             const cgd_tensor *target, float weight);
+
+/* From dy, the gradient of the output, add into the net's gradient vector
+ * (unless it has none) and write the input's gradient to dx (or NULL).
+ * dy's data are overwritten. Once per forward. */
+CGDDEF cgd_status cgd_pass_backward(cgd_pass *pass, cgd_tensor *dy,
+                                    cgd_tensor *dx);
+
+/* ======================================================================== */
+/* [api:losses] Losses, Adam, schedules, image pool                         */
+/* ======================================================================== */
+
+/* Each returns weight * mean(...) over all elements and writes (or, with
+ * add != 0, adds) weight times its gradient to dx; dx may be NULL. */
+CGDDEF double cgd_loss_l1(cgd_ctx *ctx, const cgd_tensor *x,
+                          const cgd_tensor *target, float weight,
+                          cgd_tensor *dx, int add);
+CGDDEF double cgd_loss_mse(cgd_ctx *ctx, const cgd_tensor *x,
+                           const cgd_tensor *target, float weight,
+                           cgd_tensor *dx, int add);
+
+enum { CGD_GAN_LSGAN = 0, CGD_GAN_VANILLA, CGD_GAN_HINGE };
+enum { CGD_AS_GENERATOR = 0, CGD_AS_REAL, CGD_AS_FAKE };
+
+/* Adversarial loss on a discriminator's raw output x.
+ *             generator              real                  fake
+ *   LSGAN     (x-1)^2                (x-1)^2               x^2
+ *   vanilla   log(1+exp(-x))         log(1+exp(-x))        log(1+exp(x))
+ *   hinge     -x                     max(0, 1-x)           max(0, 1+x)     */
+CGDDEF double cgd_loss_gan(cgd_ctx *ctx, const cgd_tensor *x, int gan,
+                           int role, float weight, cgd_tensor *dx);
+
+/* Adam (Kingma & Ba 2015): step counts from 1.
+ *   m = b1 m + (1-b1) g,  v = b2 v + (1-b2) g^2
+ *   p -= lr / (1-b1^t) * m / (sqrt(v) / sqrt(1-b2^t) + eps)               */
+typedef struct cgd_adam { float beta1, beta2, eps; } cgd_adam;
+CGDDEF void cgd_adam_step(cgd_ctx *ctx, const cgd_adam *adam, float lr,
+                          unsigned long step, float *p, float *m, float *v,
+                          const float *g, size_t count);
+
+enum { CGD_LR_CONSTANT = 0, CGD_LR_LINEAR, CGD_LR_STEP, CGD_LR_COSINE };
+
+/* Factor on the learning rate at a step (from 0): constant before `start`,
+ * then linear to 0 at `total`, half a cosine to 0, or times 0.1 every
+ * `start` steps. */
+typedef struct cgd_schedule { int kind; unsigned long start, total; }
+    cgd_schedule;
+CGDDEF float cgd_schedule_at(const cgd_schedule *schedule, unsigned long step);
+
+/* The history of fakes shown to a discriminator (Shrivastava et al. 2017):
+ * until it is full a picture is stored and returned; then with probability
+ * one half it is swapped for a stored one. Capacity 0 passes through. */
+typedef struct cgd_pool {
+    size_t capacity, filled, picture;   /* pictures, and values in one       */
+    float *data;
+} cgd_pool;
+CGDDEF cgd_status cgd_pool_init(cgd_ctx *ctx, cgd_pool *pool, size_t capacity,
+                                size_t picture);
+CGDDEF void cgd_pool_free(cgd_ctx *ctx, cgd_pool *pool);
+CGDDEF void cgd_pool_query(cgd_pool *pool, cgd_rng *rng, cgd_tensor *fakes);
+
+/* ======================================================================== */
+/* [api:train] Training                                                     */
+/* ======================================================================== */
+#ifndef CGD_NO_TRAIN
+
+/* The values of the CycleGAN paper come from cgd_train_defaults(). */
+typedef struct cgd_train_config {
+    cgd_generator_config generator;  /* A to B; B to A swaps the channels    */
+    cgd_discriminator_config discriminator;
+    size_t batch, height, width;     /* of the pictures a step sees          */
+    int   gan;                       /* CGD_GAN_*                            */
+    float gan_weight;                /* 1                                    */
+    float cycle_weight;              /* 10                                   */
+    float identity_weight;           /* 5; needs equal channels              */
+    float lr_g, lr_d;                /* 2e-4 a step                          */
+    cgd_adam adam;                   /* 0.5, 0.999, 1e-8                     */
+    cgd_schedule schedule;
+    size_t pool;                     /* pictures kept per domain, 50         */
+    float ema;                       /* decay of the weight average, 0: none */
+    int   init;                      /* CGD_INIT_*                           */
+    float init_gain;
+    cgd_u32 seed;
+} cgd_train_config;
+
+/* What one step reports; every term includes its weight. Index 0 is the
+ * direction A to B, 1 is B to A: gan[0] judges G_ab's output, cycle[0] starts
+ * from a picture of A, identity[0] shows a picture of B to G_ab, and d[0] is
+ * the discriminator of domain B. A term that was not computed is 0. */
+typedef struct cgd_losses {
+    double gan[2], cycle[2], identity[2], d[2];
+    double feature, output;          /* distillation only                    */
+    double generators;               /* the sum that the generators descend  */
+} cgd_losses;
+
+/* A net with all that learning needs: Adam's moments and the average. */
+typedef struct cgd_learner {
+    cgd_net net;
+    float *m, *v;                    /* NULL: frozen                         */
+    float *ema;                      /* net.state values, or NULL            */
+} cgd_learner;
+
+/* One direction of translation: a generator, the discriminator that judges
+ * what it makes, and the history of what it made. */
+typedef struct cgd_side {
+    cgd_learner g, d;
+    cgd_pool pool;
+} cgd_side;
+
+/* side[0]: g_ab and d_b; side[1]: g_ba and d_a. The distiller is the same
+ * game with a teacher beside one of the generators. */
+typedef struct cgd_trainer {
+    cgd_ctx *ctx;
+    cgd_train_config config;
+    cgd_side side[2];
+    cgd_rng rng;
+    unsigned long step;              /* steps done                           */
+    struct cgd_distil_config *distil;  /* NULL: plain training               */
+    cgd_net teacher;
+    unsigned char *arena;            /* the passes of a step live here       */
+    size_t arena_size, arena_used;
+} cgd_trainer;
+
+CGDDEF cgd_train_config cgd_train_defaults(void);
+CGDDEF cgd_status cgd_trainer_init(cgd_ctx *ctx, cgd_trainer *t,
+                                   const cgd_train_config *config);
+CGDDEF void cgd_trainer_free(cgd_trainer *t);
+
+/* One full iteration on a (batch, height, width, channels of A) and b.
+ * Errors: CGD_ERR_SHAPE; CGD_ERR_FORMAT when a loss stops being a number (the
+ * weights are then as the step left them: go back to a saved state). */
+CGDDEF cgd_status cgd_train_step(cgd_trainer *t, const cgd_tensor *a,
+                                 const cgd_tensor *b, cgd_losses *losses);
+
+/* ======================================================================== */
+/* [api:distil] Distillation                                                */
+/* ======================================================================== */
+
+enum { CGD_TRANSFER_NONE = 0, CGD_TRANSFER_UPDOWN, CGD_TRANSFER_FULL };
+
+/* cgd_distil_defaults(): the cheap recipe (full transfer, output loss 10, no
+ * other term). cgd_distil_original(): the original project's method: LSGAN 1,
+ * cycle 10, identity 5, hidden-state L2 at teacher blocks 1, 4 and 8, output
+ * L1 times 10, transfer of the down- and upsampling layers. */
+typedef struct cgd_distil_config {
+    cgd_train_config train;          /* generator: the student's shape       */
+    int   direction;                 /* 0: teacher maps A to B; 1: B to A    */
+    int   transfer;                  /* CGD_TRANSFER_*                       */
+    float feature_weight;            /* mean over the pairs of blocks        */
+    float output_weight;
+    int   teacher_blocks[16];        /* matched to student blocks 0, 1, ...;
+                                        -1 ends; all -1: spread evenly       */
+    int   train_reverse;             /* the reverse generator learns on      */
+} cgd_distil_config;
+
+typedef struct cgd_trainer cgd_distiller;
+
+CGDDEF cgd_distil_config cgd_distil_defaults(void);
+CGDDEF cgd_distil_config cgd_distil_original(void);
+/* teacher and reverse (NULL: a fresh one, when a term needs it) are copied.
+ * Discriminators start fresh; cgd_net_copy puts another's parameters there. */
+CGDDEF cgd_status cgd_distiller_init(cgd_ctx *ctx, cgd_distiller *s,
+                                     const cgd_distil_config *config,
+                                     const cgd_net *teacher,
+                                     const cgd_net *reverse);
+CGDDEF void cgd_distiller_free(cgd_distiller *s);
+CGDDEF cgd_status cgd_distil_step(cgd_distiller *s, const cgd_tensor *a,
+                                  const cgd_tensor *b, cgd_losses *losses);
+
+/* Copy layers of a teacher into a student: the resampling layers (updown), or
+ * stem, head and the matched blocks too (full). Layers must agree in shape.
+ * Error: CGD_ERR_SHAPE, the student is then unchanged. */
+CGDDEF cgd_status cgd_transfer(cgd_net *student, const cgd_net *teacher,
+                               int transfer, const int *teacher_blocks);
+#endif
+
+/* ======================================================================== */
+/* [api:files] Weights files                                                */
+/* ======================================================================== */
+/* safetensors: u64 little-endian length, JSON header, packed tensors. The
+ * reader takes nothing on trust: what it accepts is whole and consistent, and
+ * what it refuses it refuses with one sentence. Errors: CGD_ERR_FORMAT,
+ * CGD_ERR_IO, CGD_ERR_MEMORY; CGD_ERR_UNSUPPORTED for a type it cannot read. */
+
+enum { CGD_F32 = 0, CGD_F16, CGD_BF16, CGD_F64, CGD_I64, CGD_I32, CGD_U8,
+       CGD_OTHER };           /* named and measured, but not readable        */
+
+/* Random access to bytes: copy `bytes` bytes from `offset`, return 1, or 0. */
+typedef struct cgd_source {
+    int (*read)(void *user, size_t offset, void *dst, size_t bytes);
+    void *user;
+    size_t size;
+} cgd_source;
+
+typedef struct cgd_file_tensor {
+    const char *name;
+    int dtype;
+    const char *dtype_name;                /* as in the file: "F32"          */
+    size_t rank, shape[8], begin, end;     /* bytes from the file's start    */
+} cgd_file_tensor;
+
+typedef struct cgd_file {
+    cgd_ctx *ctx;
+    cgd_source source;
+    cgd_file_tensor *tensors;              /* in the order of their data     */
+    const cgd_file_tensor **by_name;       /* the same, sorted by name       */
+    size_t n_tensors, tensor_room;
+    const char **meta;                     /* key, value ..., sorted by key  */
+    size_t n_meta, meta_room;              /* pairs                          */
+    char  *text;                           /* what the strings point into    */
+    size_t text_size;
+    char   path[256];                      /* for messages                   */
+} cgd_file;
+
+/* Read and check the header; the data stay where they are, so the source (or
+ * the bytes) must live until cgd_file_close. label names it in messages. On
+ * failure there is nothing to close, but closing is harmless. */
+CGDDEF cgd_status cgd_file_open_source(cgd_ctx *ctx, cgd_file *file,
+                                const cgd_source *source, const char *label);
+CGDDEF cgd_status cgd_file_open_memory(cgd_ctx *ctx, cgd_file *file,
+                                const void *bytes, size_t size,
+                                const char *label);
+CGDDEF void cgd_file_close(cgd_file *file);
+
+/* The value of a metadata key, the tensor of a name; NULL if there is none. */
+CGDDEF const char *cgd_file_meta(const cgd_file *file, const char *key);
+CGDDEF const cgd_file_tensor *cgd_file_find(const cgd_file *file,
+                                const char *name);
+
+/* Elements [first, first + count) as float32; other types are rounded to the
+ * nearest. cgd_file_read_bytes copies bytes [first, first + bytes) of the
+ * tensor as they stand, whatever the type. */
+CGDDEF cgd_status cgd_file_read(const cgd_file *file,
+                                const cgd_file_tensor *t, size_t first,
+                                size_t count, float *dst);
+CGDDEF cgd_status cgd_file_read_bytes(const cgd_file *file,
+                                const cgd_file_tensor *t, size_t first,
+                                size_t bytes, void *dst);
+
+#ifndef CGD_NO_STDIO
+/* Files of 2 GB and more need a 64-bit long. */
+CGDDEF cgd_status cgd_file_open(cgd_ctx *ctx, cgd_file *file,
+                                const char *path);
+
+/* Writing: declare the metadata, then the tensors, cgd_writer_begin, append
+ * the tensors' data in the order declared, cgd_writer_end. Names must differ.
+ * The calls between init and end do nothing once one of them has failed, so
+ * only the end needs checking; a caller whose own part failed puts a status
+ * into wr->status to abandon the file. It appears under its name only at the
+ * end, whole and flushed to the disk, in place of what stood there;
+ * cgd_writer_end also cleans up after a failure, and returns the first one.
+ * The same calls write the same bytes. */
+typedef struct cgd_writer {
+    cgd_ctx *ctx;
+    cgd_status status;
+    FILE  *out;
+    char  *header;                         /* length and JSON so far         */
+    size_t header_size, header_room;
+    size_t data_size, data_written;
+    int    stage;                          /* metadata, tensors, data        */
+    char   path[1024], temporary[1056];
+} cgd_writer;
+CGDDEF void cgd_writer_init(cgd_ctx *ctx, cgd_writer *wr, const char *path);
+CGDDEF void cgd_writer_meta(cgd_writer *wr, const char *key,
+                            const char *value);
+CGDDEF void cgd_writer_tensor(cgd_writer *wr, const char *name, int dtype,
+                              const size_t *shape, size_t rank);
+CGDDEF void cgd_writer_begin(cgd_writer *wr);
+/* data: little-endian bytes. append_f32: floats of this machine. */
+CGDDEF void cgd_writer_append(cgd_writer *wr, const void *data, size_t bytes);
+CGDDEF void cgd_writer_append_f32(cgd_writer *wr, const float *data,
+                                  size_t count);
+CGDDEF cgd_status cgd_writer_end(cgd_writer *wr);
+#endif
+
+/* Nets: tensors carry the official CycleGAN names and layouts, so that Python
+ * loads the file into the official class; the architecture is in the
+ * metadata. prefix ("", "g_ab.", ...) chooses a net inside a state file.
+ * cgd_net_load builds the net; cgd_net_read fills one that exists. */
+CGDDEF cgd_status cgd_net_load(cgd_ctx *ctx, cgd_net *net,
+                               const cgd_file *file, const char *prefix);
+CGDDEF cgd_status cgd_net_read(cgd_net *net, const cgd_file *file,
+                               const char *prefix);
+#ifndef CGD_NO_STDIO
+/* values: net->params, or another vector of net->state values (an average). */
+CGDDEF cgd_status cgd_net_save(const cgd_net *net, const float *values,
+                               const char *path);
+#ifndef CGD_NO_TRAIN
+/* The whole state; after cgd_trainer_load training goes on bit for bit as if
+ * it had never stopped. The object must have been initialised with the same
+ * architecture; learning rates, weights of losses and the schedule are the
+ * caller's (the configuration's), everything that moved is the file's. */
+CGDDEF cgd_status cgd_trainer_save(const cgd_trainer *t, const char *path);
+CGDDEF cgd_status cgd_trainer_load(cgd_trainer *t, const char *path);
+#endif
+#endif
+
+/* ======================================================================== */
+/* [api:model] Inference                                                    */
+/* ======================================================================== */
+
+typedef struct cgd_model { cgd_net net; } cgd_model;
+
+/* Load a generator: a single-generator file, or with prefix one out of a
+ * training state ("g_ab.", "ema.g_ab.", ...). */
+CGDDEF cgd_status cgd_model_from_memory(cgd_ctx *ctx, cgd_model *model,
+                                        const void *bytes, size_t size);
+#ifndef CGD_NO_STDIO
+CGDDEF cgd_status cgd_model_load(cgd_ctx *ctx, cgd_model *model,
+                                 const char *path);
+#endif
+CGDDEF void cgd_model_free(cgd_model *model);
+
+/* Bytes of workspace for a picture of that size; 0 if it is too large. */
+CGDDEF size_t cgd_model_workspace(const cgd_model *model, size_t width,
+                                  size_t height);
+
+/* Translate a picture of any size from 1 x 1: out gets the same size. Sides
+ * are extended to a multiple of 4 (and 8 at least) by repeating the edge, and
+ * cut back. workspace of cgd_model_workspace bytes, or NULL to allocate.
+ * in and out are bytes (height, width, channels); they may be the same. */
+CGDDEF cgd_status cgd_translate(cgd_model *model, unsigned char *out,
+                                const unsigned char *in, size_t width,
+                                size_t height, void *workspace,
+                                size_t workspace_size);
+
+/* ======================================================================== */
+/* [api:pictures] Pictures and data sets                                    */
+/* ======================================================================== */
+
+/* Interleaved bytes (h, w, c); freed with cgd_image_free. A picture has at
+ * most 2^26 pixels and 2^20 a side; a larger one is CGD_ERR_SHAPE. */
+typedef struct cgd_image {
+    size_t w, h, c;
+    unsigned char *data;
+} cgd_image;
+
+enum { CGD_BICUBIC = 0, CGD_BILINEAR };
+
+CGDDEF cgd_status cgd_image_init(cgd_ctx *ctx, cgd_image *image, size_t w,
+                                 size_t h, size_t c);
+CGDDEF void cgd_image_free(cgd_ctx *ctx, cgd_image *image);
+
+/* Antialiased resampling, the same bytes as Pillow's resize for 8-bit
+ * pictures (before its release 12.2, which takes some tall ones the other
+ * way round). out is initialised to the new size by the call, and empty when
+ * it fails; it may not be in. */
+CGDDEF cgd_status cgd_image_resize(cgd_ctx *ctx, cgd_image *out,
+                                   const cgd_image *in, size_t w, size_t h,
+                                   int filter);
+
+/* Decode JPEG, PNG or BMP bytes (through stb_image, when it was included
+ * before this header) to c = 1 or 3 channels, turned upright by EXIF. Alpha
+ * is dropped, as Pillow's convert("RGB") does, and grey is its convert("L").
+ * A picture that ends too early is refused, even where stb_image would show
+ * what there is. label names it in messages.
+ * Errors: CGD_ERR_FORMAT, CGD_ERR_SHAPE, CGD_ERR_MEMORY, CGD_ERR_UNSUPPORTED
+ * (a build without stb_image). */
+CGDDEF cgd_status cgd_image_decode(cgd_ctx *ctx, cgd_image *image,
+                                   const unsigned char *bytes, size_t size,
+                                   size_t c, const char *label);
+#ifndef CGD_NO_STDIO
+CGDDEF cgd_status cgd_image_load(cgd_ctx *ctx, cgd_image *image,
+                                 const char *path, size_t c);
+/* By extension: .png, .jpg/.jpeg (quality 95), .bmp; through stb_image_write
+ * when it was included before this header. Written whole or not at all. */
+CGDDEF cgd_status cgd_image_save(cgd_ctx *ctx, const cgd_image *image,
+                                 const char *path);
+CGDDEF cgd_status cgd_translate_file(cgd_ctx *ctx, const char *model,
+                                     const char *in, const char *out);
+
+enum { CGD_FIT_RESIZE_CROP = 0, CGD_FIT_CROP, CGD_FIT_WIDTH_CROP };
+
+typedef struct cgd_data_config {
+    const char *root;       /* folder with trainA, trainB, or a packed file  */
+    const char *dir[2];     /* or each folder by itself                      */
+    size_t channels[2];     /* 3, or 1 for grey                              */
+    size_t load_size;       /* pictures are resized to this (square; 0 means
+                               size) ...                                     */
+    size_t size;            /* ... and cropped to this, at a random place    */
+    int fit;                /* CGD_FIT_*: as described, crop only (smaller
+                               pictures are enlarged until the crop fits), or
+                               width to load_size keeping the aspect (height
+                               at least size), then crop                     */
+    int flip;               /* mirror half of them, left and right           */
+    int filter;             /* CGD_BICUBIC, CGD_BILINEAR                     */
+    cgd_u32 seed;
+    size_t cache_bytes;     /* keep resized pictures in memory up to this    */
+} cgd_data_config;
+
+/* Two folders of pictures as an endless, seeded sequence. Sample number t is
+ * a function of the seed and t alone, so resuming needs nothing but the
+ * position: set it, and the next sample is that one. As in the official
+ * loader an epoch has max(|A|, |B|) samples; A's pictures come in an order
+ * shuffled anew every epoch (again from the start where A is the smaller),
+ * B's are drawn at random, and each is cropped and mirrored by itself.
+ * Pictures that cannot be read are left out with a warning; one that turns
+ * out to be broken later is replaced by the next good one of its folder. */
+typedef struct cgd_dataset {
+    cgd_ctx *ctx;
+    cgd_data_config config;        /* its strings are not used after opening */
+    struct cgd__folder *folder[2];
+    cgd_file *packed;              /* where root is a packed file            */
+    cgd_u32 *order;                /* the shuffle of epoch order_epoch       */
+    unsigned long order_epoch;
+    size_t cached;                 /* bytes of pictures kept in memory       */
+    unsigned long position;        /* samples drawn                          */
+    unsigned long epoch_length;    /* max(|A|, |B|)                          */
+} cgd_dataset;
+
+/* 286 squares cropped to 256, mirrored, bicubic, 3 channels, 512 MB cache. */
+CGDDEF cgd_data_config cgd_data_defaults(void);
+CGDDEF cgd_status cgd_dataset_open(cgd_ctx *ctx, cgd_dataset *data,
+                                   const cgd_data_config *config);
+CGDDEF void cgd_dataset_close(cgd_dataset *data);
+CGDDEF size_t cgd_dataset_count(const cgd_dataset *data, int domain);
+/* Fill a and b (batch, size, size, channels) with the next samples. On error
+ * the position has not moved. */
+CGDDEF cgd_status cgd_dataset_next(cgd_dataset *data, cgd_tensor *a,
+                                   cgd_tensor *b);
+/* Decode and resize a data folder once, into one file that cgd_dataset_open
+ * takes as root: a safetensors file of U8 pictures "trainA/NAME". Takes those
+ * of trainA, trainB, testA and testB that exist; size 0 keeps each picture's
+ * own size. Broken pictures are left out with a warning. */
+CGDDEF cgd_status cgd_dataset_pack(cgd_ctx *ctx, const char *root,
+                                   size_t size, int filter, const char *path);
+
+/* The picture files in a folder (.jpg .jpeg .png .bmp, in either case; not
+ * the hidden ones), sorted by name; freed with one call. */
+typedef struct cgd_listing {
+    char **paths;                  /* folder/name; the text stands behind    */
+    size_t count, bytes;           /* bytes: the whole block                 */
+} cgd_listing;
+CGDDEF cgd_status cgd_list_pictures(cgd_ctx *ctx, cgd_listing *listing,
+                                    const char *folder);
+CGDDEF void cgd_listing_free(cgd_ctx *ctx, cgd_listing *listing);
+#endif
+
+/* ======================================================================== */
+/* [api:run] The full loops                                                 */
+/* ======================================================================== */
+#if !defined(CGD_NO_TRAIN) && !defined(CGD_NO_STDIO)
+
+typedef struct cgd_progress {
+    unsigned long step, total;     /* steps done, and to do in all           */
+    cgd_losses losses;             /* means since the last line of the log   */
+    int logged;                    /* this step wrote a line of the log      */
+    float lr_g, lr_d;
+} cgd_progress;
+
+/* NO: refuse a folder that holds a run. YES: refuse one that holds none.
+ * AUTO: go on if there is a state, else start. */
+enum { CGD_RESUME_NO = 0, CGD_RESUME_YES, CGD_RESUME_AUTO };
+
+/* Intervals are in steps; 0 turns the thing off. */
+typedef struct cgd_run_config {
+    cgd_data_config data;
+    const char *out;               /* folder, made if missing                */
+    unsigned long steps;           /* in all, counted from the beginning     */
+    unsigned long log_every;       /* line in out/log.csv                    */
+    unsigned long sample_every;    /* out/samples/000100.png, when pictures
+                                      can be written                         */
+    unsigned long save_every;      /* out/state.safetensors                  */
+    int resume;                    /* CGD_RESUME_*, from state.safetensors   */
+    /* After every step; return other than 0 to save and stop (CGD_STOPPED). */
+    int (*progress)(void *user, const cgd_progress *p);
+    void *user;
+} cgd_run_config;
+
+CGDDEF cgd_run_config cgd_run_defaults(void);
+/* Train (or distil) from out's state or from scratch up to `steps`, leaving
+ * out/state.safetensors and the generators, averaged where config.train.ema
+ * is set: out/g_ab.safetensors and out/g_ba.safetensors, or
+ * out/student.safetensors. */
+CGDDEF cgd_status cgd_train_run(cgd_ctx *ctx, const cgd_train_config *config,
+                                const cgd_run_config *run);
+CGDDEF cgd_status cgd_distil_run(cgd_ctx *ctx, const cgd_distil_config *config,
+                                 const cgd_run_config *run,
+                                 const char *teacher, const char *reverse);
+#endif
+
+/* ======================================================================== */
+/* [api:metrics] Metrics                                                    */
+/* ======================================================================== */
+
+/* On bytes (h, w, c), data range 255. PSNR in dB (99 where equal); SSIM with
+ * the 11x11 Gaussian window of Wang et al. 2004, mean over pixels and
+ * channels, windows inside the picture only (needs 11 pixels a side; smaller
+ * pictures give -2, and so does a lack of memory). */
+CGDDEF double cgd_psnr(const unsigned char *a, const unsigned char *b,
+                       size_t w, size_t h, size_t c);
+CGDDEF double cgd_ssim(cgd_ctx *ctx, const unsigned char *a,
+                       const unsigned char *b, size_t w, size_t h, size_t c);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* CYCLE_GAN_DISTIL_H */
+
+/* ======================================================================== */
+/*                              IMPLEMENTATION                              */
+/* ======================================================================== */
+#ifdef CGD_IMPLEMENTATION
+#ifndef CGD__IMPLEMENTED
+#define CGD__IMPLEMENTED
+
+/* ======================================================================== */
+/* [impl:base] Base: memory, messages, random numbers, mathematics          */
+/* ======================================================================== */
+/* Everything below calls this section; it calls only the C library, and not
+ * even that with CGD_NO_STDIO and CGD_NO_MALLOC (but memcpy and its like). */
+
+#include <string.h>
+#include <stdarg.h>
+#include <limits.h>
+#include <float.h>
+#ifndef CGD_ASSERT
+#include <assert.h>
+#define CGD_ASSERT(x) assert(x)
+#endif
+#ifndef CGD_NO_MALLOC
+#ifndef CGD_MALLOC
+#include <stdlib.h>
+#define CGD_MALLOC(bytes) malloc(bytes)
+#define CGD_FREE(ptr)     free(ptr)
+#endif
+#endif
+
+/* With GCC inner loops carry their own optimisation, so that even `cc`
+ * without -O runs them at full speed. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define CGD__OPTIMIZED __attribute__((optimize("O3")))
+#define CGD__EACH _Pragma("GCC ivdep")
+#else
+#define CGD__OPTIMIZED
+#define CGD__EACH
+#endif
+/* CGD__EACH before a loop over channels or values says that its rounds are
+ * independent, although an output may be one of the inputs. */
+
+#define CGD__ALIGN ((size_t)64)       /* a cache line, the widest vector     */
+#define CGD__STATIC_ASSERT(name, x) typedef char cgd__assert_##name[(x)?1:-1]
+CGD__STATIC_ASSERT(u32_has_32_bits, UINT_MAX == 0xffffffffU);
+CGD__STATIC_ASSERT(float_has_32_bits, sizeof(float) == 4);
+
+/* Store a*b (a+b) in *out and return 1, or return 0 if it does not fit. */
+static int cgd__mul(size_t *out, size_t a, size_t b)
+{
+    if (a != 0 && b > (size_t)-1 / a) return 0;
+    *out = a * b;
+    return 1;
+}
+
+static int cgd__add(size_t *out, size_t a, size_t b)
+{
+    if (b > (size_t)-1 - a) return 0;
+    *out = a + b;
+    return 1;
+}
+
+static size_t cgd__min(size_t a, size_t b) { return a < b ? a : b; }
+static size_t cgd__max(size_t a, size_t b) { return a > b ? a : b; }
+static size_t cgd__ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
+static size_t cgd__round_up(size_t a, size_t b)
+{
+    return cgd__ceil_div(a, b) * b;
+}
+
+/* ---- text: a small, locale-free formatter --------------------------------*/
+
+typedef struct cgd__text { char *at; size_t room; } cgd__text;
+
+static void cgd__put(cgd__text *t, char c)
+{
+    if (t->room > 1) { *t->at++ = c; t->room--; }
+}
+
+static void cgd__put_string(cgd__text *t, const char *s)
+{
+    while (*s) cgd__put(t, *s++);
+}
+
+static void cgd__put_unsigned(cgd__text *t, size_t v)
+{
+    char digits[24];
+    int n = 0;
+    do digits[n++] = (char)('0' + (int)(v % 10)); while ((v /= 10) != 0);
+    while (n > 0) cgd__put(t, digits[--n]);
+}
+
+/* Nine significant digits and an exponent: enough for any float to come back
+ * as the same float. */
+static void cgd__put_float(cgd__text *t, double v)
+{
+    int exponent = 0, i, digits[9];
+    double scale = 1e-8;
+    if (v != v) { cgd__put_string(t, "nan"); return; }
+    if (v < 0) { cgd__put(t, '-'); v = -v; }
+    if (v > DBL_MAX) { cgd__put_string(t, "inf"); return; }
+    if (v == 0) { cgd__put(t, '0'); return; }
+    while (v >= 10) { v /= 10; exponent++; }
+    while (v < 1) { v *= 10; exponent--; }
+    v += scale / 2;
+    if (v >= 10) { v /= 10; exponent++; }
+    for (i = 0; i < 9; i++) {
+        digits[i] = (int)v;
+        v = (v - digits[i]) * 10;
+    }
+    if (exponent >= -4 && exponent < 9) {           /* plain notation        */
+        int last = 8, first = exponent < 0 ? exponent : 0;
+        while (last > 0 && last > exponent && digits[last] == 0) last--;
+        for (i = first; i <= last; i++) {
+            if (i == exponent + 1) cgd__put(t, '.');
+            cgd__put(t, (char)('0' + (i < 0 ? 0 : digits[i])));
+        }
+        return;
+    }
+    for (i = 0; i < 9; i++) {
+        cgd__put(t, (char)('0' + digits[i]));
+        if (i == 0) cgd__put(t, '.');
+    }
+    cgd__put(t, 'e');
+    if (exponent < 0) cgd__put(t, '-');
+    cgd__put_unsigned(t, (size_t)(exponent < 0 ? -exponent : exponent));
+}
+
+/* %s string, %d int, %u size_t, %f double, %% percent. Always terminated. */
+static void cgd__format_list(char *out, size_t room, const char *format,
+                             va_list args)
+{
+    cgd__text t;
+    t.at = out;
+    t.room = room;
+    for (; *format; format++) {
+        if (*format != '%') { cgd__put(&t, *format); continue; }
+        switch (*++format) {
+        case 's': cgd__put_string(&t, va_arg(args, const char *)); break;
+        case 'u': cgd__put_unsigned(&t, va_arg(args, size_t)); break;
+        case 'f': cgd__put_float(&t, va_arg(args, double)); break;
+        case 'd': {
+            int v = va_arg(args, int);
+            if (v < 0) cgd__put(&t, '-');
+            cgd__put_unsigned(&t, v < 0 ? (size_t)0 - (size_t)v : (size_t)v);
+            break;
+        }
+        default: cgd__put(&t, *format); break;
+        }
+    }
+    *t.at = 0;
+}
+
+static void cgd__format(char *out, size_t room, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    cgd__format_list(out, room, format, args);
+    va_end(args);
+}
+
+/* Keep the sentence and hand the status back: return cgd__fail(...). */
+static cgd_status cgd__fail(cgd_ctx *ctx, cgd_status status,
+                            const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    cgd__format_list(ctx->message, sizeof ctx->message, format, args);
+    va_end(args);
+    return status;
+}
+
+#ifndef CGD_NO_STDIO
+static void cgd__warn(cgd_ctx *ctx, const char *format, ...)
+{
+    char sentence[512];
+    va_list args;
+    if (!ctx->warn) return;
+    va_start(args, format);
+    cgd__format_list(sentence, sizeof sentence, format, args);
+    va_end(args);
+    ctx->warn(ctx->warn_user, sentence);
+}
+#endif
+
+CGDDEF const char *cgd_message(const cgd_ctx *ctx, cgd_status status)
+{
+    static const char *const words[] = {
+        "no error", "invalid argument", "shapes do not fit", "out of memory",
+        "input or output failed", "invalid file", "not supported", "stopped"
+    };
+    if (status != CGD_OK && ctx && ctx->message[0]) return ctx->message;
+    if ((int)status < 0 || status > CGD_STOPPED) return "unknown status";
+    return words[status];
+}
+
+/* ---- memory --------------------------------------------------------------*/
+
+#ifndef CGD_NO_MALLOC
+static void *cgd__default_alloc(void *user, size_t bytes)
+{
+    (void)user;
+    return CGD_MALLOC(bytes);
+}
+
+static void cgd__default_release(void *user, void *ptr, size_t bytes)
+{
+    (void)user;
+    (void)bytes;
+    CGD_FREE(ptr);
+}
+#endif
+
+/* A lent block is a stack: what is freed from its top can be used again at
+ * once, the rest when everything has been freed. */
+static void *cgd__lent_alloc(void *user, size_t bytes)
+{
+    cgd_ctx *ctx = (cgd_ctx *)user;
+    void *block;
+    if (bytes > ctx->lent_size - ctx->lent_used) return NULL;
+    block = ctx->lent + ctx->lent_used;
+    ctx->lent_used += bytes;
+    return block;
+}
+
+static void cgd__lent_release(void *user, void *ptr, size_t bytes)
+{
+    cgd_ctx *ctx = (cgd_ctx *)user;
+    size_t start = (size_t)((unsigned char *)ptr - ctx->lent);
+    if (start + bytes == ctx->lent_used) ctx->lent_used = start;
+    if (ctx->in_use == 0) ctx->lent_used = 0;
+}
+
+/* Aligned to CGD__ALIGN, not cleared; NULL when there is none. The pointer
+ * that the allocator gave stands just before the block. */
+static void *cgd__alloc(cgd_ctx *ctx, size_t bytes)
+{
+    size_t total;
+    unsigned char *raw, *block;
+    if (!ctx->allocator.alloc) return NULL;
+    if (!cgd__add(&total, bytes, CGD__ALIGN + sizeof raw)) return NULL;
+    raw = (unsigned char *)ctx->allocator.alloc(ctx->allocator.user, total);
+    if (!raw) return NULL;
+    block = raw + sizeof raw;
+    block += (CGD__ALIGN - (size_t)block % CGD__ALIGN) % CGD__ALIGN;
+    memcpy(block - sizeof raw, &raw, sizeof raw);
+    ctx->in_use += total;
+    ctx->peak = cgd__max(ctx->peak, ctx->in_use);
+    return block;
+}
+
+static void cgd__free(cgd_ctx *ctx, void *block, size_t bytes)
+{
+    unsigned char *raw;
+    size_t total = bytes + CGD__ALIGN + sizeof raw;
+    if (!block) return;
+    memcpy(&raw, (unsigned char *)block - sizeof raw, sizeof raw);
+    ctx->in_use -= total;
+    ctx->allocator.release(ctx->allocator.user, raw, total);
+}
+
+/* count elements of that size, cleared; says so in the context if it can't. */
+static void *cgd__alloc_zeroed(cgd_ctx *ctx, size_t count, size_t size,
+                               const char *what)
+{
+    size_t bytes = 0;
+    void *block = NULL;
+    if (cgd__mul(&bytes, count, size)) block = cgd__alloc(ctx, bytes);
+    if (block) memset(block, 0, bytes);
+    else cgd__fail(ctx, CGD_ERR_MEMORY, "out of memory: %s needs %u x %u "
+                   "bytes", what, count, size);
+    return block;
+}
+
+CGDDEF size_t cgd_memory_in_use(const cgd_ctx *ctx) { return ctx->in_use; }
+CGDDEF size_t cgd_memory_peak(const cgd_ctx *ctx) { return ctx->peak; }
+
+/* ---- random numbers ------------------------------------------------------*/
+
+/* SplitMix32-like scrambling spreads a small seed over the state. */
+static cgd_u32 cgd__scramble(cgd_u32 z)
+{
+    z ^= z >> 16; z *= 0x7feb352dU;
+    z ^= z >> 15; z *= 0x846ca68bU;
+    return z ^ (z >> 16);
+}
+
+CGDDEF void cgd_rng_seed(cgd_rng *rng, cgd_u32 seed, cgd_u32 stream)
+{
+    cgd_u32 z = cgd__scramble(seed) ^ cgd__scramble(stream + 0x9e3779b9U) * 3U;
+    int i;
+    for (i = 0; i < 4; i++)
+        rng->s[i] = cgd__scramble(z += 0x9e3779b9U);
+    rng->s[0] |= 1U;                             /* never the all-zero state */
+}
+
+CGDDEF cgd_u32 cgd_rng_next(cgd_rng *rng)
+{
+    cgd_u32 *s = rng->s, x = s[1] * 5U, t = s[1] << 9;
+    x = ((x << 7) | (x >> 25)) * 9U;
+    s[2] ^= s[0]; s[3] ^= s[1]; s[1] ^= s[2]; s[0] ^= s[3];
+    s[2] ^= t;
+    s[3] = (s[3] << 11) | (s[3] >> 21);
+    return x;
+}
+
+CGDDEF cgd_u32 cgd_rng_below(cgd_rng *rng, cgd_u32 n)
+{
+    cgd_u32 x, reject = (0U - n) % n;      /* 2^32 mod n: removes the bias   */
+    do x = cgd_rng_next(rng); while (x < reject);
+    return x % n;
+}
+
+CGDDEF double cgd_rng_uniform(cgd_rng *rng)
+{
+    return cgd_rng_next(rng) * (1.0 / 4294967296.0);
+}
+
+/* ---- mathematics without libm --------------------------------------------*/
+/* Double precision, good to about 1e-15; results do not depend on the libc,
+ * so that a seed gives the same weights everywhere, and no -lm is needed. */
+
+static double cgd__sqrt(double x)
+{
+    double scale = 1, y;
+    int i;
+    if (!(x > 0)) return x == 0 ? 0 : x - x;
+    if (x > DBL_MAX) return x;
+    while (x >= 4294967296.0) { x /= 4294967296.0; scale *= 65536; }
+    while (x < 1 / 4294967296.0) { x *= 4294967296.0; scale /= 65536; }
+    while (x >= 4) { x /= 4; scale *= 2; }
+    while (x < 1) { x *= 4; scale /= 2; }
+    for (y = 0.5 + x / 3, i = 0; i < 5; i++) y = 0.5 * (y + x / y);
+    return y * scale;
+}
+
+#define CGD__LN2 0.69314718055994530942
+
+static double cgd__exp(double x)
+{
+    double r, sum = 1, scale = 1, base;
+    int k, i;
+    if (x != x) return x;
+    if (x > 700) return DBL_MAX;
+    if (x < -700) return 0;
+    k = (int)(x / CGD__LN2 + (x < 0 ? -0.5 : 0.5));
+    r = x - k * CGD__LN2;
+    for (i = 14; i > 0; i--) sum = 1 + sum * r / i;
+    base = k < 0 ? 0.5 : 2.0;
+    for (k = k < 0 ? -k : k; k; k >>= 1, base *= base)
+        if (k & 1) scale *= base;
+    return sum * scale;
+}
+
+static double cgd__log(double x)
+{
+    double z, z2, sum = 0;
+    int k = 0, i;
+    if (!(x > 0)) return -DBL_MAX;
+    while (x > 1.5) { x /= 2; k++; }
+    while (x < 0.75) { x *= 2; k--; }
+    z = (x - 1) / (x + 1);
+    z2 = z * z;
+    for (i = 25; i > 0; i -= 2) sum = sum * z2 + 1.0 / i;
+    return 2 * z * sum + k * CGD__LN2;
+}
+
+static float cgd__tanh(float x)
+{
+    if (x > 10) return 1;
+    if (x < -10) return -1;
+    return (float)(1 - 2 / (cgd__exp(2.0 * (double)x) + 1));
+}
+
+#ifndef CGD_SQRTF
+#define CGD_SQRTF(x) ((float)cgd__sqrt((double)(x)))
+#endif
+#ifndef CGD_TANHF
+#define CGD_TANHF(x) cgd__tanh(x)
+#endif
+
+/* Marsaglia's polar method, one of the two numbers it yields. */
+CGDDEF double cgd_rng_normal(cgd_rng *rng)
+{
+    double a, b, r;
+    do {
+        a = 2 * cgd_rng_uniform(rng) - 1;
+        b = 2 * cgd_rng_uniform(rng) - 1;
+        r = a * a + b * b;
+    } while (r >= 1 || r == 0);
+    return a * cgd__sqrt(-2 * cgd__log(r) / r);
+}
+
+/* ======================================================================== */
+/* [impl:threads] Threads                                                   */
+/* ======================================================================== */
+/* Owns the built-in pool. Workers spin for a moment after each job, since
+ * the next one usually comes within microseconds, then sleep. Slices are
+ * claimed one by one from a counter that carries the job's number in its
+ * upper bits, so a worker that wakes late cannot take a slice of a job it
+ * has not read. */
+
+#if !defined(CGD_NO_THREADS) && !defined(CGD__THREADS)
+#if defined(_WIN32)
+#define CGD__THREADS 1
+#include <windows.h>
+#elif defined(__GNUC__) && (defined(__unix__) || defined(__APPLE__))
+#define CGD__THREADS 1
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
+#endif
+#endif
+
+#ifdef CGD__THREADS
+
+#ifdef _WIN32
+typedef volatile LONG_PTR cgd__word;
+#ifdef _WIN64
+#define CGD__CAS(p, old, now) \
+    (InterlockedCompareExchange64((volatile LONG64 *)(p), (LONG64)(now), \
+                                  (LONG64)(old)) == (LONG64)(old))
+#define CGD__INCREMENT(p) InterlockedIncrement64((volatile LONG64 *)(p))
+#define CGD__DECREMENT(p) InterlockedDecrement64((volatile LONG64 *)(p))
+#define CGD__STORE(p, v) \
+    InterlockedExchange64((volatile LONG64 *)(p), (LONG64)(v))
+#else
+#define CGD__CAS(p, old, now) \
+    (InterlockedCompareExchange((volatile LONG *)(p), (LONG)(now), \
+                                (LONG)(old)) == (LONG)(old))
+#define CGD__INCREMENT(p) InterlockedIncrement((volatile LONG *)(p))
+#define CGD__DECREMENT(p) InterlockedDecrement((volatile LONG *)(p))
+#define CGD__STORE(p, v) InterlockedExchange((volatile LONG *)(p), (LONG)(v))
+#endif
+#define CGD__LOAD(p) ((size_t)*(p))
+#define CGD__PAUSE() YieldProcessor()
+#define CGD__YIELD() SwitchToThread()
+typedef HANDLE cgd__thread;
+typedef CRITICAL_SECTION cgd__mutex;
+typedef CONDITION_VARIABLE cgd__condition;
+#define CGD__LOCK(m) EnterCriticalSection(m)
+#define CGD__UNLOCK(m) LeaveCriticalSection(m)
+#define CGD__WAIT(c, m) SleepConditionVariableCS(c, m, INFINITE)
+#define CGD__WAKE_ALL(c) WakeAllConditionVariable(c)
+#else
+typedef size_t cgd__word;
+#define CGD__CAS(p, old, now) __sync_bool_compare_and_swap(p, old, now)
+#define CGD__INCREMENT(p) __atomic_add_fetch(p, 1, __ATOMIC_SEQ_CST)
+#define CGD__DECREMENT(p) __atomic_sub_fetch(p, 1, __ATOMIC_SEQ_CST)
+#define CGD__STORE(p, v) __atomic_store_n(p, v, __ATOMIC_SEQ_CST)
+#define CGD__LOAD(p) __atomic_load_n(p, __ATOMIC_SEQ_CST)
+#if defined(__x86_64__) || defined(__i386__)
+#define CGD__PAUSE() __builtin_ia32_pause()
+#else
+#define CGD__PAUSE() ((void)0)
+#endif
+#define CGD__YIELD() sched_yield()
+typedef pthread_t cgd__thread;
+typedef pthread_mutex_t cgd__mutex;
+typedef pthread_cond_t cgd__condition;
+#define CGD__LOCK(m) pthread_mutex_lock(m)
+#define CGD__UNLOCK(m) pthread_mutex_unlock(m)
+#define CGD__WAIT(c, m) pthread_cond_wait(c, m)
+#define CGD__WAKE_ALL(c) pthread_cond_broadcast(c)
+#endif
+
+#define CGD__MAX_THREADS 64
+#define CGD__SLICE_BITS 20
+#define CGD__SLICE_MASK (((size_t)1 << CGD__SLICE_BITS) - 1)
+#define CGD__SPINS 4000
+
+struct cgd__pool {
+    cgd__word ticket;            /* job number and next slice                */
+    cgd__word done;              /* slices finished                          */
+    cgd__word sleepers, quit;
+    cgd__word slices;
+    void (*fn)(void *job, size_t slice);
+    void *job;
+    int workers;
+    cgd__thread threads[CGD__MAX_THREADS];
+    cgd__mutex mutex;
+    cgd__condition wake;
+};
+
+/* Run slices of the job that is current until none is left. */
+static void cgd__pool_help(struct cgd__pool *pool)
+{
+    for (;;) {
+        size_t ticket = CGD__LOAD(&pool->ticket);
+        if ((ticket & CGD__SLICE_MASK) >= CGD__LOAD(&pool->slices)) return;
+        if (!CGD__CAS(&pool->ticket, ticket, ticket + 1)) continue;
+        pool->fn(pool->job, ticket & CGD__SLICE_MASK);
+        CGD__INCREMENT(&pool->done);
+    }
+}
+
+static void cgd__pool_work(struct cgd__pool *pool)
+{
+    size_t seen = 0;
+    while (!CGD__LOAD(&pool->quit)) {
+        int spins = 0;
+        while (CGD__LOAD(&pool->ticket) >> CGD__SLICE_BITS == seen
+               && !CGD__LOAD(&pool->quit)) {
+            CGD__PAUSE();
+            if (++spins < CGD__SPINS) continue;
+            CGD__LOCK(&pool->mutex);
+            CGD__INCREMENT(&pool->sleepers);
+            while (CGD__LOAD(&pool->ticket) >> CGD__SLICE_BITS == seen
+                   && !CGD__LOAD(&pool->quit))
+                CGD__WAIT(&pool->wake, &pool->mutex);
+            CGD__DECREMENT(&pool->sleepers);
+            CGD__UNLOCK(&pool->mutex);
+        }
+        seen = CGD__LOAD(&pool->ticket) >> CGD__SLICE_BITS;
+        cgd__pool_help(pool);
+    }
+}
+
+static void cgd__pool_wake(struct cgd__pool *pool)
+{
+    if (CGD__LOAD(&pool->sleepers) == 0) return;
+    CGD__LOCK(&pool->mutex);
+    CGD__WAKE_ALL(&pool->wake);
+    CGD__UNLOCK(&pool->mutex);
+}
+
+static void cgd__pool_for(void *user, size_t slices,
+                          void (*fn)(void *job, size_t slice), void *job)
+{
+    struct cgd__pool *pool = (struct cgd__pool *)user;
+    size_t number, i;
+    int spins = 0;
+    if (slices < 2 || pool->workers == 0 || slices > CGD__SLICE_MASK) {
+        for (i = 0; i < slices; i++) fn(job, i);
+        return;
+    }
+    /* The number moves twice: while it is odd the counter stands past the
+     * end and nobody can claim anything, so the job can change hands. */
+    number = (CGD__LOAD(&pool->ticket) >> CGD__SLICE_BITS) + 1;
+    CGD__STORE(&pool->ticket, number << CGD__SLICE_BITS | CGD__SLICE_MASK);
+    pool->fn = fn;
+    pool->job = job;
+    CGD__STORE(&pool->done, 0);
+    CGD__STORE(&pool->slices, slices);
+    CGD__STORE(&pool->ticket, (number + 1) << CGD__SLICE_BITS);
+    cgd__pool_wake(pool);
+    cgd__pool_help(pool);
+    while (CGD__LOAD(&pool->done) < slices) {
+        CGD__PAUSE();
+        if (++spins > CGD__SPINS) CGD__YIELD();
+    }
+}
+
+#ifdef _WIN32
+static DWORD WINAPI cgd__pool_main(LPVOID pool)
+{
+    cgd__pool_work((struct cgd__pool *)pool);
+    return 0;
+}
+static int cgd__cores(void)
+{
+    SYSTEM_INFO info;
+    GetSystemInfo(&info);
+    return (int)info.dwNumberOfProcessors;
+}
+#else
+static void *cgd__pool_main(void *pool)
+{
+    cgd__pool_work((struct cgd__pool *)pool);
+    return NULL;
+}
+static int cgd__cores(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : n > CGD__MAX_THREADS ? CGD__MAX_THREADS : (int)n;
+}
+#endif
+
+static void cgd__pool_start(cgd_ctx *ctx, int threads)
+{
+    struct cgd__pool *pool;
+    if (threads <= 0) threads = cgd__cores();
+    if (threads > CGD__MAX_THREADS) threads = CGD__MAX_THREADS;
+    if (threads < 2) return;
+    pool = (struct cgd__pool *)cgd__alloc_zeroed(ctx, 1, sizeof *pool,
+                                                 "the thread pool");
+    if (!pool) return;
+#ifdef _WIN32
+    InitializeCriticalSection(&pool->mutex);
+    InitializeConditionVariable(&pool->wake);
+    while (pool->workers < threads - 1) {
+        HANDLE h = CreateThread(NULL, 0, cgd__pool_main, pool, 0, NULL);
+        if (!h) break;
+        pool->threads[pool->workers++] = h;
+    }
+#else
+    pthread_mutex_init(&pool->mutex, NULL);
+    pthread_cond_init(&pool->wake, NULL);
+    while (pool->workers < threads - 1) {
+        if (pthread_create(&pool->threads[pool->workers], NULL,
+                           cgd__pool_main, pool) != 0) break;
+        pool->workers++;
+    }
+#endif
+    ctx->pool = pool;
+    ctx->parallel.parallel_for = cgd__pool_for;
+    ctx->parallel.user = pool;
+}
+
+static void cgd__pool_stop(cgd_ctx *ctx)
+{
+    struct cgd__pool *pool = ctx->pool;
+    int i;
+    if (!pool) return;
+    CGD__LOCK(&pool->mutex);
+    CGD__STORE(&pool->quit, 1);
+    CGD__WAKE_ALL(&pool->wake);
+    CGD__UNLOCK(&pool->mutex);
+    for (i = 0; i < pool->workers; i++) {
+#ifdef _WIN32
+        WaitForSingleObject(pool->threads[i], INFINITE);
+        CloseHandle(pool->threads[i]);
+#else
+        pthread_join(pool->threads[i], NULL);
+#endif
+    }
+#ifdef _WIN32
+    DeleteCriticalSection(&pool->mutex);
+#else
+    pthread_cond_destroy(&pool->wake);
+    pthread_mutex_destroy(&pool->mutex);
+#endif
+    cgd__free(ctx, pool, sizeof *pool);
+    ctx->pool = NULL;
+}
+#endif /* CGD__THREADS */
+
+static void cgd__for(cgd_ctx *ctx, size_t slices,
+                     void (*fn)(void *job, size_t slice), void *job)
+{
+    size_t i;
+    if (ctx->parallel.parallel_for && slices > 1)
+        ctx->parallel.parallel_for(ctx->parallel.user, slices, fn, job);
+    else
+        for (i = 0; i < slices; i++) fn(job, i);
+}
+
+#if defined(_OPENMP) && !defined(CGD__THREADS)
+static void cgd__omp_for(void *user, size_t slices,
+                         void (*fn)(void *job, size_t slice), void *job)
+{
+    long i;
+    (void)user;
+#pragma omp parallel for schedule(dynamic, 1)
+    for (i = 0; i < (long)slices; i++) fn(job, (size_t)i);
+}
+#endif
+
+static const struct cgd__kernels *cgd__best_kernels(void);
+
+CGDDEF void cgd_init(cgd_ctx *ctx, const cgd_options *options)
+{
+    cgd_options none;
+    memset(&none, 0, sizeof none);
+    if (!options) options = &none;
+    memset(ctx, 0, sizeof *ctx);
+    ctx->allocator = options->allocator;
+    ctx->parallel = options->parallel;
+    ctx->warn = options->warn;
+    ctx->warn_user = options->warn_user;
+    if (options->memory) {
+        ctx->lent = (unsigned char *)options->memory;
+        ctx->lent_size = options->memory_size;
+        ctx->allocator.alloc = cgd__lent_alloc;
+        ctx->allocator.release = cgd__lent_release;
+        ctx->allocator.user = ctx;
+    }
+#ifndef CGD_NO_MALLOC
+    if (!ctx->allocator.alloc) {
+        ctx->allocator.alloc = cgd__default_alloc;
+        ctx->allocator.release = cgd__default_release;
+    }
+#endif
+    ctx->kernels = cgd__best_kernels();
+#if defined(CGD__THREADS)
+    if (!ctx->parallel.parallel_for) cgd__pool_start(ctx, options->threads);
+#elif defined(_OPENMP)
+    if (!ctx->parallel.parallel_for && options->threads != 1)
+        ctx->parallel.parallel_for = cgd__omp_for;
+#endif
+    ctx->message[0] = 0;
+}
+
+CGDDEF int cgd_threads(const cgd_ctx *ctx)
+{
+#ifdef CGD__THREADS
+    if (ctx->pool) return ctx->pool->workers + 1;
+#endif
+    return ctx->parallel.parallel_for ? 0 : 1;
+}
+
+CGDDEF void cgd_free(cgd_ctx *ctx)
+{
+#ifdef CGD__THREADS
+    cgd__pool_stop(ctx);
+#endif
+    memset(ctx, 0, sizeof *ctx);
+}
+
+/* ======================================================================== */
+/* [impl:reference] Convolution, reference kernels                          */
+/* ======================================================================== */
+/* Owns the three sums that every convolution of this library is made of.
+ * A window relates a big map x (n, h, w, c) to a small one y (n, oh, ow, o):
+ *
+ *   forward   y[i,j,o]   = b[o] + sum_{u,v,c} x[i*s+u-p, j*s+v-p, c] w[u,v,c,o]
+ *   adjoint   x[i*s+u-p, j*s+v-p, c] = b[c] + sum y[i,j,o] w[u,v,c,o]
+ *   weights   dw[u,v,c,o] += sum_{i,j} x[i*s+u-p, j*s+v-p, c] y[i,j,o]
+ *
+ * A convolution is (forward, adjoint, weights); a transposed convolution is
+ * (adjoint, forward, weights) of the window that would undo its shape. The
+ * kernels here are the definition; the fast ones below must agree. */
+
+typedef struct cgd__shape {
+    size_t n, h, w, c, oh, ow, o;
+    size_t kernel, stride, pad;
+    int pad_mode;
+} cgd__shape;
+
+/* b may be NULL; forward and adjoint add to what is there if accumulate.
+ * scratch holds cgd__kernels.scratch(shape) floats. */
+typedef struct cgd__kernels {
+    const char *name;
+    void (*forward)(cgd_ctx *ctx, const cgd__shape *s, float *y,
+                    const float *x, const float *w, const float *b,
+                    int accumulate, float *scratch);
+    void (*adjoint)(cgd_ctx *ctx, const cgd__shape *s, float *x,
+                    const float *y, const float *w, const float *b,
+                    int accumulate, float *scratch);
+    void (*weights)(cgd_ctx *ctx, const cgd__shape *s, float *dw,
+                    const float *x, const float *y, float *scratch);
+    size_t (*scratch)(const cgd__shape *s);
+    void (*adam)(float *p, float *m, float *v, const float *g, size_t count,
+                 float beta1, float beta2, float rate, float scale, float eps);
+} cgd__kernels;
+
+#define CGD__OUTSIDE ((size_t)-1)
+
+/* Where a window's tap lands in a line of `size` samples: the sample's index,
+ * mirrored if the padding reflects, or CGD__OUTSIDE. at counts from -pad. */
+static size_t cgd__tap_index(size_t at, size_t pad, size_t size, int pad_mode)
+{
+    if (at >= pad && at - pad < size) return at - pad;
+    if (pad_mode != CGD_PAD_REFLECT) return CGD__OUTSIDE;
+    return at < pad ? pad - at : 2 * (size - 1) - (at - pad);
+}
+
+/* One job for the three sums: slices are rows of y, channels of x, and
+ * channels of y, so that each slice writes what no other does. */
+typedef struct cgd__ref_job {
+    const cgd__shape *s;
+    const float *x, *y, *w, *b;
+    float *out;
+    int accumulate;
+} cgd__ref_job;
+
+static void cgd__ref_forward_row(void *job, size_t row)
+{
+    const cgd__ref_job *q = (const cgd__ref_job *)job;
+    const cgd__shape *s = q->s;
+    size_t n = row / s->oh, i = row % s->oh, j, o, u, v, c;
+    for (j = 0; j < s->ow; j++)
+    for (o = 0; o < s->o; o++) {
+        float *y = q->out + (row * s->ow + j) * s->o + o;
+        double sum = (q->accumulate ? *y : 0) + (q->b ? q->b[o] : 0);
+        for (u = 0; u < s->kernel; u++)
+        for (v = 0; v < s->kernel; v++) {
+            size_t a = cgd__tap_index(i * s->stride + u, s->pad, s->h,
+                                      s->pad_mode);
+            size_t b = cgd__tap_index(j * s->stride + v, s->pad, s->w,
+                                      s->pad_mode);
+            if (a == CGD__OUTSIDE || b == CGD__OUTSIDE) continue;
+            for (c = 0; c < s->c; c++)
+                sum += (double)q->x[((n * s->h + a) * s->w + b) * s->c + c]
+                     * q->w[((u * s->kernel + v) * s->c + c) * s->o + o];
+        }
+        *y = (float)sum;
+    }
+}
+
+static void cgd__ref_adjoint_channel(void *job, size_t c)
+{
+    const cgd__ref_job *q = (const cgd__ref_job *)job;
+    const cgd__shape *s = q->s;
+    size_t pixels = s->n * s->h * s->w, at, n, i, j, o, u, v;
+    for (at = 0; at < pixels; at++) {
+        float *x = q->out + at * s->c + c;
+        *x = (q->accumulate ? *x : 0) + (q->b ? q->b[c] : 0);
+    }
+    for (n = 0; n < s->n; n++)
+    for (i = 0; i < s->oh; i++)
+    for (j = 0; j < s->ow; j++)
+    for (u = 0; u < s->kernel; u++)
+    for (v = 0; v < s->kernel; v++) {
+        size_t a = cgd__tap_index(i * s->stride + u, s->pad, s->h,
+                                  s->pad_mode);
+        size_t b = cgd__tap_index(j * s->stride + v, s->pad, s->w,
+                                  s->pad_mode);
+        const float *y = q->y + ((n * s->oh + i) * s->ow + j) * s->o;
+        const float *w = q->w + ((u * s->kernel + v) * s->c + c) * s->o;
+        double sum = 0;
+        if (a == CGD__OUTSIDE || b == CGD__OUTSIDE) continue;
+        for (o = 0; o < s->o; o++) sum += (double)y[o] * w[o];
+        q->out[((n * s->h + a) * s->w + b) * s->c + c] += (float)sum;
+    }
+}
+
+static void cgd__ref_weights_channel(void *job, size_t o)
+{
+    const cgd__ref_job *q = (const cgd__ref_job *)job;
+    const cgd__shape *s = q->s;
+    size_t n, i, j, u, v, c;
+    for (u = 0; u < s->kernel; u++)
+    for (v = 0; v < s->kernel; v++)
+    for (c = 0; c < s->c; c++) {
+        double sum = 0;
+        for (n = 0; n < s->n; n++)
+        for (i = 0; i < s->oh; i++)
+        for (j = 0; j < s->ow; j++) {
+            size_t a = cgd__tap_index(i * s->stride + u, s->pad, s->h,
+                                      s->pad_mode);
+            size_t b = cgd__tap_index(j * s->stride + v, s->pad, s->w,
+                                      s->pad_mode);
+            if (a == CGD__OUTSIDE || b == CGD__OUTSIDE) continue;
+            sum += (double)q->x[((n * s->h + a) * s->w + b) * s->c + c]
+                 * q->y[((n * s->oh + i) * s->ow + j) * s->o + o];
+        }
+        q->out[((u * s->kernel + v) * s->c + c) * s->o + o] += (float)sum;
+    }
+}
+
+static void cgd__conv_forward_ref(cgd_ctx *ctx, const cgd__shape *s, float *y,
+                                  const float *x, const float *w,
+                                  const float *b, int accumulate,
+                                  float *scratch)
+{
+    cgd__ref_job q;
+    (void)scratch;
+    q.s = s; q.x = x; q.y = NULL; q.w = w; q.b = b; q.out = y;
+    q.accumulate = accumulate;
+    cgd__for(ctx, s->n * s->oh, cgd__ref_forward_row, &q);
+}
+
+static void cgd__conv_adjoint_ref(cgd_ctx *ctx, const cgd__shape *s, float *x,
+                                  const float *y, const float *w,
+                                  const float *b, int accumulate,
+                                  float *scratch)
+{
+    cgd__ref_job q;
+    (void)scratch;
+    q.s = s; q.x = NULL; q.y = y; q.w = w; q.b = b; q.out = x;
+    q.accumulate = accumulate;
+    cgd__for(ctx, s->c, cgd__ref_adjoint_channel, &q);
+}
+
+static void cgd__conv_weights_ref(cgd_ctx *ctx, const cgd__shape *s,
+                                  float *dw, const float *x, const float *y,
+                                  float *scratch)
+{
+    cgd__ref_job q;
+    (void)scratch;
+    q.s = s; q.x = x; q.y = y; q.w = NULL; q.b = NULL; q.out = dw;
+    q.accumulate = 1;
+    cgd__for(ctx, s->o, cgd__ref_weights_channel, &q);
+}
+
+static size_t cgd__conv_scratch_ref(const cgd__shape *s)
+{
+    (void)s;
+    return 0;
+}
+
+static void cgd__adam_ref(float *p, float *m, float *v, const float *g,
+                          size_t count, float beta1, float beta2, float rate,
+                          float scale, float eps)
+{
+    size_t i;
+    for (i = 0; i < count; i++) {
+        m[i] = beta1 * m[i] + (1 - beta1) * g[i];
+        v[i] = beta2 * v[i] + (1 - beta2) * g[i] * g[i];
+        p[i] -= rate * m[i] / (CGD_SQRTF(v[i]) * scale + eps);
+    }
+}
+
+static const cgd__kernels cgd__kernels_reference = {
+    "reference", cgd__conv_forward_ref, cgd__conv_adjoint_ref,
+    cgd__conv_weights_ref, cgd__conv_scratch_ref, cgd__adam_ref
+};
+
+/* ======================================================================== */
+/* [impl:gemm] Convolution as a blocked matrix product                      */
+/* ======================================================================== */
+/* Owns the fast path's bookkeeping. No column matrix is ever built: NHWC
+ * makes each tap's channels one contiguous run, so a micro kernel takes a few
+ * output pixels, a pointer per pixel and tap, and the weights packed in
+ * panels, and multiplies from there. Both forward and adjoint are such
+ * gathers: an adjoint of stride s falls into s*s phases, in each of which the
+ * same few taps apply to every pixel, so nothing is multiplied by the zeros
+ * of a stretched map. The weight gradient has a micro kernel of its own,
+ * which runs over pixels instead of channels.
+ *
+ * Slices are fixed numbers of pixels (or of weight rows), so the results do
+ * not depend on the number of threads. */
+
+#define CGD__GROUP 12            /* most pixels a micro kernel takes at once */
+#define CGD__CHUNK 96            /* most pixels in a slice                   */
+#define CGD__TAP_BLOCK 16        /* taps of which pointers are kept at once  */
+#define CGD__PIXEL_BLOCK 256     /* pixels per pass of the weight gradient   */
+#define CGD__PANEL 64            /* most outputs in a panel                  */
+
+typedef struct cgd__tap { size_t di, dj, weight; } cgd__tap;
+
+/* Panels of decreasing width cover the outputs: vectors[k] wide, each for
+ * three numbers of pixels, rows[k][0] > rows[k][1] > rows[k][2]. */
+typedef struct cgd__micro {
+    size_t vector, kinds, vectors[3], rows[3][3];
+    void (*gather[3][3])(float *const *dst, const float *const *src,
+                         size_t taps, size_t run, const float *panel,
+                         int load);
+    void (*outer[3])(float *const *dst, const float *const *src,
+                     size_t pixels, const float *panel);
+    /* The transforms of [impl:winograd]. */
+    void (*patch_in)(float *v, size_t plane, const float *const px[36],
+                     size_t first, size_t count);
+    void (*patch_out)(float *x, size_t line, size_t pixel, const float *m,
+                      size_t plane, size_t count);
+    void (*tile_in)(float *v, size_t plane, const float *const px[16],
+                    size_t first, size_t count);
+    void (*tile_out)(float *const px[16], const float *m, size_t plane,
+                     size_t count, const float *bias, int accumulate);
+    void (*weights_in)(float *u, size_t plane, const float *w, size_t tap,
+                       size_t lane);
+    void (*weights_out)(float *dw, size_t tap, const float *u, size_t plane,
+                        size_t count);
+} cgd__micro;
+
+typedef struct cgd__gather {
+    const cgd__micro *micro;
+    const float *in, *zeros;               /* map and a run of zeros         */
+    size_t n, ih, iw, ic, run;             /* values read at a tap           */
+    int wide;                              /* neighbouring taps are one      */
+    size_t rows, cols;                     /* outputs of this phase          */
+    size_t in_step, in_pad;                /* taps count from -in_pad        */
+    int pad_mode;
+    cgd__tap taps[256];
+    size_t n_taps;
+    const float *panels, *bias;
+    float *out;
+    size_t oh, ow, oc, out_step, out_i, out_j;
+    int accumulate;
+    size_t chunk;                          /* pixels in a slice              */
+} cgd__gather;
+
+static size_t cgd__panel_kind(const cgd__micro *m, size_t left)
+{
+    size_t k = 0;
+    while (k + 1 < m->kinds
+           && m->vectors[k] * m->vector >= left + m->vector) k++;
+    return k;
+}
+
+/* The variant that takes an even share of the pixels left: 6 + 5 + 5 of 16,
+ * not 6 + 6 + 4. */
+static size_t cgd__micro_rows(const cgd__micro *m, size_t kind, size_t left)
+{
+    size_t groups = cgd__ceil_div(left, m->rows[kind][0]), k = 2;
+    while (m->rows[kind][k] < cgd__ceil_div(left, groups)) k--;
+    return k;
+}
+
+/* Floats of one packed row of `outputs`, all panels together. */
+static size_t cgd__panels_width(const cgd__micro *m, size_t outputs)
+{
+    size_t o = 0;
+    while (o < outputs)
+        o += m->vectors[cgd__panel_kind(m, outputs - o)] * m->vector;
+    return o;
+}
+
+/* The pointers of `count` pixels from `first` on, for some taps:
+ * table[tap * CGD__CHUNK + pixel]. */
+CGD__OPTIMIZED static void cgd__gather_pointers(const cgd__gather *q,
+                               const float **table, size_t first,
+                               size_t count, size_t tap0, size_t taps)
+{
+    size_t p, t;
+    size_t j = first % q->cols, row = first / q->cols;
+    for (p = 0; p < count; p++) {
+        size_t i = row % q->rows;
+        const float *map = q->in + row / q->rows * q->ih * q->iw * q->ic;
+        for (t = 0; t < taps; t++) {
+            const cgd__tap *tap = q->taps + tap0 + t;
+            size_t a = cgd__tap_index(i * q->in_step + tap->di, q->in_pad,
+                                      q->ih, q->pad_mode);
+            size_t b = cgd__tap_index(j * q->in_step + tap->dj, q->in_pad,
+                                      q->iw, q->pad_mode);
+            table[t * CGD__CHUNK + p] =
+                a == CGD__OUTSIDE || b == CGD__OUTSIDE ? q->zeros
+                : map + (a * q->iw + b) * q->ic;
+        }
+        if (++j == q->cols) { j = 0; row++; }
+    }
+}
+
+static float *cgd__gather_target(const cgd__gather *q, size_t at)
+{
+    size_t j = at % q->cols, i = at / q->cols % q->rows;
+    size_t n = at / q->cols / q->rows;
+    return q->out + ((n * q->oh + i * q->out_step + q->out_i) * q->ow
+                     + j * q->out_step + q->out_j) * q->oc;
+}
+
+/* One group of pixels, one panel of outputs [o, o + valid), some taps. The
+ * sums start from zero (plus bias) or go on from what the target holds; a
+ * target that is narrower or shorter than the kernel goes through `spill`. */
+CGD__OPTIMIZED static void cgd__gather_group(const cgd__gather *q, size_t kind,
+                              size_t rows, const float **table, size_t taps,
+                              const float *panel, size_t first, size_t count,
+                              size_t o, int go_on)
+{
+    const cgd__micro *m = q->micro;
+    size_t width = m->vectors[kind] * m->vector, group = m->rows[kind][rows];
+    size_t valid = cgd__min(width, q->oc - o), p, t, k;
+    const float *src[CGD__TAP_BLOCK * CGD__GROUP];
+    float *dst[CGD__GROUP];
+    float spill[CGD__GROUP * CGD__PANEL];
+    int direct = valid == width && count == group;
+    for (t = 0; t < taps; t++)
+        for (p = 0; p < group; p++)
+            src[t * group + p] = p < count ? table[t * CGD__CHUNK + p]
+                                           : q->zeros;
+    for (p = 0; p < group; p++)
+        dst[p] = direct ? cgd__gather_target(q, first + p) + o
+                        : spill + p * width;
+    if (!go_on && q->bias)
+        for (p = 0; p < count; p++) {
+            float *d = direct ? dst[p]
+                              : cgd__gather_target(q, first + p) + o;
+            for (k = 0; k < valid; k++)
+                d[k] = q->accumulate ? d[k] + q->bias[o + k] : q->bias[o + k];
+        }
+    go_on = go_on || q->bias || q->accumulate;
+    if (!direct && go_on)
+        for (p = 0; p < group; p++)
+            for (k = 0; k < width; k++)
+                dst[p][k] = p < count && k < valid
+                    ? cgd__gather_target(q, first + p)[o + k] : 0;
+    m->gather[kind][rows](dst, src, taps, q->run, panel, go_on);
+    if (!direct)
+        for (p = 0; p < count; p++)
+            memcpy(cgd__gather_target(q, first + p) + o, dst[p],
+                   valid * sizeof(float));
+}
+
+static void cgd__gather_slice(void *job, size_t slice)
+{
+    const cgd__gather *q = (const cgd__gather *)job;
+    const cgd__micro *m = q->micro;
+    const float *table[CGD__TAP_BLOCK * CGD__CHUNK];
+    size_t total = q->n * q->rows * q->cols, first = slice * q->chunk;
+    size_t count = cgd__min(q->chunk, total - first), tap, p, o, kind, group;
+    size_t depth = q->n_taps * q->run;
+    for (tap = 0; tap < q->n_taps; tap += CGD__TAP_BLOCK) {
+        size_t taps = cgd__min(CGD__TAP_BLOCK, q->n_taps - tap), width;
+        cgd__gather_pointers(q, table, first, count, tap, taps);
+        for (o = 0; o < q->oc; o += width) {
+            const float *panel;
+            kind = cgd__panel_kind(m, q->oc - o);
+            width = m->vectors[kind] * m->vector;
+            panel = q->panels + o * depth + tap * q->run * width;
+            for (p = 0; p < count; p += group) {
+                size_t rows = cgd__micro_rows(m, kind, count - p);
+                group = m->rows[kind][rows];
+                cgd__gather_group(q, kind, rows, table + p, taps, panel,
+                                  first + p, cgd__min(group, count - p), o,
+                                  tap > 0);
+            }
+        }
+    }
+}
+
+/* Pixels per slice: about four million multiplications, so that small maps
+ * still fall into several slices and a slice outweighs its hand-over. */
+static size_t cgd__chunk_pixels(size_t depth, size_t outputs, size_t pixels)
+{
+    size_t work = cgd__max(depth * outputs, 1);
+    size_t chunk = cgd__max(2000000 / work, 1) * CGD__GROUP / 4;
+    chunk = cgd__min(chunk, cgd__ceil_div(pixels, 8));
+    return cgd__min(cgd__round_up(cgd__max(chunk, 1), CGD__GROUP),
+                    CGD__CHUNK);
+}
+
+typedef struct cgd__pack_job {
+    const cgd__micro *micro;
+    const cgd__shape *s;
+    const cgd__tap *taps;
+    size_t n_taps;
+    const float *w;
+    float *panels;
+    int transposed;
+} cgd__pack_job;
+
+/* Pack the weights of one tap into the panels: row k of a panel holds the
+ * weights from the k-th gathered value to the panel's outputs. */
+CGD__OPTIMIZED static void cgd__pack_tap(void *job, size_t t)
+{
+    const cgd__pack_job *q = (const cgd__pack_job *)job;
+    const cgd__shape *s = q->s;
+    size_t run = q->transposed ? s->o : s->c;
+    size_t outputs = q->transposed ? s->c : s->o, depth = q->n_taps * run;
+    size_t across = q->transposed ? s->o : 1, along = q->transposed ? 1 : s->o;
+    const float *w = q->w + q->taps[t].weight * s->c * s->o;
+    size_t o, k, i, width;
+    for (o = 0; o < outputs; o += width) {
+        float *row;
+        width = q->micro->vectors[cgd__panel_kind(q->micro, outputs - o)]
+              * q->micro->vector;
+        row = q->panels + o * depth + t * run * width;
+        for (k = 0; k < run; k++, row += width)
+            for (i = 0; i < width; i++)
+                row[i] = o + i < outputs ? w[(o + i) * across + k * along] : 0;
+    }
+}
+
+/* ---- wide taps -----------------------------------------------------------*/
+/* Where few channels meet few outputs, finding out where a tap reads costs as
+ * much as reading it. There the map is copied with its padding: then nothing
+ * falls outside, the taps of a window's row are one run, and a pixel needs a
+ * pointer for each row of the window only. */
+
+#define CGD__WIDE 2048             /* channels in times out, at most         */
+
+static int cgd__wide(const cgd__shape *s)
+{
+    return s->kernel > 1 && s->c * s->o <= CGD__WIDE;
+}
+
+typedef struct cgd__pad_job {
+    const float *in;
+    float *out;
+    size_t h, w, c, pad;
+    int pad_mode;
+} cgd__pad_job;
+
+CGD__OPTIMIZED static void cgd__pad_row(void *job, size_t row)
+{
+    const cgd__pad_job *q = (const cgd__pad_job *)job;
+    size_t ph = q->h + 2 * q->pad, pw = q->w + 2 * q->pad, j;
+    size_t n = row / ph;
+    size_t a = cgd__tap_index(row % ph, q->pad, q->h, q->pad_mode);
+    for (j = 0; j < pw; j++) {
+        float *out = q->out + (row * pw + j) * q->c;
+        size_t b = cgd__tap_index(j, q->pad, q->w, q->pad_mode);
+        if (a == CGD__OUTSIDE || b == CGD__OUTSIDE)
+            memset(out, 0, q->c * sizeof(float));
+        else
+            memcpy(out, q->in + ((n * q->h + a) * q->w + b) * q->c,
+                   q->c * sizeof(float));
+    }
+}
+
+static void cgd__pad(cgd_ctx *ctx, float *out, const float *in, size_t n,
+                     size_t h, size_t w, size_t c, size_t pad, int pad_mode)
+{
+    cgd__pad_job q;
+    q.in = in; q.out = out; q.h = h; q.w = w; q.c = c;
+    q.pad = pad; q.pad_mode = pad_mode;
+    cgd__for(ctx, n * (h + 2 * pad), cgd__pad_row, &q);
+}
+
+/* Let q read a padded copy; returns the scratch behind it. */
+static float *cgd__gather_widen(cgd_ctx *ctx, cgd__gather *q, float *scratch)
+{
+    size_t pad = q->in_pad;
+    cgd__pad(ctx, scratch, q->in, q->n, q->ih, q->iw, q->ic, pad,
+             q->pad_mode);
+    q->in = scratch;
+    q->ih += 2 * pad;
+    q->iw += 2 * pad;
+    q->in_pad = 0;
+    q->wide = 1;
+    return scratch + cgd__round_up(q->n * q->ih * q->iw * q->ic, 16);
+}
+
+/* Taps stand in reading order, so those of one row of the window follow each
+ * other, in the packed weights too. */
+static void cgd__gather_join(cgd__gather *q)
+{
+    size_t across = 1, t;
+    while (across < q->n_taps && q->taps[across].di == q->taps[0].di) across++;
+    q->n_taps /= across;
+    q->run *= across;
+    for (t = 0; t < q->n_taps; t++) q->taps[t] = q->taps[t * across];
+}
+
+/* Pack, then gather: zeros and panels come from scratch. */
+static void cgd__gather_run(cgd_ctx *ctx, cgd__gather *q, const cgd__shape *s,
+                            const float *w, int transposed, float *scratch)
+{
+    cgd__pack_job pack;
+    size_t zeros, pixels = q->n * q->rows * q->cols;
+    if (pixels == 0 || q->n_taps == 0) return;
+    zeros = cgd__round_up(q->ic * (q->wide ? s->kernel : 1), 16);
+    memset(scratch, 0, zeros * sizeof(float));
+    pack.micro = q->micro; pack.s = s; pack.taps = q->taps;
+    pack.n_taps = q->n_taps; pack.w = w; pack.panels = scratch + zeros;
+    pack.transposed = transposed;
+    cgd__for(ctx, q->n_taps, cgd__pack_tap, &pack);
+    q->run = q->ic;
+    if (q->wide) cgd__gather_join(q);
+    q->zeros = scratch;
+    q->panels = scratch + zeros;
+    q->chunk = cgd__chunk_pixels(q->n_taps * q->run, q->oc, pixels);
+    cgd__for(ctx, cgd__ceil_div(pixels, q->chunk), cgd__gather_slice, q);
+}
+
+static void cgd__conv_forward_gemm(cgd_ctx *ctx, const cgd__micro *micro,
+                                   const cgd__shape *s, float *y,
+                                   const float *x, const float *w,
+                                   const float *b, int accumulate,
+                                   float *scratch)
+{
+    cgd__gather q;
+    size_t u, v;
+    q.micro = micro;
+    q.in = x; q.n = s->n; q.ih = s->h; q.iw = s->w; q.ic = s->c;
+    q.wide = 0;
+    q.rows = s->oh; q.cols = s->ow;
+    q.in_step = s->stride; q.in_pad = s->pad; q.pad_mode = s->pad_mode;
+    for (u = q.n_taps = 0; u < s->kernel; u++)
+        for (v = 0; v < s->kernel; v++, q.n_taps++) {
+            q.taps[q.n_taps].di = u;
+            q.taps[q.n_taps].dj = v;
+            q.taps[q.n_taps].weight = q.n_taps;
+        }
+    q.out = y; q.oh = s->oh; q.ow = s->ow; q.oc = s->o;
+    q.out_step = 1; q.out_i = q.out_j = 0;
+    q.bias = b; q.accumulate = accumulate;
+    if (cgd__wide(s)) scratch = cgd__gather_widen(ctx, &q, scratch);
+    cgd__gather_run(ctx, &q, s, w, 0, scratch);
+}
+
+/* Phase (fi, fj) of the adjoint: outputs at i = fi + s*i', to which tap u
+ * contributes from row i' + (fi + p - u)/s whenever s divides that. Taps
+ * count from -in_pad = -kernel, which keeps them unsigned. */
+static void cgd__adjoint_phase(cgd__gather *q, const cgd__shape *s, size_t pad,
+                               size_t fi, size_t fj)
+{
+    size_t k = s->kernel, u, v;
+    q->n_taps = 0;
+    for (u = k; u-- > 0; )                 /* reading order: from the last   */
+        for (v = k; v-- > 0; ) {
+            size_t a = fi + pad + k * s->stride - u;
+            size_t b = fj + pad + k * s->stride - v;
+            if (a % s->stride || b % s->stride) continue;
+            q->taps[q->n_taps].di = a / s->stride;
+            q->taps[q->n_taps].dj = b / s->stride;
+            q->taps[q->n_taps++].weight = u * k + v;
+        }
+    if (q->n_taps == 0) {          /* a stride longer than the kernel passes */
+        q->taps[0].di = q->taps[0].dj = CGD__OUTSIDE / 2;    /* over these:  */
+        q->taps[q->n_taps++].weight = 0;        /* one tap that sees nothing */
+    }
+    q->out_i = fi;
+    q->out_j = fj;
+    q->rows = cgd__ceil_div(q->oh - fi, s->stride);
+    q->cols = cgd__ceil_div(q->ow - fj, s->stride);
+}
+
+/* Add the mirrored margins of a padded map to its inside (or write it). */
+typedef struct cgd__fold_job {
+    const float *in; float *out; const float *bias;
+    size_t h, w, c, pad;
+    int pad_mode, accumulate;
+} cgd__fold_job;
+
+/* The positions of a padded line that show sample i: at most three. */
+static size_t cgd__mirrors(size_t at[3], size_t i, size_t size, size_t pad,
+                           int pad_mode)
+{
+    size_t count = 0;
+    at[count++] = i + pad;
+    if (pad_mode != CGD_PAD_REFLECT) return count;
+    if (i > 0 && i <= pad) at[count++] = pad - i;
+    if (i + 1 < size && size - 1 - i <= pad)
+        at[count++] = pad + 2 * (size - 1) - i;
+    return count;
+}
+
+CGD__OPTIMIZED static void cgd__fold_row(void *job, size_t row)
+{
+    const cgd__fold_job *q = (const cgd__fold_job *)job;
+    size_t n = row / q->h, i = row % q->h, j, k, a, b;
+    size_t rows[3], cols[3], n_rows, n_cols, pw = q->w + 2 * q->pad;
+    const float *map = q->in + n * (q->h + 2 * q->pad) * pw * q->c;
+    n_rows = cgd__mirrors(rows, i, q->h, q->pad, q->pad_mode);
+    for (j = 0; j < q->w; j++) {
+        float *out = q->out + (row * q->w + j) * q->c;
+        n_cols = cgd__mirrors(cols, j, q->w, q->pad, q->pad_mode);
+        for (k = 0; k < q->c; k++)
+            out[k] = (q->accumulate ? out[k] : 0) + (q->bias ? q->bias[k] : 0);
+        for (a = 0; a < n_rows; a++)
+            for (b = 0; b < n_cols; b++) {
+                const float *in = map + (rows[a] * pw + cols[b]) * q->c;
+                for (k = 0; k < q->c; k++) out[k] += in[k];
+            }
+    }
+}
+
+static void cgd__conv_adjoint_gemm(cgd_ctx *ctx, const cgd__micro *micro,
+                                   const cgd__shape *s, float *x,
+                                   const float *y, const float *w,
+                                   const float *b, int accumulate,
+                                   float *scratch)
+{
+    cgd__gather q;
+    cgd__fold_job fold;
+    size_t fi, fj, pad = s->pad;
+    int folds = s->pad_mode == CGD_PAD_REFLECT && s->pad > 0;
+    q.micro = micro;
+    q.in = y; q.n = s->n; q.ih = s->oh; q.iw = s->ow; q.ic = s->o;
+    q.wide = 0;
+    q.in_step = 1; q.in_pad = s->kernel; q.pad_mode = CGD_PAD_ZERO;
+    q.out = x; q.oh = s->h; q.ow = s->w; q.oc = s->c;
+    q.out_step = s->stride;
+    q.bias = b; q.accumulate = accumulate;
+    if (folds) {                   /* the whole padded map, then fold it     */
+        q.out = scratch;
+        q.oh = s->h + 2 * pad;
+        q.ow = s->w + 2 * pad;
+        scratch += cgd__round_up(s->n * q.oh * q.ow * q.oc, 16);
+        q.bias = NULL;
+        q.accumulate = 0;
+        pad = 0;
+    }
+    if (cgd__wide(s)) scratch = cgd__gather_widen(ctx, &q, scratch);
+    for (fi = 0; fi < s->stride && fi < q.oh; fi++)
+        for (fj = 0; fj < s->stride && fj < q.ow; fj++) {
+            cgd__adjoint_phase(&q, s, pad, fi, fj);
+            cgd__gather_run(ctx, &q, s, w, 1, scratch);
+        }
+    if (!folds) return;
+    fold.in = q.out; fold.out = x; fold.bias = b;
+    fold.h = s->h; fold.w = s->w; fold.c = s->c;
+    fold.pad = s->pad; fold.pad_mode = s->pad_mode;
+    fold.accumulate = accumulate;
+    cgd__for(ctx, s->n * s->h, cgd__fold_row, &fold);
+}
+
+/* ---- the weight gradient -------------------------------------------------*/
+
+typedef struct cgd__outer {
+    const cgd__micro *micro;
+    const cgd__shape *s;
+    const float *x, *y, *zeros, *panels;
+    float *panels_out, *dw;
+    size_t h, w, pad;              /* of x, which may be a padded copy       */
+    size_t across, run;            /* taps in a row of the window; values in
+                                      each                                   */
+    size_t chunk, pixels;
+} cgd__outer;
+
+/* Copy a block of y's pixels into the panels: panel-major, pixel rows. */
+CGD__OPTIMIZED static void cgd__outer_pack(void *job, size_t block)
+{
+    const cgd__outer *q = (const cgd__outer *)job;
+    size_t first = block * CGD__PIXEL_BLOCK, oc = q->s->o, o, p, width;
+    size_t count = cgd__min(CGD__PIXEL_BLOCK, q->pixels - first);
+    for (o = 0; o < oc; o += width) {
+        size_t valid;
+        float *row;
+        width = q->micro->vectors[cgd__panel_kind(q->micro, oc - o)]
+              * q->micro->vector;
+        valid = cgd__min(width, oc - o);
+        row = q->panels_out + o * q->pixels + first * width;
+        for (p = 0; p < count; p++, row += width) {
+            memcpy(row, q->y + (first + p) * oc + o, valid * sizeof(float));
+            if (valid < width)
+                memset(row + valid, 0, (width - valid) * sizeof(float));
+        }
+    }
+}
+
+/* table[tap][pixel]: what a tap reads at each pixel of a block. */
+CGD__OPTIMIZED static void cgd__outer_pointers(const cgd__outer *q,
+                               const float *(*table)[CGD__PIXEL_BLOCK],
+                               size_t tap, size_t taps, size_t first,
+                               size_t count)
+{
+    const cgd__shape *s = q->s;
+    for (; taps > 0; taps--, tap++, table++) {
+        size_t u = tap / q->across, v = tap % q->across, p, a = 0, b;
+        size_t j = first % s->ow, i = first / s->ow;   /* of all the rows    */
+        for (p = 0; p < count; p++) {
+            if (p == 0 || j == 0)
+                a = cgd__tap_index(i % s->oh * s->stride + u, q->pad, q->h,
+                                   s->pad_mode);
+            b = cgd__tap_index(j * s->stride + v, q->pad, q->w, s->pad_mode);
+            (*table)[p] = a == CGD__OUTSIDE || b == CGD__OUTSIDE ? q->zeros
+                : q->x + ((i / s->oh * q->h + a) * q->w + b) * s->c;
+            if (++j == s->ow) { j = 0; i++; }
+        }
+    }
+}
+
+/* Rows [row, row + group) of the weight matrix (tap, channel) over a block of
+ * pixels. Rows of one tap are read in place, others are gathered first. */
+CGD__OPTIMIZED static void cgd__outer_sources(const cgd__outer *q,
+                               const float *(*table)[CGD__PIXEL_BLOCK],
+                               size_t tap0, const float **src, float *rows,
+                               size_t row, size_t group, size_t end,
+                               size_t count)
+{
+    size_t c = q->run, p, r, tap = row / c;
+    if (row + group <= end && (row + group - 1) / c == tap) {
+        for (p = 0; p < count; p++) src[p] = table[tap - tap0][p] + row % c;
+        return;
+    }
+    for (r = 0; r < group; r++) {
+        size_t k = (row + r) % c;
+        if (row + r >= end) {
+            for (p = 0; p < count; p++) rows[p * group + r] = 0;
+            continue;
+        }
+        tap = (row + r) / c - tap0;
+        for (p = 0; p < count; p++) rows[p * group + r] = table[tap][p][k];
+    }
+    for (p = 0; p < count; p++) src[p] = rows + p * group;
+}
+
+/* One block of pixels into rows [begin, end) of the weight gradient. */
+static void cgd__outer_block(const cgd__outer *q,
+                             const float *(*table)[CGD__PIXEL_BLOCK],
+                             size_t begin, size_t end, size_t first,
+                             size_t count)
+{
+    const cgd__micro *m = q->micro;
+    size_t oc = q->s->o, o, row, r, k, width;
+    const float *src[CGD__PIXEL_BLOCK];
+    float rows[CGD__PIXEL_BLOCK * CGD__GROUP], spill[CGD__GROUP * CGD__PANEL];
+    float *dst[CGD__GROUP];
+    for (o = 0; o < oc; o += width) {
+        size_t kind = cgd__panel_kind(m, oc - o), group = m->rows[kind][0];
+        size_t valid;
+        width = m->vectors[kind] * m->vector;
+        valid = cgd__min(width, oc - o);
+        for (row = begin; row < end; row += group) {
+            int direct = valid == width && row + group <= end;
+            cgd__outer_sources(q, table, begin / q->run, src, rows, row,
+                               group, end, count);
+            for (r = 0; r < group; r++)
+                dst[r] = direct ? q->dw + (row + r) * oc + o
+                                : spill + r * width;
+            if (!direct) memset(spill, 0, group * width * sizeof(float));
+            m->outer[kind](dst, src, count, q->panels + o * q->pixels
+                           + first * width);
+            if (direct) continue;
+            for (r = 0; r < group && row + r < end; r++)
+                for (k = 0; k < valid; k++)
+                    q->dw[(row + r) * oc + o + k] += dst[r][k];
+        }
+    }
+}
+
+static void cgd__outer_slice(void *job, size_t slice)
+{
+    const cgd__outer *q = (const cgd__outer *)job;
+    size_t total = q->s->kernel * q->s->kernel * q->s->c, first;
+    size_t begin = slice * q->chunk, end = cgd__min(begin + q->chunk, total);
+    size_t tap = begin / q->run, taps = (end - 1) / q->run - tap + 1;
+    const float *table[CGD__TAP_BLOCK][CGD__PIXEL_BLOCK];
+    for (first = 0; first < q->pixels; first += CGD__PIXEL_BLOCK) {
+        size_t count = cgd__min(CGD__PIXEL_BLOCK, q->pixels - first);
+        cgd__outer_pointers(q, table, tap, taps, first, count);
+        cgd__outer_block(q, table, begin, end, first, count);
+    }
+}
+
+/* Rows in a slice: few enough for many slices and for the table of taps. */
+static size_t cgd__outer_chunk(size_t rows, size_t c)
+{
+    size_t chunk = cgd__round_up(cgd__max(rows / 16, 1), CGD__GROUP);
+    return cgd__min(cgd__min(chunk, 96), (CGD__TAP_BLOCK - 1) * c);
+}
+
+static void cgd__conv_weights_gemm(cgd_ctx *ctx, const cgd__micro *micro,
+                                   const cgd__shape *s, float *dw,
+                                   const float *x, const float *y,
+                                   float *scratch)
+{
+    cgd__outer q;
+    size_t zeros = cgd__round_up(s->c + CGD__GROUP, 16);
+    size_t rows = s->kernel * s->kernel * s->c;
+    q.micro = micro; q.s = s; q.x = x; q.y = y; q.dw = dw;
+    q.h = s->h; q.w = s->w; q.pad = s->pad;
+    q.across = s->kernel; q.run = s->c;
+    if (cgd__wide(s)) {
+        cgd__pad(ctx, scratch, x, s->n, s->h, s->w, s->c, s->pad,
+                 s->pad_mode);
+        q.x = scratch;
+        q.h += 2 * s->pad;
+        q.w += 2 * s->pad;
+        q.pad = 0;
+        q.across = 1;
+        q.run = s->kernel * s->c;
+        scratch += cgd__round_up(s->n * q.h * q.w * s->c, 16);
+    }
+    memset(scratch, 0, zeros * sizeof(float));
+    q.zeros = scratch;
+    q.panels = q.panels_out = scratch + zeros;
+    q.pixels = s->n * s->oh * s->ow;
+    cgd__for(ctx, cgd__ceil_div(q.pixels, CGD__PIXEL_BLOCK), cgd__outer_pack,
+             &q);
+    q.chunk = cgd__outer_chunk(rows, q.run);
+    cgd__for(ctx, cgd__ceil_div(rows, q.chunk), cgd__outer_slice, &q);
+}
+
+/* A map of c channels with a margin all around, in floats. */
+static size_t cgd__padded(size_t n, size_t h, size_t w, size_t c, size_t pad)
+{
+    return cgd__round_up(n * (h + 2 * pad) * (w + 2 * pad) * c, 16);
+}
+
+static size_t cgd__conv_scratch_gemm(const cgd__micro *m, const cgd__shape *s)
+{
+    size_t taps = s->kernel * s->kernel;
+    size_t zeros = 32 + s->kernel * cgd__max(s->c, s->o);
+    size_t forward = taps * s->c * cgd__panels_width(m, s->o);
+    size_t adjoint = taps * s->o * cgd__panels_width(m, s->c);
+    size_t weights = s->n * s->oh * s->ow * cgd__panels_width(m, s->o);
+    size_t padded = cgd__padded(s->n, s->h, s->w, s->c, s->pad);
+    if (s->pad_mode == CGD_PAD_REFLECT && s->pad > 0) adjoint += padded;
+    if (cgd__wide(s)) {
+        forward += padded;
+        weights += padded;
+        adjoint += cgd__padded(s->n, s->oh, s->ow, s->o, s->kernel);
+    }
+    return zeros + cgd__max(cgd__max(forward, adjoint), weights);
+}
+
+/* ======================================================================== */
+/* [impl:winograd] Winograd convolution                                     */
+/* ======================================================================== */
+/* Owns the fast path of 3x3 convolutions of stride 1, the residual blocks'
+ * kind: Winograd's F(4x4, 3x3) makes 4x4 outputs from a 6x6 patch with 36
+ * multiplications per pair of channels instead of 144 (Lavin & Gray 2015,
+ * arXiv:1509.09308). With * for products in each of the 36 points:
+ *
+ *   forward   Y  = A' [ sum_c (G g G') * (B' x B) ] A       per 4x4 tile
+ *   adjoint   x += B  [ sum_o (G g G') * (A y A') ] B'      per 6x6 patch
+ *   weights   g += G' [ sum_tiles (B' x B) * (A y A') ] G
+ *
+ * so all three are matrix products over channels or tiles, point by point,
+ * between transforms that are exact adjoints of each other. The points are 0,
+ * 1, -1, 1/2, -2 and infinity, which loses less than the usual 0, +-1, +-2:
+ * a polynomial through smaller numbers.
+ *
+ *   B' = 1 -3/2   -2  3/2    1  0    G = 1      0      0     A = 1  0   0   0
+ *        0   -1  1/2  5/2    1  0        1/3    1/3    1/3       1  1   1   1
+ *        0    1 -5/2  1/2    1  0       -1/3    1/3   -1/3       1 -1   1  -1
+ *        0   -2   -1    2    1  0      -16/15  -8/15  -4/15      1 1/2 1/4 1/8
+ *        0  1/2   -1 -1/2    1  0        1/15  -2/15   4/15      1 -2   4  -8
+ *        0    1 -3/2   -2  3/2  1        0      0      1         0  0   0   1
+ *
+ * Tiles are handled in blocks of whole rows, small enough that a block's
+ * transforms stay in a core's cache; a lane is the work and the buffer of
+ * several blocks. Lanes are counted from the shape alone. */
+
+#define CGD__POINTS 36
+#define CGD__TILES 32            /* most tiles in a block                    */
+#define CGD__LANES 16
+
+typedef struct cgd__wino {
+    const cgd__micro *micro;
+    const cgd__shape *s;
+    size_t th, tw;                     /* tiles down and across              */
+    size_t rows, cols;                 /* of tiles in a block                */
+    size_t blocks, lanes, lane_size;
+    size_t plane;                      /* floats between points of V         */
+    const float *in, *zeros, *bias, *panels;
+    float *out, *buffers, *strips;
+    int accumulate;
+} cgd__wino;
+
+/* Does a shape take this path? Channels must fill vectors. */
+static int cgd__wino_fits(const cgd__micro *m, const cgd__shape *s)
+{
+    return s->kernel == 3 && s->stride == 1 && s->pad <= 2
+        && s->c % m->vector == 0 && s->o % m->vector == 0
+        && s->oh * s->ow >= 64;
+}
+
+static void cgd__wino_tiles(cgd__wino *q, const cgd__micro *m,
+                            const cgd__shape *s, size_t depth, size_t outputs)
+{
+    memset(q, 0, sizeof *q);
+    q->micro = m;
+    q->s = s;
+    q->th = cgd__ceil_div(s->oh, 4);
+    q->tw = cgd__ceil_div(s->ow, 4);
+    q->rows = cgd__max(1, CGD__TILES / q->tw);
+    q->rows = cgd__min(q->rows, cgd__ceil_div(s->n * q->th, 2));
+    q->cols = cgd__min(q->tw, CGD__TILES / q->rows);
+    q->blocks = cgd__ceil_div(s->n * q->th, q->rows);
+    q->lanes = cgd__min(q->blocks, CGD__LANES);
+    /* Planes a power of two apart would share cache sets. */
+    q->plane = q->rows * q->cols * depth + 16;
+    q->lane_size = CGD__POINTS * (q->plane
+                 + CGD__TILES * cgd__min(cgd__round_up(outputs, 16),
+                                         CGD__PANEL));
+}
+
+/* Floats of the transformed weights: all panels, all points. */
+static size_t cgd__wino_panels(const cgd__micro *m, size_t depth,
+                               size_t outputs)
+{
+    return CGD__POINTS * depth * cgd__panels_width(m, outputs);
+}
+
+/* Where the patch of tile (n, i, j) reads: 36 pointers to pixels of x. */
+static void cgd__wino_patch(const cgd__wino *q, size_t n, size_t i, size_t j,
+                            const float *px[CGD__POINTS])
+{
+    const cgd__shape *s = q->s;
+    size_t u, v;
+    for (u = 0; u < 6; u++) {
+        size_t a = 4 * i + u, row = CGD__OUTSIDE;
+        if (a < s->h + 2 * s->pad)
+            row = cgd__tap_index(a, s->pad, s->h, s->pad_mode);
+        for (v = 0; v < 6; v++) {
+            size_t b = 4 * j + v, col = CGD__OUTSIDE;
+            if (b < s->w + 2 * s->pad)
+                col = cgd__tap_index(b, s->pad, s->w, s->pad_mode);
+            px[u * 6 + v] = row == CGD__OUTSIDE || col == CGD__OUTSIDE
+                ? q->zeros : q->in + ((n * s->h + row) * s->w + col) * s->c;
+        }
+    }
+}
+
+/* The 16 pixels of y that a tile covers; those beyond the edge are `none`. */
+static void cgd__wino_tile(const cgd__shape *s, float *y, float *none,
+                           size_t n, size_t i, size_t j, float *px[16])
+{
+    size_t u, v;
+    for (u = 0; u < 4; u++)
+        for (v = 0; v < 4; v++)
+            px[u * 4 + v] = 4 * i + u < s->oh && 4 * j + v < s->ow
+                ? y + ((n * s->oh + 4 * i + u) * s->ow + 4 * j + v) * s->o
+                : none;
+}
+
+/* Pixel pointers of a tile of y to read from; beyond the edge: zeros. */
+static void cgd__wino_tile_source(const cgd__wino *q, size_t n, size_t i,
+                                  size_t j, const float *px[16])
+{
+    const cgd__shape *s = q->s;
+    size_t u, v;
+    for (u = 0; u < 4; u++)
+        for (v = 0; v < 4; v++)
+            px[u * 4 + v] = 4 * i + u < s->oh && 4 * j + v < s->ow
+                ? q->in + ((n * s->oh + 4 * i + u) * s->ow + 4 * j + v) * s->o
+                : q->zeros;
+}
+
+/* The products of a block: M (point, tile, width) for one panel. */
+static void cgd__wino_multiply(const cgd__wino *q, size_t kind, size_t depth,
+                               const float *v, const float *panel, float *m,
+                               size_t tiles)
+{
+    const cgd__micro *micro = q->micro;
+    size_t width = micro->vectors[kind] * micro->vector, point, t, k, r;
+    const float *src[CGD__GROUP];
+    float *dst[CGD__GROUP];
+    for (point = 0; point < CGD__POINTS; point++)
+        for (t = 0; t < tiles; t += r) {
+            k = cgd__micro_rows(micro, kind, tiles - t);
+            r = micro->rows[kind][k];
+            for (r = 0; r < micro->rows[kind][k]; r++) {
+                size_t tile = cgd__min(t + r, tiles - 1);
+                src[r] = v + point * q->plane + tile * depth;
+                dst[r] = m + (point * CGD__TILES + tile) * width;
+            }
+            micro->gather[kind][k](dst, src, 1, depth,
+                                   panel + point * depth * width, 0);
+        }
+}
+
+/* One block of the forward convolution: rows [first, first + rows) of all
+ * tile rows, columns [j0, j0 + cols). */
+static void cgd__wino_forward_block(const cgd__wino *q, float *v, float *m,
+                                    size_t first, size_t rows, size_t j0,
+                                    size_t cols)
+{
+    const cgd__micro *micro = q->micro;
+    const cgd__shape *s = q->s;
+    size_t t, o, width, tiles = rows * cols;
+    float none[CGD__PANEL];
+    for (t = 0; t < tiles; t++) {
+        const float *px[CGD__POINTS];
+        size_t row = first + t / cols;
+        cgd__wino_patch(q, row / q->th, row % q->th, j0 + t % cols, px);
+        micro->patch_in(v + t * s->c, q->plane, px, 0, s->c);
+    }
+    for (o = 0; o < s->o; o += width) {
+        size_t kind = cgd__panel_kind(micro, s->o - o);
+        width = micro->vectors[kind] * micro->vector;
+        cgd__wino_multiply(q, kind, s->c, v, q->panels
+                           + o * CGD__POINTS * s->c, m, tiles);
+        for (t = 0; t < tiles; t++) {
+            float *px[16];
+            size_t row = first + t / cols;
+            cgd__wino_tile(s, q->out + o, none, row / q->th, row % q->th,
+                           j0 + t % cols, px);
+            micro->tile_out(px, m + t * width, CGD__TILES * width, width,
+                            q->bias ? q->bias + o : NULL, q->accumulate);
+        }
+    }
+}
+
+/* The same for the adjoint: tiles of y in, patches added into the strips of
+ * their tile rows, six lines each. */
+static void cgd__wino_adjoint_block(const cgd__wino *q, float *v, float *m,
+                                    size_t first, size_t rows, size_t j0,
+                                    size_t cols)
+{
+    const cgd__micro *micro = q->micro;
+    const cgd__shape *s = q->s;
+    size_t t, c, width, tiles = rows * cols, line = (4 * q->tw + 2) * s->c;
+    for (t = 0; t < tiles; t++) {
+        const float *px[16];
+        size_t row = first + t / cols;
+        cgd__wino_tile_source(q, row / q->th, row % q->th, j0 + t % cols, px);
+        micro->tile_in(v + t * s->o, q->plane, px, 0, s->o);
+    }
+    for (c = 0; c < s->c; c += width) {
+        size_t kind = cgd__panel_kind(micro, s->c - c);
+        width = micro->vectors[kind] * micro->vector;
+        cgd__wino_multiply(q, kind, s->o, v, q->panels
+                           + c * CGD__POINTS * s->o, m, tiles);
+        for (t = 0; t < tiles; t++)
+            micro->patch_out(q->strips + (first + t / cols) * 6 * line
+                             + 4 * (j0 + t % cols) * s->c + c, line, s->c,
+                             m + t * width, CGD__TILES * width, width);
+    }
+}
+
+static void cgd__wino_lane(void *job, size_t lane)
+{
+    const cgd__wino *q = (const cgd__wino *)job;
+    float *v = q->buffers + lane * q->lane_size;
+    float *m = v + CGD__POINTS * q->plane;
+    size_t block, j, total = q->s->n * q->th;
+    for (block = lane; block < q->blocks; block += q->lanes) {
+        size_t first = block * q->rows;
+        size_t rows = cgd__min(q->rows, total - first);
+        if (q->strips)
+            memset(q->strips + first * 6 * (4 * q->tw + 2) * q->s->c, 0,
+                   rows * 6 * (4 * q->tw + 2) * q->s->c * sizeof(float));
+        for (j = 0; j < q->tw; j += q->cols) {
+            size_t cols = cgd__min(q->cols, q->tw - j);
+            if (q->strips)
+                cgd__wino_adjoint_block(q, v, m, first, rows, j, cols);
+            else
+                cgd__wino_forward_block(q, v, m, first, rows, j, cols);
+        }
+    }
+}
+
+/* Lines of the strips that hold row i of the map: each of its mirror images
+ * in the padded map lies in one tile row's strip, or in two. */
+static size_t cgd__wino_lines(const cgd__wino *q, size_t n, size_t i,
+                              const float *lines[6])
+{
+    const cgd__shape *s = q->s;
+    size_t at[3], mirrors, k, t, count = 0;
+    size_t line = (4 * q->tw + 2) * s->c;
+    mirrors = cgd__mirrors(at, i, s->h, s->pad, s->pad_mode);
+    for (k = 0; k < mirrors; k++)
+        for (t = at[k] < 6 ? 0 : (at[k] - 2) / 4; t * 4 <= at[k]; t++)
+            if (t < q->th && at[k] - 4 * t < 6)
+                lines[count++] = q->strips
+                    + ((n * q->th + t) * 6 + at[k] - 4 * t) * line;
+    return count;
+}
+
+CGD__OPTIMIZED static void cgd__wino_fold_row(void *job, size_t row)
+{
+    const cgd__wino *q = (const cgd__wino *)job;
+    const cgd__shape *s = q->s;
+    const float *lines[6];
+    size_t count = cgd__wino_lines(q, row / s->h, row % s->h, lines);
+    size_t j, k, a, b, at[3], mirrors;
+    for (j = 0; j < s->w; j++) {
+        float *out = q->out + (row * s->w + j) * s->c;
+        mirrors = cgd__mirrors(at, j, s->w, s->pad, s->pad_mode);
+        for (k = 0; k < s->c; k++)
+            out[k] = (q->accumulate ? out[k] : 0) + (q->bias ? q->bias[k] : 0);
+        for (a = 0; a < count; a++)
+            for (b = 0; b < mirrors; b++) {
+                const float *in = lines[a] + at[b] * s->c;
+                for (k = 0; k < s->c; k++) out[k] += in[k];
+            }
+    }
+}
+
+/* ---- weights there and back ----------------------------------------------*/
+
+typedef struct cgd__wino_pack {
+    const cgd__micro *micro;
+    const cgd__shape *s;
+    const float *w;
+    float *panels;
+    size_t depth, outputs, along, across;  /* strides of w                   */
+} cgd__wino_pack;
+
+/* Transform the weights from the k-th value of depth to all outputs. */
+static void cgd__wino_pack_row(void *job, size_t k)
+{
+    const cgd__wino_pack *q = (const cgd__wino_pack *)job;
+    size_t o, i, width;
+    for (o = 0; o < q->outputs; o += width) {
+        float *panel = q->panels + o * CGD__POINTS * q->depth;
+        width = q->micro->vectors[cgd__panel_kind(q->micro, q->outputs - o)]
+              * q->micro->vector;
+        for (i = 0; i < width; i += q->micro->vector)
+            q->micro->weights_in(panel + k * width + i, q->depth * width,
+                                 q->w + k * q->along + (o + i) * q->across,
+                                 q->s->c * q->s->o, q->across);
+    }
+}
+
+/* Both data passes: transform the weights, then run the lanes. */
+static void cgd__wino_run(cgd_ctx *ctx, cgd__wino *q, const float *w,
+                          int transposed, float *scratch)
+{
+    const cgd__shape *s = q->s;
+    cgd__wino_pack pack;
+    size_t zeros = cgd__round_up(cgd__max(s->c, s->o), 16);
+    pack.micro = q->micro; pack.s = s; pack.w = w;
+    pack.depth = transposed ? s->o : s->c;
+    pack.outputs = transposed ? s->c : s->o;
+    pack.along = transposed ? 1 : s->o;
+    pack.across = transposed ? s->o : 1;
+    pack.panels = scratch + zeros;
+    memset(scratch, 0, zeros * sizeof(float));
+    cgd__for(ctx, pack.depth, cgd__wino_pack_row, &pack);
+    q->zeros = scratch;
+    q->panels = pack.panels;
+    q->buffers = scratch + zeros
+               + cgd__wino_panels(q->micro, pack.depth, pack.outputs);
+    if (transposed) q->strips = q->buffers + q->lanes * q->lane_size;
+    cgd__for(ctx, q->lanes, cgd__wino_lane, q);
+    if (transposed) cgd__for(ctx, s->n * s->h, cgd__wino_fold_row, q);
+}
+
+static void cgd__wino_forward(cgd_ctx *ctx, const cgd__micro *m,
+                              const cgd__shape *s, float *y, const float *x,
+                              const float *w, const float *b, int accumulate,
+                              float *scratch)
+{
+    cgd__wino q;
+    cgd__wino_tiles(&q, m, s, s->c, s->o);
+    q.in = x; q.out = y; q.bias = b; q.accumulate = accumulate;
+    cgd__wino_run(ctx, &q, w, 0, scratch);
+}
+
+static void cgd__wino_adjoint(cgd_ctx *ctx, const cgd__micro *m,
+                              const cgd__shape *s, float *x, const float *y,
+                              const float *w, const float *b, int accumulate,
+                              float *scratch)
+{
+    cgd__wino q;
+    cgd__wino_tiles(&q, m, s, s->o, s->c);
+    q.in = y; q.out = x; q.bias = b; q.accumulate = accumulate;
+    cgd__wino_run(ctx, &q, w, 1, scratch);
+}
+
+/* ---- the weight gradient -------------------------------------------------*/
+
+typedef struct cgd__wino_outer {
+    cgd__wino x, y;                /* the patches' and the tiles' side       */
+    float *v, *m, *buffers, *dw;
+    size_t tiles, v_plane, chunk;
+} cgd__wino_outer;
+
+/* Transform one tile row of both maps: V (point, tile, c) and M (panel,
+ * point, tile, width). */
+static void cgd__wino_outer_row(void *job, size_t row)
+{
+    const cgd__wino_outer *q = (const cgd__wino_outer *)job;
+    const cgd__micro *micro = q->x.micro;
+    const cgd__shape *s = q->x.s;
+    size_t n = row / q->x.th, i = row % q->x.th, j, o, width;
+    for (j = 0; j < q->x.tw; j++) {
+        size_t tile = row * q->x.tw + j;
+        const float *patch[CGD__POINTS], *px[16];
+        cgd__wino_patch(&q->x, n, i, j, patch);
+        micro->patch_in(q->v + tile * s->c, q->v_plane, patch, 0, s->c);
+        cgd__wino_tile_source(&q->y, n, i, j, px);
+        for (o = 0; o < s->o; o += width) {
+            width = micro->vectors[cgd__panel_kind(micro, s->o - o)]
+                  * micro->vector;
+            micro->tile_in(q->m + o * CGD__POINTS * q->tiles + tile * width,
+                           q->tiles * width, px, o, width);
+        }
+    }
+}
+
+/* The products of channels [c, c + rows) at one point, into u (rows, O). */
+static void cgd__wino_outer_point(const cgd__wino_outer *q, size_t point,
+                                  size_t c, size_t rows, float *u)
+{
+    const cgd__micro *micro = q->x.micro;
+    size_t outputs = q->x.s->o, depth = q->x.s->c, first, o, row, r, width;
+    float spill[CGD__GROUP * CGD__PANEL];
+    for (first = 0; first < q->tiles; first += CGD__PIXEL_BLOCK) {
+        size_t count = cgd__min(CGD__PIXEL_BLOCK, q->tiles - first);
+        const float *src[CGD__PIXEL_BLOCK];
+        for (o = 0; o < outputs; o += width) {
+            size_t kind = cgd__panel_kind(micro, outputs - o);
+            size_t group = micro->rows[kind][0];
+            const float *panel;
+            width = micro->vectors[kind] * micro->vector;
+            panel = q->m + (o * CGD__POINTS + point * width) * q->tiles
+                  + first * width;
+            for (row = 0; row < rows; row += group) {
+                float *dst[CGD__GROUP];
+                for (r = 0; r < count; r++)
+                    src[r] = q->v + point * q->v_plane
+                           + (first + r) * depth + c + row;
+                for (r = 0; r < group; r++)
+                    dst[r] = row + r < rows ? u + (row + r) * outputs + o
+                                            : spill + r * width;
+                micro->outer[kind](dst, src, count, panel);
+            }
+        }
+    }
+}
+
+/* Some input channels of the weight gradient: products at all points, then
+ * back from points to taps. */
+static void cgd__wino_outer_chunk(void *job, size_t slice)
+{
+    const cgd__wino_outer *q = (const cgd__wino_outer *)job;
+    const cgd__shape *s = q->x.s;
+    size_t c = slice * q->chunk, rows = cgd__min(q->chunk, s->c - c), k;
+    size_t point, plane = q->chunk * s->o;
+    float *u = q->buffers + slice * CGD__POINTS * plane;
+    memset(u, 0, CGD__POINTS * plane * sizeof(float));
+    for (point = 0; point < CGD__POINTS; point++)
+        cgd__wino_outer_point(q, point, c, rows, u + point * plane);
+    for (k = 0; k < rows; k++)
+        q->x.micro->weights_out(q->dw + (c + k) * s->o, s->c * s->o,
+                                u + k * s->o, plane, s->o);
+}
+
+static size_t cgd__wino_outer_rows(size_t c)
+{
+    return cgd__round_up(cgd__ceil_div(c, 6), 6);
+}
+
+static void cgd__wino_weights(cgd_ctx *ctx, const cgd__micro *m,
+                              const cgd__shape *s, float *dw, const float *x,
+                              const float *y, float *scratch)
+{
+    cgd__wino_outer q;
+    size_t zeros = cgd__round_up(cgd__max(s->c, s->o), 16);
+    memset(scratch, 0, zeros * sizeof(float));
+    cgd__wino_tiles(&q.x, m, s, s->c, s->o);
+    q.y = q.x;
+    q.x.in = x;
+    q.y.in = y;
+    q.x.zeros = q.y.zeros = scratch;
+    q.tiles = s->n * q.x.th * q.x.tw;
+    q.chunk = cgd__wino_outer_rows(s->c);
+    q.v_plane = q.tiles * s->c + 16;
+    q.v = scratch + zeros;
+    q.m = q.v + CGD__POINTS * q.v_plane;
+    q.buffers = q.m + CGD__POINTS * q.tiles * s->o;
+    q.dw = dw;
+    cgd__for(ctx, s->n * q.x.th, cgd__wino_outer_row, &q);
+    cgd__for(ctx, cgd__ceil_div(s->c, q.chunk), cgd__wino_outer_chunk, &q);
+}
+
+/* Floats of scratch for all three. */
+static size_t cgd__wino_scratch(const cgd__micro *m, const cgd__shape *s)
+{
+    cgd__wino q;
+    size_t zeros = cgd__round_up(cgd__max(s->c, s->o), 16), chunk, tiles;
+    size_t forward, adjoint, weights;
+    cgd__wino_tiles(&q, m, s, s->c, s->o);
+    forward = cgd__wino_panels(m, s->c, s->o) + q.lanes * q.lane_size;
+    cgd__wino_tiles(&q, m, s, s->o, s->c);
+    adjoint = cgd__wino_panels(m, s->o, s->c) + q.lanes * q.lane_size
+            + s->n * q.th * 6 * (4 * q.tw + 2) * s->c;
+    chunk = cgd__wino_outer_rows(s->c);
+    tiles = s->n * q.th * q.tw;
+    weights = CGD__POINTS * (tiles * s->c + 16 + tiles * s->o
+            + cgd__ceil_div(s->c, chunk) * chunk * s->o) + CGD__GROUP;
+    return zeros + cgd__max(forward, cgd__max(adjoint, weights));
+}
+
+/* ---- the choice ----------------------------------------------------------*/
+
+static void cgd__conv_forward_fast(cgd_ctx *ctx, const cgd__micro *m,
+                                   const cgd__shape *s, float *y,
+                                   const float *x, const float *w,
+                                   const float *b, int accumulate,
+                                   float *scratch)
+{
+    if (cgd__wino_fits(m, s))
+        cgd__wino_forward(ctx, m, s, y, x, w, b, accumulate, scratch);
+    else
+        cgd__conv_forward_gemm(ctx, m, s, y, x, w, b, accumulate, scratch);
+}
+
+static void cgd__conv_adjoint_fast(cgd_ctx *ctx, const cgd__micro *m,
+                                   const cgd__shape *s, float *x,
+                                   const float *y, const float *w,
+                                   const float *b, int accumulate,
+                                   float *scratch)
+{
+    if (cgd__wino_fits(m, s))
+        cgd__wino_adjoint(ctx, m, s, x, y, w, b, accumulate, scratch);
+    else
+        cgd__conv_adjoint_gemm(ctx, m, s, x, y, w, b, accumulate, scratch);
+}
+
+static void cgd__conv_weights_fast(cgd_ctx *ctx, const cgd__micro *m,
+                                   const cgd__shape *s, float *dw,
+                                   const float *x, const float *y,
+                                   float *scratch)
+{
+    if (cgd__wino_fits(m, s))
+        cgd__wino_weights(ctx, m, s, dw, x, y, scratch);
+    else
+        cgd__conv_weights_gemm(ctx, m, s, dw, x, y, scratch);
+}
+
+static size_t cgd__conv_scratch_fast(const cgd__micro *m, const cgd__shape *s)
+{
+    return cgd__wino_fits(m, s) ? cgd__wino_scratch(m, s)
+                                : cgd__conv_scratch_gemm(m, s);
+}
+
+#endif /* CGD__IMPLEMENTED, first half */
+
+/* ======================================================================== */
+/* [impl:vector] Vector vocabulary and micro kernels                        */
+/* ======================================================================== */
+/* This section is compiled once per instruction set: the file includes itself
+ * with CGD__ISA set (see [impl:dispatch]) and everything else skipped. It
+ * needs of an instruction set: a vector V of W floats, load, store, broadcast,
+ * fused multiply-add, and for Adam add, multiply, divide, square root. */
+#ifdef CGD__ISA
+
+#define CGD__JOIN2(a, b) a##b
+#define CGD__JOIN(a, b) CGD__JOIN2(a, b)
+#define CGD__NAME(name) CGD__JOIN(name, CGD__ISA)
+
+/* R pixels by Q vectors of outputs in registers. The unrolling is what keeps
+ * them there. */
+#define CGD__GATHER(name, R, Q)                                              \
+CGD__HOT static void CGD__NAME(name)(float *const *dst,                      \
+    const float *const *src, size_t taps, size_t run, const float *panel,    \
+    int load)                                                                \
+{                                                                            \
+    CGD__V sum[R][Q];                                                        \
+    size_t t, k, r, q;                                                       \
+    CGD__UNROLL for (r = 0; r < R; r++)                                      \
+        CGD__UNROLL for (q = 0; q < Q; q++)                                  \
+            sum[r][q] = load ? CGD__VLOAD(dst[r] + q * CGD__W)               \
+                             : CGD__VSET1(0.0f);                             \
+    for (t = 0; t < taps; t++, src += R)                                     \
+        for (k = 0; k < run; k++, panel += Q * CGD__W) {                     \
+            CGD__V w[Q];                                                     \
+            CGD__UNROLL for (q = 0; q < Q; q++)                              \
+                w[q] = CGD__VLOAD(panel + q * CGD__W);                       \
+            CGD__UNROLL for (r = 0; r < R; r++) {                            \
+                CGD__V x = CGD__VSET1(src[r][k]);                            \
+                CGD__UNROLL for (q = 0; q < Q; q++)                          \
+                    sum[r][q] = CGD__VFMA(x, w[q], sum[r][q]);               \
+            }                                                                \
+        }                                                                    \
+    CGD__UNROLL for (r = 0; r < R; r++)                                      \
+        CGD__UNROLL for (q = 0; q < Q; q++)                                  \
+            CGD__VSTORE(dst[r] + q * CGD__W, sum[r][q]);                     \
+}
+
+/* R rows of the weight matrix by Q vectors, summed over pixels. */
+#define CGD__OUTER(name, R, Q)                                               \
+CGD__HOT static void CGD__NAME(name)(float *const *dst,                      \
+    const float *const *src, size_t pixels, const float *panel)              \
+{                                                                            \
+    CGD__V sum[R][Q];                                                        \
+    size_t p, r, q;                                                          \
+    CGD__UNROLL for (r = 0; r < R; r++)                                      \
+        CGD__UNROLL for (q = 0; q < Q; q++)                                  \
+            sum[r][q] = CGD__VLOAD(dst[r] + q * CGD__W);                     \
+    for (p = 0; p < pixels; p++, panel += Q * CGD__W) {                      \
+        const float *x = src[p];                                             \
+        CGD__V w[Q];                                                         \
+        CGD__UNROLL for (q = 0; q < Q; q++)                                  \
+            w[q] = CGD__VLOAD(panel + q * CGD__W);                           \
+        CGD__UNROLL for (r = 0; r < R; r++) {                                \
+            CGD__V v = CGD__VSET1(x[r]);                                     \
+            CGD__UNROLL for (q = 0; q < Q; q++)                              \
+                sum[r][q] = CGD__VFMA(v, w[q], sum[r][q]);                   \
+        }                                                                    \
+    }                                                                        \
+    CGD__UNROLL for (r = 0; r < R; r++)                                      \
+        CGD__UNROLL for (q = 0; q < Q; q++)                                  \
+            CGD__VSTORE(dst[r] + q * CGD__W, sum[r][q]);                     \
+}
+
+/* Three numbers of rows for each width; the first leaves just enough
+ * registers for the weights and one broadcast value. */
+CGD__GATHER(cgd__gather_00_, 6, CGD__Q0)
+CGD__GATHER(cgd__gather_01_, 5, CGD__Q0)
+CGD__GATHER(cgd__gather_02_, 4, CGD__Q0)
+CGD__OUTER(cgd__outer_0_, 6, CGD__Q0)
+CGD__GATHER(cgd__gather_10_, 12, CGD__Q1)
+CGD__GATHER(cgd__gather_11_, 8, CGD__Q1)
+CGD__GATHER(cgd__gather_12_, 4, CGD__Q1)
+CGD__OUTER(cgd__outer_1_, 12, CGD__Q1)
+#if CGD__KINDS == 3
+CGD__GATHER(cgd__gather_20_, 12, 1)
+CGD__GATHER(cgd__gather_21_, 8, 1)
+CGD__GATHER(cgd__gather_22_, 4, 1)
+CGD__OUTER(cgd__outer_2_, 12, 1)
+#endif
+
+/* ---- Winograd transforms -------------------------------------------------*/
+/* One dimension of each, on vectors of channels; see [impl:winograd] for the
+ * matrices. `a` is the step between the elements of in and out. */
+
+#define CGD__SET(v) CGD__VSET1(v)
+
+/* 6 from 6: B' */
+#define CGD__WINO_BT(out, in, a)                                              \
+do {                                                                          \
+    CGD__V p = CGD__VSUB((in)[3 * a], (in)[1 * a]);                           \
+    CGD__V q = CGD__VSUB((in)[4 * a], (in)[2 * a]);                           \
+    CGD__V d1 = (in)[1 * a], d2 = (in)[2 * a], d3 = (in)[3 * a];              \
+    CGD__V d4 = (in)[4 * a], d5 = (in)[5 * a];                                \
+    (out)[0 * a] = CGD__VFMA(CGD__SET(1.5f), p, CGD__VFMA(CGD__SET(-2.0f),    \
+        d2, CGD__VADD((in)[0 * a], d4)));                                     \
+    (out)[1 * a] = CGD__VFMA(CGD__SET(2.5f), d3, CGD__VFMA(CGD__SET(0.5f),    \
+        d2, CGD__VSUB(d4, d1)));                                              \
+    (out)[2 * a] = CGD__VFMA(CGD__SET(0.5f), d3, CGD__VFMA(CGD__SET(-2.5f),   \
+        d2, CGD__VADD(d4, d1)));                                              \
+    (out)[3 * a] = CGD__VFMA(CGD__SET(2.0f), p, q);                           \
+    (out)[4 * a] = CGD__VFMA(CGD__SET(-0.5f), p, q);                          \
+    (out)[5 * a] = CGD__VFMA(CGD__SET(1.5f), q, CGD__VFMA(CGD__SET(-2.0f),    \
+        d3, CGD__VADD(d5, d1)));                                              \
+} while (0)
+
+/* 6 from 6: B */
+#define CGD__WINO_B(out, in, a)                                               \
+do {                                                                          \
+    CGD__V t0 = (in)[0 * a], t1 = (in)[1 * a], t2 = (in)[2 * a];              \
+    CGD__V t3 = (in)[3 * a], t4 = (in)[4 * a], t5 = (in)[5 * a];              \
+    CGD__V p = CGD__VFMA(CGD__SET(2.0f), t3, CGD__VMUL(CGD__SET(-0.5f), t4)); \
+    CGD__V q = CGD__VADD(t3, t4);                                             \
+    (out)[0 * a] = t0;                                                        \
+    (out)[1 * a] = CGD__VADD(CGD__VFMA(CGD__SET(-1.5f), t0,                   \
+        CGD__VSUB(t2, t1)), CGD__VSUB(t5, p));                                \
+    (out)[2 * a] = CGD__VFMA(CGD__SET(-2.0f), t0, CGD__VFMA(CGD__SET(0.5f),   \
+        t1, CGD__VFMA(CGD__SET(-2.5f), t2, CGD__VFMA(CGD__SET(-1.5f), t5,     \
+        CGD__VSUB(CGD__SET(0.0f), q)))));                                     \
+    (out)[3 * a] = CGD__VFMA(CGD__SET(1.5f), t0, CGD__VFMA(CGD__SET(2.5f),    \
+        t1, CGD__VFMA(CGD__SET(0.5f), t2, CGD__VFMA(CGD__SET(-2.0f), t5,      \
+        p))));                                                                \
+    (out)[4 * a] = CGD__VADD(CGD__VADD(t0, CGD__VADD(t1, t2)),                \
+        CGD__VFMA(CGD__SET(1.5f), t5, q));                                    \
+    (out)[5 * a] = t5;                                                        \
+} while (0)
+
+/* 4 from 6: A' */
+#define CGD__WINO_AT(out, b, in, a)                                           \
+do {                                                                          \
+    CGD__V p = CGD__VADD((in)[1 * a], (in)[2 * a]);                           \
+    CGD__V q = CGD__VSUB((in)[1 * a], (in)[2 * a]);                           \
+    CGD__V m3 = (in)[3 * a], m4 = (in)[4 * a], m5 = (in)[5 * a];              \
+    (out)[0 * b] = CGD__VADD(CGD__VADD((in)[0 * a], p), CGD__VADD(m3, m4));   \
+    (out)[1 * b] = CGD__VFMA(CGD__SET(0.5f), m3, CGD__VFMA(CGD__SET(-2.0f),   \
+        m4, q));                                                              \
+    (out)[2 * b] = CGD__VFMA(CGD__SET(0.25f), m3, CGD__VFMA(CGD__SET(4.0f),   \
+        m4, p));                                                              \
+    (out)[3 * b] = CGD__VFMA(CGD__SET(0.125f), m3, CGD__VFMA(CGD__SET(-8.0f), \
+        m4, CGD__VADD(q, m5)));                                               \
+} while (0)
+
+/* 6 from 4: A */
+#define CGD__WINO_A(out, b, in, a)                                            \
+do {                                                                          \
+    CGD__V y0 = (in)[0 * a], y1 = (in)[1 * a], y2 = (in)[2 * a];              \
+    CGD__V y3 = (in)[3 * a];                                                  \
+    CGD__V p = CGD__VADD(y0, y2), q = CGD__VADD(y1, y3);                      \
+    (out)[0 * b] = y0;                                                        \
+    (out)[1 * b] = CGD__VADD(p, q);                                           \
+    (out)[2 * b] = CGD__VSUB(p, q);                                           \
+    (out)[3 * b] = CGD__VFMA(CGD__SET(0.5f), y1, CGD__VFMA(CGD__SET(0.25f),   \
+        y2, CGD__VFMA(CGD__SET(0.125f), y3, y0)));                            \
+    (out)[4 * b] = CGD__VFMA(CGD__SET(-2.0f), y1, CGD__VFMA(CGD__SET(4.0f),   \
+        y2, CGD__VFMA(CGD__SET(-8.0f), y3, y0)));                             \
+    (out)[5 * b] = y3;                                                        \
+} while (0)
+
+/* 6 from 3: G */
+#define CGD__WINO_G(out, b, in, a)                                            \
+do {                                                                          \
+    CGD__V g0 = (in)[0 * a], g1 = (in)[1 * a], g2 = (in)[2 * a];              \
+    CGD__V p = CGD__VMUL(CGD__SET(1.0f / 3), CGD__VADD(g0, g2));              \
+    CGD__V q = CGD__VMUL(CGD__SET(1.0f / 3), g1);                             \
+    (out)[0 * b] = g0;                                                        \
+    (out)[1 * b] = CGD__VADD(p, q);                                           \
+    (out)[2 * b] = CGD__VSUB(q, p);                                           \
+    (out)[3 * b] = CGD__VFMA(CGD__SET(-16.0f / 15), g0, CGD__VFMA(            \
+        CGD__SET(-8.0f / 15), g1, CGD__VMUL(CGD__SET(-4.0f / 15), g2)));      \
+    (out)[4 * b] = CGD__VFMA(CGD__SET(1.0f / 15), g0, CGD__VFMA(              \
+        CGD__SET(-2.0f / 15), g1, CGD__VMUL(CGD__SET(4.0f / 15), g2)));       \
+    (out)[5 * b] = g2;                                                        \
+} while (0)
+
+/* 3 from 6: G' */
+#define CGD__WINO_GT(out, b, in, a)                                           \
+do {                                                                          \
+    CGD__V u3 = (in)[3 * a], u4 = (in)[4 * a];                                \
+    CGD__V p = CGD__VMUL(CGD__SET(1.0f / 3), CGD__VSUB((in)[1 * a],           \
+        (in)[2 * a]));                                                        \
+    CGD__V q = CGD__VMUL(CGD__SET(1.0f / 3), CGD__VADD((in)[1 * a],           \
+        (in)[2 * a]));                                                        \
+    (out)[0 * b] = CGD__VFMA(CGD__SET(-16.0f / 15), u3, CGD__VFMA(            \
+        CGD__SET(1.0f / 15), u4, CGD__VADD((in)[0 * a], p)));                 \
+    (out)[1 * b] = CGD__VFMA(CGD__SET(-8.0f / 15), u3, CGD__VFMA(             \
+        CGD__SET(-2.0f / 15), u4, q));                                        \
+    (out)[2 * b] = CGD__VFMA(CGD__SET(-4.0f / 15), u3, CGD__VFMA(             \
+        CGD__SET(4.0f / 15), u4, CGD__VADD((in)[5 * a], p)));                 \
+} while (0)
+
+/* Channels [first, first + count) of a patch of 6x6 pixels to 36 points. */
+CGD__HOT static void CGD__NAME(cgd__patch_in_)(float *v, size_t plane,
+    const float *const px[36], size_t first, size_t count)
+{
+    size_t c, i;
+    for (c = first; c < first + count; c += CGD__W, v += CGD__W) {
+        CGD__V d[36], t[36];
+        CGD__UNROLL for (i = 0; i < 36; i++) d[i] = CGD__VLOAD(px[i] + c);
+        CGD__UNROLL for (i = 0; i < 6; i++) CGD__WINO_BT(t + i, d + i, 6);
+        CGD__UNROLL for (i = 0; i < 6; i++)
+            CGD__WINO_BT(d + 6 * i, t + 6 * i, 1);
+        CGD__UNROLL for (i = 0; i < 36; i++)
+            CGD__VSTORE(v + i * plane, d[i]);
+    }
+}
+
+/* Points back to a patch, added to what lies there. */
+CGD__HOT static void CGD__NAME(cgd__patch_out_)(float *x, size_t line,
+    size_t pixel, const float *m, size_t plane, size_t count)
+{
+    size_t c, i, j;
+    for (c = 0; c < count; c += CGD__W) {
+        CGD__V d[36], t[36];
+        CGD__UNROLL for (i = 0; i < 36; i++)
+            d[i] = CGD__VLOAD(m + i * plane + c);
+        CGD__UNROLL for (i = 0; i < 6; i++) CGD__WINO_B(t + i, d + i, 6);
+        CGD__UNROLL for (i = 0; i < 6; i++)
+            CGD__WINO_B(d + 6 * i, t + 6 * i, 1);
+        for (i = 0; i < 6; i++)
+            CGD__UNROLL for (j = 0; j < 6; j++) {
+                float *to = x + i * line + j * pixel + c;
+                CGD__VSTORE(to, CGD__VADD(CGD__VLOAD(to), d[6 * i + j]));
+            }
+    }
+}
+
+/* A tile of 4x4 gradients to 36 points. */
+CGD__HOT static void CGD__NAME(cgd__tile_in_)(float *v, size_t plane,
+    const float *const px[16], size_t first, size_t count)
+{
+    size_t c, i;
+    for (c = first; c < first + count; c += CGD__W, v += CGD__W) {
+        CGD__V d[16], t[24], u[36];
+        CGD__UNROLL for (i = 0; i < 16; i++) d[i] = CGD__VLOAD(px[i] + c);
+        CGD__UNROLL for (i = 0; i < 4; i++)
+            CGD__WINO_A(t + i, 4, d + i, 4);
+        CGD__UNROLL for (i = 0; i < 6; i++)
+            CGD__WINO_A(u + 6 * i, 1, t + 4 * i, 1);
+        CGD__UNROLL for (i = 0; i < 36; i++)
+            CGD__VSTORE(v + i * plane, u[i]);
+    }
+}
+
+/* Points to a tile of 4x4 outputs, with bias. */
+CGD__HOT static void CGD__NAME(cgd__tile_out_)(float *const px[16],
+    const float *m, size_t plane, size_t count, const float *bias,
+    int accumulate)
+{
+    size_t c, i;
+    for (c = 0; c < count; c += CGD__W) {
+        CGD__V d[36], t[24], y[16];
+        CGD__V b = bias ? CGD__VLOAD(bias + c) : CGD__VSET1(0.0f);
+        CGD__UNROLL for (i = 0; i < 36; i++)
+            d[i] = CGD__VLOAD(m + i * plane + c);
+        CGD__UNROLL for (i = 0; i < 6; i++)
+            CGD__WINO_AT(t + i, 6, d + i, 6);
+        CGD__UNROLL for (i = 0; i < 4; i++)
+            CGD__WINO_AT(y + 4 * i, 1, t + 6 * i, 1);
+        CGD__UNROLL for (i = 0; i < 16; i++) {
+            CGD__V v = CGD__VADD(y[i], b);
+            if (accumulate) v = CGD__VADD(v, CGD__VLOAD(px[i] + c));
+            CGD__VSTORE(px[i] + c, v);
+        }
+    }
+}
+
+/* Nine taps (tap values apart, lane between neighbours) to 36 points. */
+CGD__HOT static void CGD__NAME(cgd__weights_in_)(float *u, size_t plane,
+    const float *w, size_t tap, size_t lane)
+{
+    CGD__V g[9], t[18], d[36];
+    size_t i, k;
+    for (i = 0; i < 9; i++) {
+        float lanes[CGD__W];
+        for (k = 0; k < CGD__W; k++) lanes[k] = w[i * tap + k * lane];
+        g[i] = CGD__VLOAD(lanes);
+    }
+    CGD__UNROLL for (i = 0; i < 3; i++) CGD__WINO_G(t + i, 3, g + i, 3);
+    CGD__UNROLL for (i = 0; i < 6; i++)
+        CGD__WINO_G(d + 6 * i, 1, t + 3 * i, 1);
+    CGD__UNROLL for (i = 0; i < 36; i++) CGD__VSTORE(u + i * plane, d[i]);
+}
+
+/* Gradients at 36 points to nine taps, added. */
+CGD__HOT static void CGD__NAME(cgd__weights_out_)(float *dw, size_t tap,
+    const float *u, size_t plane, size_t count)
+{
+    size_t c, i;
+    for (c = 0; c < count; c += CGD__W) {
+        CGD__V d[36], t[18], g[9];
+        CGD__UNROLL for (i = 0; i < 36; i++)
+            d[i] = CGD__VLOAD(u + i * plane + c);
+        CGD__UNROLL for (i = 0; i < 6; i++)
+            CGD__WINO_GT(t + i, 6, d + i, 6);
+        CGD__UNROLL for (i = 0; i < 3; i++)
+            CGD__WINO_GT(g + 3 * i, 1, t + 6 * i, 1);
+        CGD__UNROLL for (i = 0; i < 9; i++) {
+            float *to = dw + i * tap + c;
+            CGD__VSTORE(to, CGD__VADD(CGD__VLOAD(to), g[i]));
+        }
+    }
+}
+
+#define CGD__THREE(name) { CGD__NAME(CGD__JOIN(name, 0_)),                   \
+    CGD__NAME(CGD__JOIN(name, 1_)), CGD__NAME(CGD__JOIN(name, 2_)) }
+
+static const cgd__micro CGD__NAME(cgd__micro_) = {
+    CGD__W, CGD__KINDS,
+#if CGD__KINDS == 3
+    { CGD__Q0, CGD__Q1, 1 }, { { 6, 5, 4 }, { 12, 8, 4 }, { 12, 8, 4 } },
+    { CGD__THREE(cgd__gather_0), CGD__THREE(cgd__gather_1),
+      CGD__THREE(cgd__gather_2) },
+    { CGD__NAME(cgd__outer_0_), CGD__NAME(cgd__outer_1_),
+      CGD__NAME(cgd__outer_2_) },
+#else
+    { CGD__Q0, CGD__Q1, 0 }, { { 6, 5, 4 }, { 12, 8, 4 }, { 0, 0, 0 } },
+    { CGD__THREE(cgd__gather_0), CGD__THREE(cgd__gather_1),
+      { NULL, NULL, NULL } },
+    { CGD__NAME(cgd__outer_0_), CGD__NAME(cgd__outer_1_), NULL },
+#endif
+    CGD__NAME(cgd__patch_in_), CGD__NAME(cgd__patch_out_),
+    CGD__NAME(cgd__tile_in_), CGD__NAME(cgd__tile_out_),
+    CGD__NAME(cgd__weights_in_), CGD__NAME(cgd__weights_out_)
+};
+
+static void CGD__NAME(cgd__conv_forward_)(cgd_ctx *ctx, const cgd__shape *s,
+    float *y, const float *x, const float *w, const float *b, int accumulate,
+    float *scratch)
+{
+    cgd__conv_forward_fast(ctx, &CGD__NAME(cgd__micro_), s, y, x, w, b,
+                           accumulate, scratch);
+}
+
+static void CGD__NAME(cgd__conv_adjoint_)(cgd_ctx *ctx, const cgd__shape *s,
+    float *x, const float *y, const float *w, const float *b, int accumulate,
+    float *scratch)
+{
+    cgd__conv_adjoint_fast(ctx, &CGD__NAME(cgd__micro_), s, x, y, w, b,
+                           accumulate, scratch);
+}
+
+static void CGD__NAME(cgd__conv_weights_)(cgd_ctx *ctx, const cgd__shape *s,
+    float *dw, const float *x, const float *y, float *scratch)
+{
+    cgd__conv_weights_fast(ctx, &CGD__NAME(cgd__micro_), s, dw, x, y, scratch);
+}
+
+static size_t CGD__NAME(cgd__conv_scratch_)(const cgd__shape *s)
+{
+    return cgd__conv_scratch_fast(&CGD__NAME(cgd__micro_), s);
+}
+
+CGD__HOT static void CGD__NAME(cgd__adam_)(float *p, float *m, float *v,
+    const float *g, size_t count, float beta1, float beta2, float rate,
+    float scale, float eps)
+{
+    CGD__V b1 = CGD__VSET1(beta1), a1 = CGD__VSET1(1 - beta1);
+    CGD__V b2 = CGD__VSET1(beta2), a2 = CGD__VSET1(1 - beta2);
+    CGD__V vrate = CGD__VSET1(-rate), vscale = CGD__VSET1(scale);
+    CGD__V veps = CGD__VSET1(eps);
+    size_t i;
+    for (i = 0; i + CGD__W <= count; i += CGD__W) {
+        CGD__V gi = CGD__VLOAD(g + i);
+        CGD__V mi = CGD__VFMA(b1, CGD__VLOAD(m + i), CGD__VMUL(a1, gi));
+        CGD__V vi = CGD__VFMA(b2, CGD__VLOAD(v + i),
+                              CGD__VMUL(CGD__VMUL(a2, gi), gi));
+        CGD__V root = CGD__VFMA(CGD__VSQRT(vi), vscale, veps);
+        CGD__VSTORE(m + i, mi);
+        CGD__VSTORE(v + i, vi);
+        CGD__VSTORE(p + i, CGD__VFMA(vrate, CGD__VDIV(mi, root),
+                                     CGD__VLOAD(p + i)));
+    }
+    cgd__adam_ref(p + i, m + i, v + i, g + i, count - i, beta1, beta2, rate,
+                  scale, eps);
+}
+
+static const cgd__kernels CGD__NAME(cgd__kernels_) = {
+    CGD__ISA_NAME, CGD__NAME(cgd__conv_forward_),
+    CGD__NAME(cgd__conv_adjoint_), CGD__NAME(cgd__conv_weights_),
+    CGD__NAME(cgd__conv_scratch_), CGD__NAME(cgd__adam_)
+};
+
+#undef CGD__GATHER
+#undef CGD__THREE
+#undef CGD__SET
+#undef CGD__WINO_BT
+#undef CGD__WINO_B
+#undef CGD__WINO_AT
+#undef CGD__WINO_A
+#undef CGD__WINO_G
+#undef CGD__WINO_GT
+#undef CGD__VADD
+#undef CGD__VSUB
+#undef CGD__OUTER
+#undef CGD__NAME
+#undef CGD__JOIN
+#undef CGD__JOIN2
+#undef CGD__ISA
+#undef CGD__ISA_NAME
+#undef CGD__HOT
+#undef CGD__V
+#undef CGD__W
+#undef CGD__VLOAD
+#undef CGD__VSTORE
+#undef CGD__VSET1
+#undef CGD__VFMA
+#undef CGD__VMUL
+#undef CGD__VDIV
+#undef CGD__VSQRT
+#undef CGD__KINDS
+#undef CGD__Q0
+#undef CGD__Q1
+#endif /* CGD__ISA */
+
+#ifndef CGD__IMPLEMENTED_KERNELS
+#define CGD__IMPLEMENTED_KERNELS
+
+/* ======================================================================== */
+/* [impl:dispatch] Instruction sets                                         */
+/* ======================================================================== */
+/* Compiles [impl:vector] for each instruction set that the compiler can
+ * enable function by function, and picks the best that the processor and its
+ * operating system support. */
+
+#ifndef CGD_HEADER                     /* this file's own name, for itself   */
+#define CGD_HEADER "cycle_gan_distil.h"
+#endif
+
+#if defined(__clang__)
+#define CGD__UNROLL _Pragma("unroll")
+#elif defined(__GNUC__)
+#define CGD__UNROLL _Pragma("GCC unroll 36")
+#else
+#define CGD__UNROLL
+#endif
+
+#if !defined(CGD_NO_SIMD) && defined(__GNUC__) && defined(__x86_64__)
+#define CGD__X86 1
+#include <immintrin.h>
+
+#define CGD__ISA avx512
+#define CGD__ISA_NAME "avx512"
+#define CGD__HOT CGD__OPTIMIZED __attribute__((target("avx512f")))
+#define CGD__V __m512
+#define CGD__W 16
+#define CGD__VLOAD(p) _mm512_loadu_ps(p)
+#define CGD__VSTORE(p, v) _mm512_storeu_ps(p, v)
+#define CGD__VSET1(x) _mm512_set1_ps(x)
+#define CGD__VFMA(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define CGD__VADD(a, b) _mm512_add_ps(a, b)
+#define CGD__VSUB(a, b) _mm512_sub_ps(a, b)
+#define CGD__VMUL(a, b) _mm512_mul_ps(a, b)
+#define CGD__VDIV(a, b) _mm512_div_ps(a, b)
+#define CGD__VSQRT(a) _mm512_maskz_sqrt_ps((__mmask16)-1, a)
+#define CGD__KINDS 3
+#define CGD__Q0 4
+#define CGD__Q1 2
+#include CGD_HEADER
+
+#define CGD__ISA avx2
+#define CGD__ISA_NAME "avx2"
+#define CGD__HOT CGD__OPTIMIZED __attribute__((target("avx2,fma")))
+#define CGD__V __m256
+#define CGD__W 8
+#define CGD__VLOAD(p) _mm256_loadu_ps(p)
+#define CGD__VSTORE(p, v) _mm256_storeu_ps(p, v)
+#define CGD__VSET1(x) _mm256_set1_ps(x)
+#define CGD__VFMA(a, b, c) _mm256_fmadd_ps(a, b, c)
+#define CGD__VADD(a, b) _mm256_add_ps(a, b)
+#define CGD__VSUB(a, b) _mm256_sub_ps(a, b)
+#define CGD__VMUL(a, b) _mm256_mul_ps(a, b)
+#define CGD__VDIV(a, b) _mm256_div_ps(a, b)
+#define CGD__VSQRT(a) _mm256_sqrt_ps(a)
+#define CGD__KINDS 2
+#define CGD__Q0 2
+#define CGD__Q1 1
+#include CGD_HEADER
+#endif
+
+#if !defined(CGD_NO_SIMD) && defined(__GNUC__) && defined(__aarch64__)
+#include <arm_neon.h>
+#define CGD__ISA portable
+#define CGD__ISA_NAME "neon"
+#define CGD__HOT CGD__OPTIMIZED
+#define CGD__V float32x4_t
+#define CGD__W 4
+#define CGD__VLOAD(p) vld1q_f32(p)
+#define CGD__VSTORE(p, v) vst1q_f32(p, v)
+#define CGD__VSET1(x) vdupq_n_f32(x)
+#define CGD__VFMA(a, b, c) vfmaq_f32(c, a, b)
+#define CGD__VADD(a, b) vaddq_f32(a, b)
+#define CGD__VSUB(a, b) vsubq_f32(a, b)
+#define CGD__VMUL(a, b) vmulq_f32(a, b)
+#define CGD__VDIV(a, b) vdivq_f32(a, b)
+#define CGD__VSQRT(a) vsqrtq_f32(a)
+#define CGD__KINDS 3
+#define CGD__Q0 4
+#define CGD__Q1 2
+#elif !defined(CGD_NO_SIMD) && defined(CGD__X86)
+#define CGD__ISA portable
+#define CGD__ISA_NAME "portable"
+#define CGD__HOT CGD__OPTIMIZED
+#define CGD__V __m128
+#define CGD__W 4
+#define CGD__VLOAD(p) _mm_loadu_ps(p)
+#define CGD__VSTORE(p, v) _mm_storeu_ps(p, v)
+#define CGD__VSET1(x) _mm_set1_ps(x)
+#define CGD__VFMA(a, b, c) _mm_add_ps(_mm_mul_ps(a, b), c)
+#define CGD__VADD(a, b) _mm_add_ps(a, b)
+#define CGD__VSUB(a, b) _mm_sub_ps(a, b)
+#define CGD__VMUL(a, b) _mm_mul_ps(a, b)
+#define CGD__VDIV(a, b) _mm_div_ps(a, b)
+#define CGD__VSQRT(a) _mm_sqrt_ps(a)
+#define CGD__KINDS 2
+#define CGD__Q0 2
+#define CGD__Q1 1
+#else
+#define CGD__ISA portable
+#define CGD__ISA_NAME "portable"
+#define CGD__HOT CGD__OPTIMIZED
+#define CGD__V float
+#define CGD__W 1
+#define CGD__VLOAD(p) (*(p))
+#define CGD__VSTORE(p, v) (*(p) = (v))
+#define CGD__VSET1(x) (x)
+#define CGD__VFMA(a, b, c) ((a) * (b) + (c))
+#define CGD__VADD(a, b) ((a) + (b))
+#define CGD__VSUB(a, b) ((a) - (b))
+#define CGD__VMUL(a, b) ((a) * (b))
+#define CGD__VDIV(a, b) ((a) / (b))
+#define CGD__VSQRT(a) CGD_SQRTF(a)
+#define CGD__KINDS 2
+#define CGD__Q0 4
+#define CGD__Q1 1
+#endif
+#include CGD_HEADER
+
+static const cgd__kernels *const cgd__all_kernels[] = {
+#ifdef CGD__X86
+    &cgd__kernels_avx512, &cgd__kernels_avx2,
+#endif
+    &cgd__kernels_portable, &cgd__kernels_reference
+};
+#define CGD__ALL_KERNELS (sizeof cgd__all_kernels / sizeof *cgd__all_kernels)
+
+/* __builtin_cpu_supports also asks whether the operating system saves the
+ * wide registers. */
+static int cgd__kernels_supported(const cgd__kernels *k)
+{
+#ifdef CGD__X86
+    __builtin_cpu_init();
+    if (k == &cgd__kernels_avx512) return __builtin_cpu_supports("avx512f");
+    if (k == &cgd__kernels_avx2)
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+    return k != NULL;
+}
+
+static const cgd__kernels *cgd__best_kernels(void)
+{
+    size_t i = 0;
+    while (!cgd__kernels_supported(cgd__all_kernels[i])) i++;
+    return cgd__all_kernels[i];
+}
+
+CGDDEF cgd_status cgd_use_kernels(cgd_ctx *ctx, const char *name)
+{
+    size_t i;
+    if (!name) { ctx->kernels = cgd__best_kernels(); return CGD_OK; }
+    for (i = 0; i < CGD__ALL_KERNELS; i++)
+        if (strcmp(name, cgd__all_kernels[i]->name) == 0
+            && cgd__kernels_supported(cgd__all_kernels[i])) {
+            ctx->kernels = cgd__all_kernels[i];
+            return CGD_OK;
+        }
+    return cgd__fail(ctx, CGD_ERR_UNSUPPORTED,
+        "kernels \"%s\" are not in this build or not supported by this "
+        "processor", name);
+}
+
+CGDDEF const char *cgd_kernels_name(const cgd_ctx *ctx)
+{
+    return ctx->kernels->name;
+}
+
+/* ======================================================================== */
+/* [impl:tensor] Tensors                                                    */
+/* ======================================================================== */
+
+CGDDEF cgd_tensor cgd_tensor_view(size_t n, size_t h, size_t w, size_t c,
+                                  float *data)
+{
+    cgd_tensor t;
+    t.n = n; t.h = h; t.w = w; t.c = c; t.data = data;
+    return t;
+}
+
+CGDDEF size_t cgd_tensor_size(const cgd_tensor *t)
+{
+    return t->n * t->h * t->w * t->c;
+}
+
+CGDDEF void cgd_tensor_from_bytes(cgd_tensor *t, size_t picture,
+                                  const unsigned char *bytes)
+{
+    size_t count = t->h * t->w * t->c, i;
+    float *data = t->data + picture * count;
+    for (i = 0; i < count; i++) data[i] = (float)bytes[i] / 127.5f - 1;
+}
+
+CGDDEF void cgd_tensor_to_bytes(unsigned char *bytes, const cgd_tensor *t,
+                                size_t picture)
+{
+    size_t count = t->h * t->w * t->c, i;
+    const float *data = t->data + picture * count;
+    for (i = 0; i < count; i++) {
+        float v = (data[i] + 1) * 127.5f + 0.5f;
+        /* Written so that a NaN becomes 0. */
+        bytes[i] = (unsigned char)(v >= 255 ? 255 : v > 0 ? (int)v : 0);
+    }
+}
+
+static int cgd__same_shape(const cgd_tensor *a, const cgd_tensor *b)
+{
+    return a->n == b->n && a->h == b->h && a->w == b->w && a->c == b->c;
+}
+
+/* ======================================================================== */
+/* [impl:ops] Operators                                                     */
+/* ======================================================================== */
+/* Owns everything between convolutions, and the public operators. The inner
+ * functions (cgd__...) trust their shapes and take scratch from the caller;
+ * the public ones check and allocate. Work is cut into slices of about
+ * CGD__BLOCK values. */
+
+#define CGD__BLOCK 8192
+#define CGD__NORM_EPS 1e-5
+
+/* ---- element by element --------------------------------------------------*/
+
+typedef struct cgd__map_job {
+    const float *x, *y;
+    float *out;
+    size_t count;
+    int act;
+    float factor;
+} cgd__map_job;
+
+CGD__OPTIMIZED static void cgd__activate_block(void *job, size_t block)
+{
+    const cgd__map_job *q = (const cgd__map_job *)job;
+    size_t i = block * CGD__BLOCK, end = cgd__min(i + CGD__BLOCK, q->count);
+    const float *x = q->x;
+    float *out = q->out;
+    switch (q->act) {
+    case CGD_ACT_RELU:
+        CGD__EACH for (; i < end; i++) out[i] = x[i] > 0 ? x[i] : 0;
+        break;
+    case CGD_ACT_LEAKY:
+        CGD__EACH for (; i < end; i++) out[i] = x[i] > 0 ? x[i] : 0.2f * x[i];
+        break;
+    case CGD_ACT_TANH:
+        CGD__EACH for (; i < end; i++) out[i] = CGD_TANHF(x[i]);
+        break;
+    default:
+        CGD__EACH for (; i < end; i++) out[i] = x[i];
+    }
+}
+
+static void cgd__activate(cgd_ctx *ctx, float *y, const float *x,
+                          size_t count, int act)
+{
+    cgd__map_job q;
+    if (act == CGD_ACT_NONE && x == y) return;
+    q.x = x; q.y = NULL; q.out = y; q.count = count; q.act = act;
+    q.factor = 1;
+    cgd__for(ctx, cgd__ceil_div(count, CGD__BLOCK), cgd__activate_block, &q);
+}
+
+CGD__OPTIMIZED static void cgd__add_block(void *job, size_t block)
+{
+    const cgd__map_job *q = (const cgd__map_job *)job;
+    size_t i = block * CGD__BLOCK, end = cgd__min(i + CGD__BLOCK, q->count);
+    CGD__EACH for (; i < end; i++) q->out[i] += q->factor * q->x[i];
+}
+
+/* y += factor * x */
+static void cgd__add_scaled(cgd_ctx *ctx, float *y, const float *x,
+                            size_t count, float factor)
+{
+    cgd__map_job q;
+    q.x = x; q.y = NULL; q.out = y; q.count = count; q.act = 0;
+    q.factor = factor;
+    cgd__for(ctx, cgd__ceil_div(count, CGD__BLOCK), cgd__add_block, &q);
+}
+
+/* ---- normalisation -------------------------------------------------------*/
+/* Both norms are a scale and a shift per picture and channel, fused with the
+ * activation and the residual sum. Sums over pixels are taken in slices, each
+ * into a row of its own in double precision, and added up in order. */
+
+typedef struct cgd__norm_job {
+    const float *x, *dy, *y, *skip, *scale, *shift, *third;
+    float *out;
+    double *partial;           /* (slices, 2, c)                             */
+    const float *stats;
+    size_t n, pixels, c, chunk, per_picture;
+    int act;
+} cgd__norm_job;
+
+/* Pixels in a slice, and slices in a picture. */
+static void cgd__norm_slices(cgd__norm_job *q, size_t n, size_t pixels,
+                             size_t c)
+{
+    q->n = n; q->pixels = pixels; q->c = c;
+    q->chunk = cgd__max(CGD__BLOCK / c, 1);
+    q->per_picture = cgd__ceil_div(pixels, q->chunk);
+}
+
+/* Floats of scratch for the partial sums, and for scale, shift and one more
+ * factor per picture and channel. */
+static size_t cgd__norm_scratch(size_t n, size_t pixels, size_t c)
+{
+    cgd__norm_job q;
+    cgd__norm_slices(&q, n, pixels, c);
+    return 4 * n * q.per_picture * c + 3 * n * c + 4;
+}
+
+static void cgd__norm_range(const cgd__norm_job *q, size_t slice,
+                            size_t *picture, size_t *first, size_t *count)
+{
+    size_t begin = slice % q->per_picture * q->chunk;
+    *picture = slice / q->per_picture;
+    *first = *picture * q->pixels + begin;
+    *count = cgd__min(q->chunk, q->pixels - begin);
+}
+
+CGD__OPTIMIZED static void cgd__norm_sums(void *job, size_t slice)
+{
+    const cgd__norm_job *q = (const cgd__norm_job *)job;
+    size_t c = q->c, picture, first, count, k;
+    double *sum = q->partial + slice * 2 * c, *square = sum + c;
+    const float *x;
+    cgd__norm_range(q, slice, &picture, &first, &count);
+    for (k = 0; k < 2 * c; k++) sum[k] = 0;
+    for (x = q->x + first * c; count > 0; count--, x += c)
+        for (k = 0; k < c; k++) {
+            double v = (double)x[k];
+            sum[k] += v;
+            square[k] += v * v;
+        }
+}
+
+/* Add up the partial sums of picture n (or of all) for channel k. */
+static void cgd__norm_total(const cgd__norm_job *q, int all, size_t n,
+                            size_t k, double total[2])
+{
+    size_t slice = all ? 0 : n * q->per_picture;
+    size_t end = all ? q->n * q->per_picture : slice + q->per_picture;
+    total[0] = total[1] = 0;
+    for (; slice < end; slice++) {
+        total[0] += q->partial[slice * 2 * q->c + k];
+        total[1] += q->partial[(slice * 2 + 1) * q->c + k];
+    }
+}
+
+/* Mean and 1/sqrt(var + eps) into stats; move the running statistics. */
+static void cgd__norm_stats(cgd_ctx *ctx, cgd__norm_job *q, int norm,
+                            float *stats, float *running_mean,
+                            float *running_var)
+{
+    int all = norm == CGD_NORM_BATCH;
+    double count = (double)q->pixels * (double)(all ? q->n : 1);
+    size_t n, k;
+    cgd__for(ctx, q->n * q->per_picture, cgd__norm_sums, q);
+    for (k = 0; k < q->c; k++)
+        for (n = 0; n < q->n; n++) {
+            double total[2], mean, var;
+            cgd__norm_total(q, all, n, k, total);
+            mean = total[0] / count;
+            var = total[1] / count - mean * mean;
+            if (var < 0) var = 0;
+            stats[n * q->c + k] = (float)mean;
+            stats[(q->n + n) * q->c + k] =
+                (float)(1 / cgd__sqrt(var + CGD__NORM_EPS));
+            if (!running_mean || n > 0) continue;
+            if (count > 1) var *= count / (count - 1);
+            running_mean[k] += 0.1f * ((float)mean - running_mean[k]);
+            running_var[k] += 0.1f * ((float)var - running_var[k]);
+        }
+}
+
+CGD__OPTIMIZED static void cgd__norm_apply(void *job, size_t slice)
+{
+    const cgd__norm_job *q = (const cgd__norm_job *)job;
+    size_t c = q->c, picture, first, count, k;
+    const float *x, *skip, *scale, *shift;
+    float *out;
+    cgd__norm_range(q, slice, &picture, &first, &count);
+    scale = q->scale + picture * c;
+    shift = q->shift + picture * c;
+    x = q->x + first * c;
+    out = q->out + first * c;
+    skip = q->skip ? q->skip + first * c : NULL;
+    for (; count > 0; count--, x += c, out += c) {
+        if (q->act == CGD_ACT_RELU)
+            CGD__EACH for (k = 0; k < c; k++) {
+                float v = x[k] * scale[k] + shift[k];
+                out[k] = v > 0 ? v : 0;
+            }
+        else if (q->act == CGD_ACT_LEAKY)
+            CGD__EACH for (k = 0; k < c; k++) {
+                float v = x[k] * scale[k] + shift[k];
+                out[k] = v > 0 ? v : 0.2f * v;
+            }
+        else if (skip)
+            CGD__EACH for (k = 0; k < c; k++)
+                out[k] = x[k] * scale[k] + shift[k] + skip[k];
+        else
+            CGD__EACH for (k = 0; k < c; k++)
+                out[k] = x[k] * scale[k] + shift[k];
+        if (q->act == CGD_ACT_TANH)
+            CGD__EACH for (k = 0; k < c; k++) out[k] = CGD_TANHF(out[k]);
+        if (skip) skip += c;
+    }
+}
+
+/* y = act(gamma * (x - mean) * rstd + beta) [+ skip], mean and rstd from
+ * stats (2, n, c). scratch: cgd__norm_scratch floats. y may be x. */
+static void cgd__norm_forward(cgd_ctx *ctx, cgd__norm_job *q, float *y,
+                              const float *gamma, const float *beta,
+                              const float *stats, float *scratch)
+{
+    size_t n, k, nc = q->n * q->c;
+    float *scale = scratch, *shift = scratch + nc;
+    for (n = 0; n < q->n; n++)
+        for (k = 0; k < q->c; k++) {
+            size_t i = n * q->c + k;
+            scale[i] = stats[nc + i] * (gamma ? gamma[k] : 1);
+            shift[i] = (beta ? beta[k] : 0) - stats[i] * scale[i];
+        }
+    q->scale = scale;
+    q->shift = shift;
+    q->out = y;
+    cgd__for(ctx, q->n * q->per_picture, cgd__norm_apply, q);
+}
+
+static double *cgd__norm_partial(float *scratch, size_t nc)
+{
+    return (double *)(void *)(scratch + cgd__round_up(3 * nc, 2));
+}
+
+/* Statistics as frozen at training time, in the form of stats. */
+static void cgd__norm_running(float *stats, size_t n, size_t c,
+                              const float *running_mean,
+                              const float *running_var)
+{
+    size_t i;
+    for (i = 0; i < n * c; i++) {
+        stats[i] = running_mean[i % c];
+        stats[n * c + i] = (float)(1 / cgd__sqrt((double)running_var[i % c]
+                                                 + CGD__NORM_EPS));
+    }
+}
+
+/* ---- resampling and padding ----------------------------------------------*/
+
+/* The samples of a line of `size` that make sample d of the doubled line. */
+static size_t cgd__up_sources(int up, size_t d, size_t size, size_t at[2],
+                              float weight[2])
+{
+    size_t m = d / 2;
+    at[0] = m;
+    weight[0] = 1;
+    if (up == CGD_UP_NEAREST) return 1;
+    if (d % 2 ? m + 1 >= size : m == 0) return 1;
+    weight[0] = 0.75f;
+    at[1] = d % 2 ? m + 1 : m - 1;
+    weight[1] = 0.25f;
+    return 2;
+}
+
+typedef struct cgd__up_job {
+    const float *in;
+    float *out;
+    size_t h, w, c;              /* of the small map                         */
+    int up, accumulate;
+} cgd__up_job;
+
+CGD__OPTIMIZED static void cgd__up_row(void *job, size_t row)
+{
+    const cgd__up_job *q = (const cgd__up_job *)job;
+    size_t c = q->c, n = row / (2 * q->h), i = row % (2 * q->h), j, k, a, b;
+    size_t rows[2], cols[2], n_rows, n_cols;
+    float row_weight[2], col_weight[2];
+    float *out = q->out + row * 2 * q->w * c;
+    n_rows = cgd__up_sources(q->up, i, q->h, rows, row_weight);
+    for (j = 0; j < 2 * q->w; j++, out += c) {
+        n_cols = cgd__up_sources(q->up, j, q->w, cols, col_weight);
+        for (k = 0; k < c; k++) out[k] = 0;
+        for (a = 0; a < n_rows; a++)
+            for (b = 0; b < n_cols; b++) {
+                const float *in = q->in + ((n * q->h + rows[a]) * q->w
+                                           + cols[b]) * c;
+                float weight = row_weight[a] * col_weight[b];
+                for (k = 0; k < c; k++) out[k] += weight * in[k];
+            }
+    }
+}
+
+static void cgd__upsample(cgd_ctx *ctx, float *y, const float *x, size_t n,
+                          size_t h, size_t w, size_t c, int up)
+{
+    cgd__up_job q;
+    q.in = x; q.out = y; q.h = h; q.w = w; q.c = c; q.up = up;
+    q.accumulate = 0;
+    cgd__for(ctx, n * 2 * h, cgd__up_row, &q);
+}
+
+/* ---- depthwise convolution -----------------------------------------------*/
+
+typedef struct cgd__depth_job {
+    const cgd__shape *s;         /* o == c                                   */
+    const float *x, *y, *w, *b;
+    float *out;
+    int accumulate;
+} cgd__depth_job;
+
+CGD__OPTIMIZED static void cgd__depth_forward_row(void *job, size_t row)
+{
+    const cgd__depth_job *q = (const cgd__depth_job *)job;
+    const cgd__shape *s = q->s;
+    size_t n = row / s->oh, i = row % s->oh, c = s->c, j, u, v, k;
+    for (j = 0; j < s->ow; j++) {
+        float *y = q->out + (row * s->ow + j) * c;
+        for (k = 0; k < c; k++) y[k] = q->b ? q->b[k] : 0;
+        for (u = 0; u < s->kernel; u++)
+        for (v = 0; v < s->kernel; v++) {
+            size_t a = cgd__tap_index(i * s->stride + u, s->pad, s->h,
+                                      s->pad_mode);
+            size_t b = cgd__tap_index(j * s->stride + v, s->pad, s->w,
+                                      s->pad_mode);
+            const float *w = q->w + (u * s->kernel + v) * c, *x;
+            if (a == CGD__OUTSIDE || b == CGD__OUTSIDE) continue;
+            x = q->x + ((n * s->h + a) * s->w + b) * c;
+            for (k = 0; k < c; k++) y[k] += w[k] * x[k];
+        }
+    }
+}
+
+static void cgd__depth_forward(cgd_ctx *ctx, const cgd__shape *s, float *y,
+                               const float *x, const float *w, const float *b)
+{
+    cgd__depth_job q;
+    q.s = s; q.x = x; q.y = NULL; q.w = w; q.b = b; q.out = y;
+    q.accumulate = 0;
+    cgd__for(ctx, s->n * s->oh, cgd__depth_forward_row, &q);
+}
+
+/* ---- shapes of windows ---------------------------------------------------*/
+
+/* Fill in the shape of a window from its big map; 0 if it does not fit. */
+static int cgd__shape_from(cgd__shape *s, size_t n, size_t h, size_t w,
+                           size_t c, size_t o, const cgd_window *window)
+{
+    size_t k = window->kernel, p = window->pad;
+    s->n = n; s->h = h; s->w = w; s->c = c; s->o = o;
+    s->kernel = k; s->stride = window->stride; s->pad = p;
+    s->pad_mode = window->pad_mode;
+    if (k < 1 || k > 16 || s->stride < 1 || s->stride > 16 || p >= k) return 0;
+    if (n < 1 || h < 1 || w < 1 || c < 1 || o < 1) return 0;
+    if (h + 2 * p < k || w + 2 * p < k) return 0;
+    if (s->pad_mode == CGD_PAD_REFLECT && (p >= h || p >= w)) return 0;
+    s->oh = (h + 2 * p - k) / s->stride + 1;
+    s->ow = (w + 2 * p - k) / s->stride + 1;
+    return 1;
+}
+
+static cgd_status cgd__window_fails(cgd_ctx *ctx, const char *what,
+                                    const cgd_tensor *big,
+                                    const cgd_tensor *small,
+                                    const cgd_window *window)
+{
+    return cgd__fail(ctx, CGD_ERR_SHAPE,
+        "%s: maps of %u x %u x %u x %u and %u x %u x %u x %u do not fit a "
+        "window of kernel %u, stride %u, padding %u", what, big->n, big->h,
+        big->w, big->c, small->n, small->h, small->w, small->c,
+        window->kernel, window->stride, window->pad);
+}
+
+/* Shape and scratch of one public call. big is the map a convolution reads. */
+static cgd_status cgd__window_open(cgd_ctx *ctx, const char *what,
+                                   cgd__shape *s, const cgd_tensor *big,
+                                   const cgd_tensor *small,
+                                   const cgd_window *window,
+                                   float **scratch, size_t *bytes)
+{
+    *scratch = NULL;
+    *bytes = 0;
+    if (!cgd__shape_from(s, big->n, big->h, big->w, big->c, small->c, window)
+        || small->n != big->n || small->h != s->oh || small->w != s->ow)
+        return cgd__window_fails(ctx, what, big, small, window);
+    *bytes = ctx->kernels->scratch(s) * sizeof(float);
+    *scratch = (float *)cgd__alloc(ctx, *bytes);
+    return *scratch ? CGD_OK : cgd__fail(ctx, CGD_ERR_MEMORY,
+        "out of memory: %s needs %u bytes of scratch", what, *bytes);
+}
+
+CGDDEF cgd_status cgd_conv2d(cgd_ctx *ctx, cgd_tensor *y, const cgd_tensor *x,
+                             const float *w, const float *b,
+                             const cgd_window *window)
+{
+    cgd__shape s;
+    float *scratch;
+    size_t bytes;
+    cgd_status status = cgd__window_open(ctx, "conv2d", &s, x, y, window,
+                                         &scratch, &bytes);
+    if (status != CGD_OK) return status;
+    ctx->kernels->forward(ctx, &s, y->data, x->data, w, b, 0, scratch);
+    cgd__free(ctx, scratch, bytes);
+    return CGD_OK;
+}
+
+CGDDEF cgd_status cgd_deconv2d(cgd_ctx *ctx, cgd_tensor *y,
+                               const cgd_tensor *x, const float *w,
+                               const float *b, const cgd_window *window)
+{
+    cgd__shape s;
+    float *scratch;
+    size_t bytes;
+    cgd_status status = cgd__window_open(ctx, "deconv2d", &s, y, x, window,
+                                         &scratch, &bytes);
+    if (status != CGD_OK) return status;
+    ctx->kernels->adjoint(ctx, &s, y->data, x->data, w, b, 0, scratch);
+    cgd__free(ctx, scratch, bytes);
+    return CGD_OK;
+}
+
+CGDDEF cgd_status cgd_depthwise2d(cgd_ctx *ctx, cgd_tensor *y,
+                                  const cgd_tensor *x, const float *w,
+                                  const float *b, const cgd_window *window)
+{
+    cgd__shape s;
+    if (!cgd__shape_from(&s, x->n, x->h, x->w, x->c, x->c, window)
+        || y->n != x->n || y->h != s.oh || y->w != s.ow || y->c != x->c)
+        return cgd__window_fails(ctx, "depthwise2d", x, y, window);
+    cgd__depth_forward(ctx, &s, y->data, x->data, w, b);
+    return CGD_OK;
+}
+
+CGDDEF cgd_status cgd_pad2d(cgd_ctx *ctx, cgd_tensor *y, const cgd_tensor *x,
+                            size_t pad, int pad_mode)
+{
+    if (y->n != x->n || y->c != x->c || y->h != x->h + 2 * pad
+        || y->w != x->w + 2 * pad
+        || (pad_mode == CGD_PAD_REFLECT && (pad >= x->h || pad >= x->w)))
+        return cgd__fail(ctx, CGD_ERR_SHAPE,
+            "pad2d: a padding of %u does not take %u x %u to %u x %u", pad,
+            x->h, x->w, y->h, y->w);
+    cgd__pad(ctx, y->data, x->data, x->n, x->h, x->w, x->c, pad, pad_mode);
+    return CGD_OK;
+}
+
+/* Shapes and scratch of the public norms. */
+static cgd_status cgd__norm_open(cgd_ctx *ctx, cgd__norm_job *q,
+                                 const cgd_tensor *y, const cgd_tensor *x,
+                                 float **scratch, size_t *bytes)
+{
+    memset(q, 0, sizeof *q);
+    if (!cgd__same_shape(x, y) || cgd_tensor_size(x) == 0)
+        return cgd__fail(ctx, CGD_ERR_SHAPE,
+            "norm: input (%u x %u x %u x %u) and output (%u x %u x %u x %u) "
+            "must have one shape", x->n, x->h, x->w, x->c, y->n, y->h, y->w,
+            y->c);
+    cgd__norm_slices(q, x->n, x->h * x->w, x->c);
+    *bytes = cgd__norm_scratch(x->n, x->h * x->w, x->c) * sizeof(float);
+    *scratch = (float *)cgd__alloc(ctx, *bytes);
+    if (!*scratch)
+        return cgd__fail(ctx, CGD_ERR_MEMORY,
+                         "out of memory: norm needs %u bytes", *bytes);
+    q->partial = cgd__norm_partial(*scratch, x->n * x->c);
+    q->x = x->data;
+    return CGD_OK;
+}
+
+CGDDEF cgd_status cgd_norm(cgd_ctx *ctx, cgd_tensor *y, const cgd_tensor *x,
+                           int norm, const float *gamma, const float *beta,
+                           float *stats, float *running_mean,
+                           float *running_var)
+{
+    cgd__norm_job q;
+    float *scratch;
+    size_t bytes;
+    cgd_status status = cgd__norm_open(ctx, &q, y, x, &scratch, &bytes);
+    if (status != CGD_OK) return status;
+    cgd__norm_stats(ctx, &q, norm, stats, running_mean, running_var);
+    cgd__norm_forward(ctx, &q, y->data, gamma, beta, stats, scratch);
+    cgd__free(ctx, scratch, bytes);
+    return CGD_OK;
+}
+
+CGDDEF cgd_status cgd_norm_frozen(cgd_ctx *ctx, cgd_tensor *y,
+                                  const cgd_tensor *x, const float *gamma,
+                                  const float *beta, float *stats,
+                                  const float *running_mean,
+                                  const float *running_var)
+{
+    cgd__norm_job q;
+    float *scratch;
+    size_t bytes;
+    cgd_status status = cgd__norm_open(ctx, &q, y, x, &scratch, &bytes);
+    if (status != CGD_OK) return status;
+    cgd__norm_running(stats, x->n, x->c, running_mean, running_var);
+    cgd__norm_forward(ctx, &q, y->data, gamma, beta, stats, scratch);
+    cgd__free(ctx, scratch, bytes);
+    return CGD_OK;
+}
+
+CGDDEF cgd_status cgd_activate(cgd_ctx *ctx, cgd_tensor *y,
+                               const cgd_tensor *x, int act)
+{
+    if (!cgd__same_shape(x, y))
+        return cgd__fail(ctx, CGD_ERR_SHAPE,
+                         "activate: input and output differ in shape");
+    cgd__activate(ctx, y->data, x->data, cgd_tensor_size(x), act);
+    return CGD_OK;
+}
+
+CGDDEF cgd_status cgd_upsample2(cgd_ctx *ctx, cgd_tensor *y,
+                                const cgd_tensor *x, int up)
+{
+    if (y->n != x->n || y->c != x->c || y->h != 2 * x->h || y->w != 2 * x->w
+        || (up != CGD_UP_NEAREST && up != CGD_UP_BILINEAR))
+        return cgd__fail(ctx, CGD_ERR_SHAPE,
+            "upsample2: %u x %u cannot become %u x %u", x->h, x->w, y->h,
+            y->w);
+    cgd__upsample(ctx, y->data, x->data, x->n, x->h, x->w, x->c, up);
+    return CGD_OK;
+}
+
+/* ======================================================================== */
+/* [impl:backward] Operators, backward                                      */
+/* ======================================================================== */
+/* Each is the exact adjoint of its forward. */
+#ifndef CGD_NO_TRAIN
+
+CGD__OPTIMIZED static void cgd__activate_back_block(void *job, size_t block)
+{
+    const cgd__map_job *q = (const cgd__map_job *)job;
+    size_t i = block * CGD__BLOCK, end = cgd__min(i + CGD__BLOCK, q->count);
+    const float *dy = q->x, *y = q->y;
+    float *dx = q->out;
+    switch (q->act) {
+    case CGD_ACT_RELU:
+        CGD__EACH for (; i < end; i++) {
+            float d = dy[i];
+            dx[i] = y[i] > 0 ? d : 0;
+        }
+        break;
+    case CGD_ACT_LEAKY:
+        CGD__EACH for (; i < end; i++) {
+            float d = dy[i], less = 0.2f * d;
+            dx[i] = y[i] > 0 ? d : less;
+        }
+        break;
+    case CGD_ACT_TANH:
+        CGD__EACH for (; i < end; i++) dx[i] = dy[i] * (1 - y[i] * y[i]);
+        break;
+    default:
+        CGD__EACH for (; i < end; i++) dx[i] = dy[i];
+    }
+}
+
+static void cgd__activate_back(cgd_ctx *ctx, float *dx, const float *dy,
+                               const float *y, size_t count, int act)
+{
+    cgd__map_job q;
+    if (act == CGD_ACT_NONE && dx == dy) return;
+    q.x = dy; q.y = y; q.out = dx; q.count = count; q.act = act;
+    q.factor = 1;
+    cgd__for(ctx, cgd__ceil_div(count, CGD__BLOCK), cgd__activate_back_block,
+             &q);
+}
+
+/* Sums of dy and dy * xhat, xhat = (x - mean) * rstd. */
+CGD__OPTIMIZED static void cgd__norm_back_sums(void *job, size_t slice)
+{
+    const cgd__norm_job *q = (const cgd__norm_job *)job;
+    size_t c = q->c, picture, first, count, k;
+    double *sum = q->partial + slice * 2 * c, *dot = sum + c;
+    const float *x, *dy, *mean, *rstd;
+    cgd__norm_range(q, slice, &picture, &first, &count);
+    mean = q->stats + picture * c;
+    rstd = mean + q->n * c;
+    x = q->x + first * c;
+    dy = q->dy + first * c;
+    for (k = 0; k < 2 * c; k++) sum[k] = 0;
+    for (; count > 0; count--, x += c, dy += c)
+        for (k = 0; k < c; k++) {
+            sum[k] += (double)dy[k];
+            dot[k] += (double)(dy[k] * ((x[k] - mean[k]) * rstd[k]));
+        }
+}
+
+CGD__OPTIMIZED static void cgd__norm_back_apply(void *job, size_t slice)
+{
+    const cgd__norm_job *q = (const cgd__norm_job *)job;
+    size_t c = q->c, picture, first, count, k;
+    const float *x, *dy, *a, *b, *d;
+    float *dx;
+    cgd__norm_range(q, slice, &picture, &first, &count);
+    a = q->scale + picture * c;
+    b = q->third + picture * c;
+    d = q->shift + picture * c;
+    x = q->x + first * c;
+    dy = q->dy + first * c;
+    dx = q->out + first * c;
+    for (; count > 0; count--, x += c, dy += c, dx += c)
+        CGD__EACH for (k = 0; k < c; k++)
+            dx[k] = a[k] * dy[k] + b[k] * x[k] + d[k];
+}
+
+/* dx = gamma rstd (dy - mean(dy) - xhat mean(dy xhat)), written as
+ * a dy + b x + d per channel; the means vanish when statistics are frozen.
+ * dgamma += sum(dy xhat), dbeta += sum(dy). dx may be dy. */
+static void cgd__norm_backward(cgd_ctx *ctx, cgd__norm_job *q, float *dx,
+                               int norm, const float *gamma,
+                               const float *stats, float *dgamma,
+                               float *dbeta, int frozen, float *scratch)
+{
+    int all = norm == CGD_NORM_BATCH;
+    size_t nc = q->n * q->c, n, k;
+    double count = (double)q->pixels * (double)(all ? q->n : 1);
+    float *a = scratch, *b = scratch + nc, *d = scratch + 2 * nc;
+    q->stats = stats;
+    cgd__for(ctx, q->n * q->per_picture, cgd__norm_back_sums, q);
+    for (k = 0; k < q->c; k++)
+        for (n = 0; n < q->n; n++) {
+            size_t i = n * q->c + k;
+            double total[2], mean = (double)stats[i];
+            double rstd = (double)stats[nc + i], scale, slope;
+            cgd__norm_total(q, all, n, k, total);
+            if (!all || n == 0) {
+                if (dgamma) dgamma[k] += (float)total[1];
+                if (dbeta) dbeta[k] += (float)total[0];
+            }
+            scale = rstd * (gamma ? (double)gamma[k] : 1);
+            slope = frozen ? 0 : -scale * rstd * total[1] / count;
+            a[i] = (float)scale;
+            b[i] = (float)slope;
+            d[i] = (float)(-slope * mean
+                           - (frozen ? 0 : scale * total[0] / count));
+        }
+    q->scale = a; q->third = b; q->shift = d;
+    q->out = dx;
+    cgd__for(ctx, q->n * q->per_picture, cgd__norm_back_apply, q);
+}
+
+/* The samples of the doubled line that sample i of the small one feeds. */
+static size_t cgd__up_targets(int up, size_t i, size_t size, size_t at[4],
+                              float weight[4])
+{
+    int soft = up == CGD_UP_BILINEAR;
+    size_t count = 2;
+    at[0] = 2 * i;
+    weight[0] = soft && i > 0 ? 0.75f : 1;
+    at[1] = 2 * i + 1;
+    weight[1] = soft && i + 1 < size ? 0.75f : 1;
+    if (soft && i > 0) { at[count] = 2 * i - 1; weight[count++] = 0.25f; }
+    if (soft && i + 1 < size) {
+        at[count] = 2 * i + 2;
+        weight[count++] = 0.25f;
+    }
+    return count;
+}
+
+CGD__OPTIMIZED static void cgd__up_back_row(void *job, size_t row)
+{
+    const cgd__up_job *q = (const cgd__up_job *)job;
+    size_t c = q->c, n = row / q->h, i = row % q->h, j, k, a, b;
+    size_t rows[4], cols[4], n_rows, n_cols;
+    float row_weight[4], col_weight[4];
+    float *out = q->out + row * q->w * c;
+    n_rows = cgd__up_targets(q->up, i, q->h, rows, row_weight);
+    for (j = 0; j < q->w; j++, out += c) {
+        n_cols = cgd__up_targets(q->up, j, q->w, cols, col_weight);
+        if (!q->accumulate) for (k = 0; k < c; k++) out[k] = 0;
+        for (a = 0; a < n_rows; a++)
+            for (b = 0; b < n_cols; b++) {
+                const float *in = q->in + ((n * 2 * q->h + rows[a]) * 2 * q->w
+                                           + cols[b]) * c;
+                float weight = row_weight[a] * col_weight[b];
+                for (k = 0; k < c; k++) out[k] += weight * in[k];
+            }
+    }
+}
+
+static void cgd__upsample_back(cgd_ctx *ctx, float *dx, const float *dy,
+                               size_t n, size_t h, size_t w, size_t c, int up,
+                               int accumulate)
+{
+    cgd__up_job q;
+    q.in = dy; q.out = dx; q.h = h; q.w = w; q.c = c; q.up = up;
+    q.accumulate = accumulate;
+    cgd__for(ctx, n * h, cgd__up_back_row, &q);
+}
+
+/* db[k] += sum of dy over pixels; a slice takes 16 channels. */
+typedef struct cgd__bias_job {
+    const float *dy;
+    float *db;
+    size_t pixels, c;
+} cgd__bias_job;
+
+CGD__OPTIMIZED static void cgd__bias_slice(void *job, size_t slice)
+{
+    const cgd__bias_job *q = (const cgd__bias_job *)job;
+    size_t first = slice * 16, count = cgd__min(16, q->c - first), p, k;
+    double sum[16];
+    for (k = 0; k < 16; k++) sum[k] = 0;
+    for (p = 0; p < q->pixels; p++)
+        for (k = 0; k < count; k++)
+            sum[k] += (double)q->dy[p * q->c + first + k];
+    for (k = 0; k < count; k++) q->db[first + k] += (float)sum[k];
+}
+
+static void cgd__bias_backward(cgd_ctx *ctx, float *db, const float *dy,
+                               size_t pixels, size_t c)
+{
+    cgd__bias_job q;
+    q.dy = dy; q.db = db; q.pixels = pixels; q.c = c;
+    cgd__for(ctx, cgd__ceil_div(c, 16), cgd__bias_slice, &q);
+}
+
+/* Rows of x for the data gradient (each channel run gathers from y), and taps
+ * for the weight gradient. */
+static void cgd__depth_data_picture(void *job, size_t n)
+{
+    const cgd__depth_job *q = (const cgd__depth_job *)job;
+    const cgd__shape *s = q->s;
+    size_t c = s->c, i, j, u, v, k;
+    float *dx = q->out + n * s->h * s->w * c;
+    if (!q->accumulate) memset(dx, 0, s->h * s->w * c * sizeof(float));
+    for (i = 0; i < s->oh; i++)
+    for (j = 0; j < s->ow; j++)
+    for (u = 0; u < s->kernel; u++)
+    for (v = 0; v < s->kernel; v++) {
+        size_t a = cgd__tap_index(i * s->stride + u, s->pad, s->h,
+                                  s->pad_mode);
+        size_t b = cgd__tap_index(j * s->stride + v, s->pad, s->w,
+                                  s->pad_mode);
+        const float *dy = q->y + ((n * s->oh + i) * s->ow + j) * c;
+        const float *w = q->w + (u * s->kernel + v) * c;
+        float *to;
+        if (a == CGD__OUTSIDE || b == CGD__OUTSIDE) continue;
+        to = dx + (a * s->w + b) * c;
+        for (k = 0; k < c; k++) to[k] += w[k] * dy[k];
+    }
+}
+
+static void cgd__depth_weights_tap(void *job, size_t tap)
+{
+    const cgd__depth_job *q = (const cgd__depth_job *)job;
+    const cgd__shape *s = q->s;
+    size_t c = s->c, n, i, j, k;
+    for (n = 0; n < s->n; n++)
+    for (i = 0; i < s->oh; i++)
+    for (j = 0; j < s->ow; j++) {
+        size_t a = cgd__tap_index(i * s->stride + tap / s->kernel, s->pad,
+                                  s->h, s->pad_mode);
+        size_t b = cgd__tap_index(j * s->stride + tap % s->kernel, s->pad,
+                                  s->w, s->pad_mode);
+        const float *dy = q->y + ((n * s->oh + i) * s->ow + j) * c, *x;
+        if (a == CGD__OUTSIDE || b == CGD__OUTSIDE) continue;
+        x = q->x + ((n * s->h + a) * s->w + b) * c;
+        for (k = 0; k < c; k++) q->out[tap * c + k] += x[k] * dy[k];
+    }
+}
+
+static void cgd__depth_data(cgd_ctx *ctx, const cgd__shape *s, float *dx,
+                            const float *dy, const float *w, int accumulate)
+{
+    cgd__depth_job q;
+    q.s = s; q.x = NULL; q.y = dy; q.w = w; q.b = NULL; q.out = dx;
+    q.accumulate = accumulate;
+    cgd__for(ctx, s->n, cgd__depth_data_picture, &q);
+}
+
+static void cgd__depth_weights(cgd_ctx *ctx, const cgd__shape *s, float *dw,
+                               const float *x, const float *dy)
+{
+    cgd__depth_job q;
+    q.s = s; q.x = x; q.y = dy; q.w = NULL; q.b = NULL; q.out = dw;
+    q.accumulate = 1;
+    cgd__for(ctx, s->kernel * s->kernel, cgd__depth_weights_tap, &q);
+}
+
+CGDDEF cgd_status cgd_conv2d_backward_data(cgd_ctx *ctx, cgd_tensor *dx,
+                             const cgd_tensor *dy, const float *w,
+                             const cgd_window *window)
+{
+    cgd__shape s;
+    float *scratch;
+    size_t bytes;
+    cgd_status status = cgd__window_open(ctx, "conv2d backward", &s, dx, dy,
+                                         window, &scratch, &bytes);
+    if (status != CGD_OK) return status;
+    ctx->kernels->adjoint(ctx, &s, dx->data, dy->data, w, NULL, 0, scratch);
+    cgd__free(ctx, scratch, bytes);
+    return CGD_OK;
+}
+
+CGDDEF cgd_status cgd_conv2d_backward_weights(cgd_ctx *ctx, float *dw,
+                             float *db, const cgd_tensor *x,
+                             const cgd_tensor *dy, const cgd_window *window)
+{
+    cgd__shape s;
+    float *scratch;
+    size_t bytes;
+    cgd_status status = cgd__window_open(ctx, "conv2d backward", &s, x, dy,
+                                         window, &scratch, &bytes);
+    if (status != CGD_OK) return status;
+    ctx->kernels->weights(ctx, &s, dw, x->data, dy->data, scratch);
+    if (db) cgd__bias_backward(ctx, db, dy->data, dy->n * dy->h * dy->w,
+                               dy->c);
+    cgd__free(ctx, scratch, bytes);
+    return CGD_OK;
+}
+
+CGDDEF cgd_status cgd_deconv2d_backward_data(cgd_ctx *ctx, cgd_tensor *dx,
+                             const cgd_tensor *dy, const float *w,
+                             const cgd_window *window)
+{
+    return cgd_conv2d(ctx, dx, dy, w, NULL, window);
+}
+
+CGDDEF cgd_status cgd_deconv2d_backward_weights(cgd_ctx *ctx, float *dw,
+                             float *db, const cgd_tensor *x,
+                             const cgd_tensor *dy, const cgd_window *window)
+{
+    cgd_status status = cgd_conv2d_backward_weights(ctx, dw, NULL, dy, x,
+                                                    window);
+    if (status == CGD_OK && db)
+        cgd__bias_backward(ctx, db, dy->data, dy->n * dy->h * dy->w, dy->c);
+    return status;
+}
+
+CGDDEF cgd_status cgd_depthwise2d_backward_data(cgd_ctx *ctx, cgd_tensor *dx,
+                             const cgd_tensor *dy, const float *w,
+                             const cgd_window *window)
+{
+    cgd__shape s;
+    if (!cgd__shape_from(&s, dx->n, dx->h, dx->w, dx->c, dx->c, window)
+        || dy->n != dx->n || dy->h != s.oh || dy->w != s.ow || dy->c != dx->c)
+        return cgd__window_fails(ctx, "depthwise2d backward", dx, dy, window);
+    cgd__depth_data(ctx, &s, dx->data, dy->data, w, 0);
+    return CGD_OK;
+}
+
+CGDDEF cgd_status cgd_depthwise2d_backward_weights(cgd_ctx *ctx, float *dw,
+                             float *db, const cgd_tensor *x,
+                             const cgd_tensor *dy, const cgd_window *window)
+{
+    cgd__shape s;
+    if (!cgd__shape_from(&s, x->n, x->h, x->w, x->c, x->c, window)
+        || dy->n != x->n || dy->h != s.oh || dy->w != s.ow || dy->c != x->c)
+        return cgd__window_fails(ctx, "depthwise2d backward", x, dy, window);
+    cgd__depth_weights(ctx, &s, dw, x->data, dy->data);
+    if (db) cgd__bias_backward(ctx, db, dy->data, dy->n * dy->h * dy->w,
+                               dy->c);
+    return CGD_OK;
+}
+
+CGDDEF cgd_status cgd_pad2d_backward(cgd_ctx *ctx, cgd_tensor *dx,
+                                     const cgd_tensor *dy, size_t pad,
+                                     int pad_mode)
+{
+    cgd__fold_job q;
+    if (dy->n != dx->n || dy->c != dx->c || dy->h != dx->h + 2 * pad
+        || dy->w != dx->w + 2 * pad
+        || (pad_mode == CGD_PAD_REFLECT && (pad >= dx->h || pad >= dx->w)))
+        return cgd__fail(ctx, CGD_ERR_SHAPE,
+            "pad2d backward: a padding of %u does not take %u x %u to "
+            "%u x %u", pad, dx->h, dx->w, dy->h, dy->w);
+    q.in = dy->data; q.out = dx->data; q.bias = NULL;
+    q.h = dx->h; q.w = dx->w; q.c = dx->c;
+    q.pad = pad; q.pad_mode = pad_mode; q.accumulate = 0;
+    cgd__for(ctx, dx->n * dx->h, cgd__fold_row, &q);
+    return CGD_OK;
+}
+
+CGDDEF cgd_status cgd_norm_backward(cgd_ctx *ctx, cgd_tensor *dx,
+                           const cgd_tensor *dy, const cgd_tensor *x,
+                           int norm, const float *gamma, const float *stats,
+                           float *dgamma, float *dbeta, int frozen)
+{
+    cgd__norm_job q;
+    float *scratch;
+    size_t bytes;
+    cgd_status status;
+    if (!cgd__same_shape(dx, dy))
+        return cgd__fail(ctx, CGD_ERR_SHAPE,
+                         "norm backward: the gradients differ in shape");
+    status = cgd__norm_open(ctx, &q, dx, x, &scratch, &bytes);
+    if (status != CGD_OK) return status;
+    q.dy = dy->data;
+    cgd__norm_backward(ctx, &q, dx->data, norm, gamma, stats, dgamma, dbeta,
+                       frozen, scratch);
+    cgd__free(ctx, scratch, bytes);
+    return CGD_OK;
+}
+
+CGDDEF cgd_status cgd_activate_backward(cgd_ctx *ctx, cgd_tensor *dx,
+                           const cgd_tensor *dy, const cgd_tensor *y, int act)
+{
+    if (!cgd__same_shape(dx, dy) || !cgd__same_shape(dx, y))
+        return cgd__fail(ctx, CGD_ERR_SHAPE,
+                         "activate backward: tensors differ in shape");
+    cgd__activate_back(ctx, dx->data, dy->data, y->data, cgd_tensor_size(y),
+                       act);
+    return CGD_OK;
+}
+
+CGDDEF cgd_status cgd_upsample2_backward(cgd_ctx *ctx, cgd_tensor *dx,
+                                         const cgd_tensor *dy, int up)
+{
+    if (dy->n != dx->n || dy->c != dx->c || dy->h != 2 * dx->h
+        || dy->w != 2 * dx->w
+        || (up != CGD_UP_NEAREST && up != CGD_UP_BILINEAR))
+        return cgd__fail(ctx, CGD_ERR_SHAPE,
+            "upsample2 backward: %u x %u is not twice %u x %u", dy->h, dy->w,
+            dx->h, dx->w);
+    cgd__upsample_back(ctx, dx->data, dy->data, dx->n, dx->h, dx->w, dx->c,
+                       up, 0);
+    return CGD_OK;
+}
+#endif /* CGD_NO_TRAIN */
+
+/* ======================================================================== */
+/* [impl:nets] Nets                                                         */
+/* ======================================================================== */
+/* Owns the layout of parameters and what a net costs. */
+
+/* Number of weights of a layer, in either order of its channels. */
+static size_t cgd__layer_weights(const cgd_layer *l)
+{
+    size_t k2 = l->window.kernel * l->window.kernel;
+    return l->kind == CGD_DEPTHWISE ? k2 * l->in_c : k2 * l->in_c * l->out_c;
+}
+
+static int cgd__norm_affine(int norm)
+{
+    return norm == CGD_NORM_INSTANCE_AFFINE || norm == CGD_NORM_BATCH;
+}
+
+/* Do two layers hold the same parameters? */
+static int cgd__same_layer(const cgd_layer *a, const cgd_layer *b)
+{
+    return a->kind == b->kind && a->in_c == b->in_c && a->out_c == b->out_c
+        && a->norm == b->norm && a->window.kernel == b->window.kernel;
+}
+
+/* What cgd_net_init checks of one layer; NULL, or what is wrong. */
+static const char *cgd__layer_flaw(const cgd_layer *layers, size_t i)
+{
+    const cgd_layer *l = layers + i;
+    size_t count;
+    if (l->kind < CGD_CONV || l->kind > CGD_DEPTHWISE) return "kind";
+    if (l->up < CGD_UP_NONE || l->up > CGD_UP_BILINEAR) return "upsampling";
+    if (l->norm < CGD_NORM_NONE || l->norm > CGD_NORM_BATCH) return "norm";
+    if (l->act < CGD_ACT_NONE || l->act > CGD_ACT_TANH) return "activation";
+    if (l->in_c < 1 || l->out_c < 1 || l->in_c > 65536 || l->out_c > 65536)
+        return "number of channels";
+    if (i > 0 && l->in_c != layers[i - 1].out_c)
+        return "number of input channels";
+    if (l->kind == CGD_DEPTHWISE && l->in_c != l->out_c)
+        return "number of channels (depthwise: as many out as in)";
+    if (l->window.kernel < 1 || l->window.kernel > 16
+        || l->window.stride < 1 || l->window.stride > 16
+        || l->window.pad >= l->window.kernel)
+        return "window";
+    if (!cgd__mul(&count, l->in_c * 256, l->out_c)) return "size";
+    if (l->skip > 0 && (l->skip > i || l->act != CGD_ACT_NONE
+                        || layers[i - l->skip].out_c != l->out_c))
+        return "residual sum";
+    return NULL;
+}
+
+/* Lay the parameters out: per layer weights, bias, gamma, beta; the running
+ * statistics after all of them. */
+static void cgd__net_layout(cgd_net *net)
+{
+    size_t i, at = 0;
+    for (i = 0; i < net->n_layers; i++) {
+        cgd_layer *l = net->layers + i;
+        l->w = at;
+        at += cgd__layer_weights(l);
+        l->b = at;
+        if (l->norm == CGD_NORM_NONE) at += l->out_c;
+        l->gamma = at;
+        if (cgd__norm_affine(l->norm)) at += l->out_c;
+        l->beta = at;
+        if (cgd__norm_affine(l->norm)) at += l->out_c;
+    }
+    net->count = at;
+    for (i = 0; i < net->n_layers; i++) {
+        cgd_layer *l = net->layers + i;
+        l->mean = at;
+        if (l->norm == CGD_NORM_BATCH) at += l->out_c;
+        l->var = at;
+        if (l->norm == CGD_NORM_BATCH) at += l->out_c;
+    }
+    net->state = at;
+}
+
+CGDDEF cgd_status cgd_net_init(cgd_ctx *ctx, cgd_net *net,
+                               const cgd_layer *layers, size_t n_layers)
+{
+    size_t i;
+    memset(net, 0, sizeof *net);
+    if (n_layers < 1)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "a net needs a layer");
+    for (i = 0; i < n_layers; i++) {
+        const char *flaw = cgd__layer_flaw(layers, i);
+        if (flaw)
+            return cgd__fail(ctx, CGD_ERR_ARGUMENT,
+                             "layer %u (%s) has an impossible %s", i,
+                             layers[i].name, flaw);
+    }
+    net->ctx = ctx;
+    net->n_layers = n_layers;
+    net->image_stats = 1;
+    net->layers = (cgd_layer *)cgd__alloc_zeroed(ctx, n_layers,
+                                                 sizeof *layers, "a net");
+    if (!net->layers) return CGD_ERR_MEMORY;
+    memcpy(net->layers, layers, n_layers * sizeof *layers);
+    cgd__net_layout(net);
+    net->params = (float *)cgd__alloc_zeroed(ctx, net->state, sizeof(float),
+                                             "the parameters of a net");
+    if (!net->params) {
+        cgd_net_free(net);
+        return CGD_ERR_MEMORY;
+    }
+    return CGD_OK;
+}
+
+CGDDEF cgd_status cgd_net_with_grads(cgd_net *net)
+{
+    if (net->grads) return CGD_OK;
+    net->grads = (float *)cgd__alloc_zeroed(net->ctx, net->count,
+                                            sizeof(float), "a gradient");
+    return net->grads ? CGD_OK : CGD_ERR_MEMORY;
+}
+
+CGDDEF cgd_status cgd_net_copy(cgd_net *to, const cgd_net *from)
+{
+    size_t i;
+    int same = to->n_layers == from->n_layers && to->state == from->state;
+    for (i = 0; same && i < to->n_layers; i++)
+        same = cgd__same_layer(to->layers + i, from->layers + i);
+    if (!same)
+        return cgd__fail(to->ctx, CGD_ERR_SHAPE,
+                         "nets of different layers cannot be copied");
+    memcpy(to->params, from->params, to->state * sizeof(float));
+    return CGD_OK;
+}
+
+CGDDEF void cgd_net_free(cgd_net *net)
+{
+    if (net->grads)
+        cgd__free(net->ctx, net->grads, net->count * sizeof(float));
+    if (net->params)
+        cgd__free(net->ctx, net->params, net->state * sizeof(float));
+    if (net->layers)
+        cgd__free(net->ctx, net->layers, net->n_layers * sizeof(cgd_layer));
+    memset(net, 0, sizeof *net);
+}
+
+/* ---- shapes --------------------------------------------------------------*/
+
+/* The shape of layer l on an input of h by w (before its upsampling): the big
+ * map is the input of a convolution and the output of a transposed one. */
+static int cgd__layer_shape(const cgd_layer *l, size_t n, size_t h, size_t w,
+                            cgd__shape *s)
+{
+    size_t scale = l->up ? 2 : 1;
+    if (l->kind == CGD_DECONV) {
+        if (!cgd__mul(&h, h, l->window.stride * scale)
+            || !cgd__mul(&w, w, l->window.stride * scale)) return 0;
+        return cgd__shape_from(s, n, h, w, l->out_c, l->in_c, &l->window)
+            && s->oh * l->window.stride == h && s->ow * l->window.stride == w;
+    }
+    if (!cgd__mul(&h, h, scale) || !cgd__mul(&w, w, scale)) return 0;
+    return cgd__shape_from(s, n, h, w, l->in_c,
+                           l->kind == CGD_DEPTHWISE ? l->in_c : l->out_c,
+                           &l->window);
+}
+
+static void cgd__layer_out(const cgd_layer *l, const cgd__shape *s, size_t *h,
+                           size_t *w)
+{
+    *h = l->kind == CGD_DECONV ? s->h : s->oh;
+    *w = l->kind == CGD_DECONV ? s->w : s->ow;
+}
+
+static cgd_status cgd__too_small(cgd_ctx *ctx, size_t i, const cgd_layer *l,
+                                 size_t h, size_t w)
+{
+    return cgd__fail(ctx, CGD_ERR_SHAPE,
+        "the picture is too small: layer %u (%s) cannot work on %u x %u "
+        "pixels", i, l->name, h, w);
+}
+
+static cgd_status cgd__too_large(cgd_ctx *ctx, size_t n, size_t h, size_t w)
+{
+    return cgd__fail(ctx, CGD_ERR_SHAPE,
+        "the picture is too large: maps of %u x %u x %u pixels do not fit "
+        "this machine's memory", n, h, w);
+}
+
+CGDDEF cgd_status cgd_net_out_size(const cgd_net *net, size_t h, size_t w,
+                                   size_t *out_h, size_t *out_w)
+{
+    size_t i;
+    for (i = 0; i < net->n_layers; i++) {
+        cgd__shape s;
+        if (!cgd__layer_shape(net->layers + i, 1, h, w, &s))
+            return cgd__too_small(net->ctx, i, net->layers + i, h, w);
+        cgd__layer_out(net->layers + i, &s, &h, &w);
+    }
+    *out_h = h;
+    *out_w = w;
+    return CGD_OK;
+}
+
+CGDDEF cgd_cost cgd_net_cost(const cgd_net *net, size_t h, size_t w)
+{
+    cgd_cost cost;
+    size_t i;
+    memset(&cost, 0, sizeof cost);
+    cost.params = cost.params_official = net->count;
+    for (i = 0; i < net->n_layers; i++) {
+        const cgd_layer *l = net->layers + i;
+        cgd__shape s;
+        double macs;
+        if (l->norm == CGD_NORM_INSTANCE || l->norm == CGD_NORM_INSTANCE_AFFINE)
+            cost.params_official += l->out_c;
+        if (!cgd__layer_shape(l, 1, h, w, &s)) continue;
+        macs = (double)s.oh * (double)s.ow * (double)cgd__layer_weights(l);
+        cost.macs += macs;
+        cost.macs_papers += l->kind == CGD_DECONV
+            ? macs * (double)(s.stride * s.stride) : macs;
+        cgd__layer_out(l, &s, &h, &w);
+    }
+    return cost;
+}
+
+/* ---- initialisation ------------------------------------------------------*/
+
+/* PyTorch's fans of a weight: values that feed one output, and the reverse.
+ * It reads a transposed convolution's fan_in from the output side. */
+static void cgd__layer_fans(const cgd_layer *l, double *fan_in,
+                            double *fan_out)
+{
+    double k2 = (double)(l->window.kernel * l->window.kernel);
+    double in = k2 * (double)l->in_c, out = k2 * (double)l->out_c;
+    *fan_in = l->kind == CGD_CONV ? in : l->kind == CGD_DECONV ? out : k2;
+    *fan_out = l->kind == CGD_DECONV ? in : out;
+}
+
+CGDDEF void cgd_net_init_weights(cgd_net *net, int init, float gain,
+                                 cgd_rng *rng)
+{
+    size_t i, k;
+    for (i = 0; i < net->n_layers; i++) {
+        const cgd_layer *l = net->layers + i;
+        double in, out, deviation, bound;
+        cgd__layer_fans(l, &in, &out);
+        deviation = init == CGD_INIT_XAVIER
+            ? (double)gain * cgd__sqrt(2 / (in + out))
+            : init == CGD_INIT_KAIMING ? cgd__sqrt(2 / in) : (double)gain;
+        bound = init == CGD_INIT_PYTORCH ? 1 / cgd__sqrt(in) : 0;
+        for (k = l->w; k < l->b; k++)
+            net->params[k] = (float)(bound > 0
+                ? bound * (2 * cgd_rng_uniform(rng) - 1)
+                : deviation * cgd_rng_normal(rng));
+        for (k = l->b; k < l->gamma; k++)
+            net->params[k] = (float)(bound * (2 * cgd_rng_uniform(rng) - 1));
+        for (k = l->gamma; k < l->beta; k++)
+            net->params[k] = init == CGD_INIT_PYTORCH ? 1
+                : (float)(1 + 0.02 * cgd_rng_normal(rng));
+        for (k = 0; k < l->beta - l->gamma; k++) net->params[l->beta + k] = 0;
+        if (l->norm != CGD_NORM_BATCH) continue;
+        for (k = 0; k < l->out_c; k++) {
+            net->params[l->mean + k] = 0;
+            net->params[l->var + k] = 1;
+        }
+    }
+}
+
+/* ======================================================================== */
+/* [impl:passes] Passes and the planner                                     */
+/* ======================================================================== */
+/* Owns the memory of a pass. Time runs 0 .. L-1 forward and L .. 2L-1
+ * backward (layer i at 2L-1-i). Every tensor has a first and a last moment;
+ * two may share memory when these do not meet. The planner places the largest
+ * first, each as low as the others allow. One list of tensors serves
+ * inference and training, which differ only in the moments. */
+
+enum { CGD__UPPED, CGD__RAW, CGD__OUT, CGD__STATS, CGD__WORK, CGD__D_OUT,
+       CGD__D_UPPED, CGD__WORK_BACK, CGD__TENSORS };
+
+#define CGD__NOWHERE ((size_t)-1)
+
+typedef struct cgd__slot {
+    cgd__shape shape;
+    size_t in_h, in_w, h, w;           /* before upsampling; of the output   */
+    size_t at[CGD__TENSORS];           /* offsets in the arena, or NOWHERE   */
+    size_t last_reader;                /* greatest layer that reads OUT      */
+    const float *match;                /* target of hidden-state matching    */
+    float match_weight;
+} cgd__slot;
+
+typedef struct cgd__tensor_plan { size_t size, first, last, at; }
+    cgd__tensor_plan;
+
+static void cgd__want(cgd__tensor_plan *t, size_t size, size_t first,
+                      size_t last)
+{
+    t->size = cgd__round_up(size, CGD__ALIGN / sizeof(float));
+    t->first = first;
+    t->last = last;
+}
+
+/* Can no size that the plan computes for this layer overflow? The largest are
+ * its padded maps, packed into panels, and its sums and weights. */
+static int cgd__layer_fits(const cgd__shape *s)
+{
+    double maps = (double)s->n * (double)(s->h + 2 * s->pad)
+                * (double)(s->w + 2 * s->pad)
+                * (double)(cgd__max(s->c, s->o) + CGD__PANEL);
+    double weights = (double)(s->kernel * s->kernel)
+                   * (double)(s->c + CGD__PANEL) * (double)(s->o + CGD__PANEL);
+    return (maps + weights) * 4 * sizeof(float) < (double)((size_t)-1 / 2);
+}
+
+/* Offsets for all tensors; returns the floats they need in all, or 0 if that
+ * is more than there can be. placed is room for `count` pointers. */
+static size_t cgd__place(cgd__tensor_plan *t, size_t count,
+                         cgd__tensor_plan **placed)
+{
+    size_t n, i, k, total = 0;
+    for (n = 0; n < count; n++) {
+        cgd__tensor_plan *best = NULL;
+        size_t at = 0;
+        for (i = 0; i < count; i++)
+            if (t[i].at == CGD__NOWHERE && t[i].size > 0
+                && (!best || t[i].size > best->size)) best = t + i;
+        if (!best) break;
+        for (i = 0; i < n; i++)        /* placed[] is sorted by offset       */
+            if (placed[i]->first <= best->last
+                && best->first <= placed[i]->last) {
+                if (at + best->size <= placed[i]->at) break;
+                at = cgd__max(at, placed[i]->at + placed[i]->size);
+            }
+        if (at + best->size > (size_t)-1 / 8) return 0;
+        best->at = at;
+        total = cgd__max(total, at + best->size);
+        for (k = n; k > 0 && placed[k - 1]->at > at; k--)
+            placed[k] = placed[k - 1];
+        placed[k] = best;
+    }
+    return total;
+}
+
+/* What layer i keeps, and from when to when. */
+static void cgd__plan_layer(const cgd_net *net, size_t n, int train, size_t i,
+                            cgd__slot *slot, int kept, cgd__tensor_plan *t)
+{
+    const cgd_layer *l = net->layers + i;
+    size_t end = 2 * net->n_layers - 1, back = end - i;
+    size_t pixels = slot->h * slot->w, out = n * pixels * l->out_c;
+    size_t work = l->kind == CGD_DEPTHWISE ? 0
+                : net->ctx->kernels->scratch(&slot->shape);
+    size_t last = kept || i + 1 == net->n_layers ? end
+                : train ? back : slot->last_reader;
+    if (l->norm)
+        work = cgd__max(work, cgd__norm_scratch(n, pixels, l->out_c));
+    if (l->up)
+        cgd__want(t + CGD__UPPED, n * 4 * slot->in_h * slot->in_w * l->in_c,
+                  i, train ? back : i);
+    if (l->norm && train) cgd__want(t + CGD__RAW, out, i, back);
+    cgd__want(t + CGD__OUT, out, i, last);
+    if (l->norm)
+        cgd__want(t + CGD__STATS, 2 * n * l->out_c, i, train ? back : i);
+    cgd__want(t + CGD__WORK, work, i, i);
+    if (!train) return;
+    if (i + 1 < net->n_layers)
+        cgd__want(t + CGD__D_OUT, out, end - slot->last_reader, back);
+    if (l->up)
+        cgd__want(t + CGD__D_UPPED, n * 4 * slot->in_h * slot->in_w * l->in_c,
+                  back, back);
+    cgd__want(t + CGD__WORK_BACK, work, back, back);
+}
+
+/* Shapes of all layers; 0 with a sentence if the picture is too small. */
+static cgd_status cgd__plan_shapes(const cgd_net *net, size_t n, size_t h,
+                                   size_t w, int mode, cgd__slot *slots)
+{
+    size_t i;
+    for (i = 0; i < net->n_layers; i++) {
+        const cgd_layer *l = net->layers + i;
+        cgd__slot *slot = slots + i;
+        slot->in_h = h;
+        slot->in_w = w;
+        if (!cgd__layer_shape(l, n, h, w, &slot->shape))
+            return cgd__too_small(net->ctx, i, l, h, w);
+        if (!cgd__layer_fits(&slot->shape))
+            return cgd__too_large(net->ctx, n, h, w);
+        cgd__layer_out(l, &slot->shape, &h, &w);
+        slot->h = h;
+        slot->w = w;
+        slot->last_reader = i + 1;
+        if (l->skip) {
+            slots[i - l->skip].last_reader = i;
+            if (slots[i - l->skip].h != h || slots[i - l->skip].w != w)
+                return cgd__fail(net->ctx, CGD_ERR_SHAPE,
+                    "layer %u (%s) cannot add maps of different sizes", i,
+                    l->name);
+        }
+        if (mode == CGD_TRAIN && h * w == 1 && l->norm
+            && (n == 1 || l->norm != CGD_NORM_BATCH))
+            return cgd__fail(net->ctx, CGD_ERR_SHAPE,
+                "the picture is too small: layer %u (%s) would normalise a "
+                "single pixel", i, l->name);
+    }
+    return CGD_OK;
+}
+
+/* Plan a pass into slots; *floats is the arena's size. */
+static cgd_status cgd__plan(const cgd_net *net, size_t n, size_t h, size_t w,
+                            int mode, const size_t *keep, size_t n_keep,
+                            cgd__slot *slots, size_t *floats)
+{
+    size_t count = net->n_layers * CGD__TENSORS, i, k;
+    size_t bytes = count * (sizeof(cgd__tensor_plan) + sizeof(void *));
+    cgd__tensor_plan *t = (cgd__tensor_plan *)cgd__alloc(net->ctx, bytes);
+    cgd_status status;
+    if (!t)
+        return cgd__fail(net->ctx, CGD_ERR_MEMORY, "out of memory: a plan");
+    memset(t, 0, bytes);
+    memset(slots, 0, net->n_layers * sizeof *slots);
+    for (i = 0; i < count; i++) t[i].at = CGD__NOWHERE;
+    status = cgd__plan_shapes(net, n, h, w, mode, slots);
+    if (status == CGD_OK) {
+        for (i = 0; i < net->n_layers; i++) {
+            int kept = 0;
+            for (k = 0; k < n_keep; k++) if (keep[k] == i) kept = 1;
+            cgd__plan_layer(net, n, mode == CGD_TRAIN, i, slots + i, kept,
+                            t + i * CGD__TENSORS);
+        }
+        *floats = cgd__place(t, count,
+                             (cgd__tensor_plan **)(void *)(t + count));
+        if (*floats == 0) status = cgd__too_large(net->ctx, n, h, w);
+        for (i = 0; i < count; i++)
+            slots[i / CGD__TENSORS].at[i % CGD__TENSORS] = t[i].at;
+    }
+    cgd__free(net->ctx, t, bytes);
+    return status;
+}
+
+static size_t cgd__slots_bytes(const cgd_net *net)
+{
+    return cgd__round_up(net->n_layers * sizeof(cgd__slot), CGD__ALIGN);
+}
+
+/* The bytes of a pass, or why there are none. */
+static cgd_status cgd__pass_measure(const cgd_net *net, size_t n, size_t h,
+                                    size_t w, int mode, const size_t *keep,
+                                    size_t n_keep, size_t *bytes)
+{
+    size_t head = cgd__slots_bytes(net), floats = 0;
+    cgd__slot *slots = (cgd__slot *)cgd__alloc(net->ctx, head);
+    cgd_status status;
+    *bytes = 0;
+    if (!slots)
+        return cgd__fail(net->ctx, CGD_ERR_MEMORY, "out of memory: a plan");
+    status = cgd__plan(net, n, h, w, mode, keep, n_keep, slots, &floats);
+    if (status == CGD_OK) *bytes = head + floats * sizeof(float) + CGD__ALIGN;
+    cgd__free(net->ctx, slots, head);
+    return status;
+}
+
+CGDDEF size_t cgd_pass_bytes(const cgd_net *net, size_t n, size_t h, size_t w,
+                             int mode, const size_t *keep, size_t n_keep)
+{
+    size_t bytes;
+    cgd__pass_measure(net, n, h, w, mode, keep, n_keep, &bytes);
+    return bytes;
+}
+
+CGDDEF cgd_status cgd_pass_init(cgd_pass *pass, cgd_net *net, size_t n,
+                                size_t h, size_t w, int mode,
+                                const size_t *keep, size_t n_keep,
+                                void *memory)
+{
+    unsigned char *block = (unsigned char *)memory;
+    cgd__slot *last;
+    cgd_status status;
+    size_t floats;
+    memset(pass, 0, sizeof *pass);
+    pass->net = net;
+    pass->kernels = net->ctx->kernels;
+    pass->mode = mode;
+    pass->n = n; pass->h = h; pass->w = w;
+    status = cgd__pass_measure(net, n, h, w, mode, keep, n_keep,
+                               &pass->bytes);
+    if (status != CGD_OK) return status;
+    if (!block) {
+        block = (unsigned char *)(pass->own = cgd__alloc(net->ctx,
+                                                         pass->bytes));
+        if (!block)
+            return cgd__fail(net->ctx, CGD_ERR_MEMORY,
+                "out of memory: a pass over %u x %u pixels needs %u bytes",
+                w, h, pass->bytes);
+    }
+    block += (CGD__ALIGN - (size_t)block % CGD__ALIGN) % CGD__ALIGN;
+    pass->slots = (cgd__slot *)(void *)block;
+    pass->arena = (float *)(void *)(block + cgd__slots_bytes(net));
+    status = cgd__plan(net, n, h, w, mode, keep, n_keep, pass->slots,
+                       &floats);
+    if (status != CGD_OK) {
+        cgd_pass_free(pass);
+        return status;
+    }
+    last = pass->slots + net->n_layers - 1;
+    pass->y = cgd_tensor_view(n, last->h, last->w,
+                              net->layers[net->n_layers - 1].out_c,
+                              pass->arena + last->at[CGD__OUT]);
+    return CGD_OK;
+}
+
+CGDDEF void cgd_pass_free(cgd_pass *pass)
+{
+    if (pass->own) cgd__free(pass->net->ctx, pass->own, pass->bytes);
+    memset(pass, 0, sizeof *pass);
+}
+
+CGDDEF cgd_tensor cgd_pass_output(const cgd_pass *pass, size_t layer)
+{
+    const cgd__slot *slot = pass->slots + layer;
+    return cgd_tensor_view(pass->n, slot->h, slot->w,
+                           pass->net->layers[layer].out_c,
+                           pass->arena + slot->at[CGD__OUT]);
+}
+
+static float *cgd__pass_at(const cgd_pass *pass, size_t layer, int which)
+{
+    size_t at = pass->slots[layer].at[which];
+    return at == CGD__NOWHERE ? NULL : pass->arena + at;
+}
+
+/* The input of a layer: the picture or the output of the layer before. */
+static const float *cgd__pass_input(const cgd_pass *pass, size_t i)
+{
+    return i == 0 ? pass->x.data : cgd__pass_at(pass, i - 1, CGD__OUT);
+}
+
+/* Does a batch norm of this pass use the running statistics? */
+static int cgd__pass_frozen(const cgd_pass *pass, const cgd_layer *l)
+{
+    return l->norm == CGD_NORM_BATCH && pass->mode == CGD_INFER
+        && !pass->net->image_stats;
+}
+
+static void cgd__pass_norm(cgd_pass *pass, size_t i, const float *raw)
+{
+    cgd_net *net = pass->net;
+    const cgd_layer *l = net->layers + i;
+    const cgd__slot *slot = pass->slots + i;
+    float *p = net->params, *stats = cgd__pass_at(pass, i, CGD__STATS);
+    float *work = cgd__pass_at(pass, i, CGD__WORK);
+    int affine = cgd__norm_affine(l->norm);
+    int moves = l->norm == CGD_NORM_BATCH && pass->mode == CGD_TRAIN
+             && net->grads != NULL;
+    cgd__norm_job q;
+    memset(&q, 0, sizeof q);
+    cgd__norm_slices(&q, pass->n, slot->h * slot->w, l->out_c);
+    q.x = raw;
+    q.partial = cgd__norm_partial(work, pass->n * l->out_c);
+    q.act = l->act;
+    q.skip = l->skip ? cgd__pass_at(pass, i - l->skip, CGD__OUT) : NULL;
+    if (cgd__pass_frozen(pass, l))
+        cgd__norm_running(stats, pass->n, l->out_c, p + l->mean, p + l->var);
+    else
+        cgd__norm_stats(net->ctx, &q,
+            /* at inference a batch is only many pictures at once */
+            pass->mode == CGD_INFER ? CGD_NORM_INSTANCE : l->norm, stats,
+            moves ? p + l->mean : NULL, moves ? p + l->var : NULL);
+    cgd__norm_forward(net->ctx, &q, cgd__pass_at(pass, i, CGD__OUT),
+                      affine ? p + l->gamma : NULL,
+                      affine ? p + l->beta : NULL, stats, work);
+}
+
+static void cgd__pass_layer(cgd_pass *pass, size_t i)
+{
+    cgd_net *net = pass->net;
+    cgd_ctx *ctx = net->ctx;
+    const cgd_layer *l = net->layers + i;
+    const cgd__slot *slot = pass->slots + i;
+    const float *in = cgd__pass_input(pass, i), *w = net->params + l->w;
+    const float *b = l->norm ? NULL : net->params + l->b;
+    float *out = cgd__pass_at(pass, i, CGD__OUT);
+    float *raw = cgd__pass_at(pass, i, CGD__RAW);
+    float *work = cgd__pass_at(pass, i, CGD__WORK);
+    if (!raw) raw = out;
+    if (l->up) {
+        float *upped = cgd__pass_at(pass, i, CGD__UPPED);
+        cgd__upsample(ctx, upped, in, pass->n, slot->in_h, slot->in_w,
+                      l->in_c, l->up);
+        in = upped;
+    }
+    if (l->kind == CGD_DEPTHWISE)
+        cgd__depth_forward(ctx, &slot->shape, raw, in, w, b);
+    else if (l->kind == CGD_DECONV)
+        pass->kernels->adjoint(ctx, &slot->shape, raw, in, w, b, 0, work);
+    else
+        pass->kernels->forward(ctx, &slot->shape, raw, in, w, b, 0, work);
+    if (l->norm) {
+        cgd__pass_norm(pass, i, raw);
+    } else {
+        size_t count = pass->n * slot->h * slot->w * l->out_c;
+        cgd__activate(ctx, out, raw, count, l->act);
+        if (l->skip)
+            cgd__add_scaled(ctx, out, cgd__pass_at(pass, i - l->skip,
+                                                   CGD__OUT), count, 1);
+    }
+}
+
+CGDDEF cgd_status cgd_pass_forward(cgd_pass *pass, const cgd_tensor *x)
+{
+    size_t i;
+    if (x->n != pass->n || x->h != pass->h || x->w != pass->w
+        || x->c != pass->net->layers[0].in_c)
+        return cgd__fail(pass->net->ctx, CGD_ERR_SHAPE,
+            "the pass was planned for %u x %u x %u x %u, the input is "
+            "%u x %u x %u x %u", pass->n, pass->h, pass->w,
+            pass->net->layers[0].in_c, x->n, x->h, x->w, x->c);
+    pass->x = *x;
+    for (i = 0; i < pass->net->n_layers; i++) {
+        pass->slots[i].match = NULL;
+        cgd__pass_layer(pass, i);
+    }
+    return CGD_OK;
+}
+
+#ifndef CGD_NO_TRAIN
+static double cgd__mse(cgd_ctx *ctx, const float *x, const float *target,
+                       size_t count, float weight, float *dx, int add);
+
+CGDDEF double cgd_pass_match(cgd_pass *pass, size_t layer,
+                             const cgd_tensor *target, float weight)
+{
+    cgd_tensor out = cgd_pass_output(pass, layer);
+    pass->slots[layer].match = target->data;
+    pass->slots[layer].match_weight = weight;
+    return cgd__mse(pass->net->ctx, out.data, target->data,
+                    cgd_tensor_size(&out), weight, NULL, 0);
+}
+
+/* From the gradient of the layer's output to that of its raw convolution, in
+ * place; the norm's own gradients on the way. */
+static void cgd__pass_norm_back(cgd_pass *pass, size_t i, float *d)
+{
+    cgd_net *net = pass->net;
+    const cgd_layer *l = net->layers + i;
+    const cgd__slot *slot = pass->slots + i;
+    float *work = cgd__pass_at(pass, i, CGD__WORK_BACK);
+    int affine = cgd__norm_affine(l->norm);
+    int learns = affine && net->grads;
+    cgd__norm_job q;
+    memset(&q, 0, sizeof q);
+    cgd__norm_slices(&q, pass->n, slot->h * slot->w, l->out_c);
+    q.x = cgd__pass_at(pass, i, CGD__RAW);
+    q.dy = d;
+    q.partial = cgd__norm_partial(work, pass->n * l->out_c);
+    cgd__norm_backward(net->ctx, &q, d, l->norm,
+                       affine ? net->params + l->gamma : NULL,
+                       cgd__pass_at(pass, i, CGD__STATS),
+                       learns ? net->grads + l->gamma : NULL,
+                       learns ? net->grads + l->beta : NULL, 0, work);
+}
+
+/* The layer's weights: gradients from d, that of its raw output. */
+static void cgd__pass_weights_back(cgd_pass *pass, size_t i, const float *d)
+{
+    cgd_net *net = pass->net;
+    cgd_ctx *ctx = net->ctx;
+    const cgd_layer *l = net->layers + i;
+    const cgd__slot *slot = pass->slots + i;
+    const float *in = l->up ? cgd__pass_at(pass, i, CGD__UPPED)
+                            : cgd__pass_input(pass, i);
+    float *dw = net->grads + l->w;
+    float *work = cgd__pass_at(pass, i, CGD__WORK_BACK);
+    if (l->kind == CGD_DEPTHWISE)
+        cgd__depth_weights(ctx, &slot->shape, dw, in, d);
+    else if (l->kind == CGD_DECONV)
+        pass->kernels->weights(ctx, &slot->shape, dw, d, in, work);
+    else
+        pass->kernels->weights(ctx, &slot->shape, dw, in, d, work);
+    if (!l->norm)
+        cgd__bias_backward(ctx, net->grads + l->b, d,
+                           pass->n * slot->h * slot->w, l->out_c);
+}
+
+/* The gradient of the layer's input into dx, added where a residual sum has
+ * left something there already. */
+static void cgd__pass_data_back(cgd_pass *pass, size_t i, const float *d,
+                                float *dx, int add)
+{
+    cgd_ctx *ctx = pass->net->ctx;
+    const cgd_layer *l = pass->net->layers + i;
+    const cgd__slot *slot = pass->slots + i;
+    const float *w = pass->net->params + l->w;
+    float *work = cgd__pass_at(pass, i, CGD__WORK_BACK);
+    float *to = l->up ? cgd__pass_at(pass, i, CGD__D_UPPED) : dx;
+    int to_add = l->up ? 0 : add;
+    if (l->kind == CGD_DEPTHWISE)
+        cgd__depth_data(ctx, &slot->shape, to, d, w, to_add);
+    else if (l->kind == CGD_DECONV)
+        pass->kernels->forward(ctx, &slot->shape, to, d, w, NULL, to_add,
+                               work);
+    else
+        pass->kernels->adjoint(ctx, &slot->shape, to, d, w, NULL, to_add,
+                               work);
+    if (l->up)
+        cgd__upsample_back(ctx, dx, to, pass->n, slot->in_h, slot->in_w,
+                           l->in_c, l->up, add);
+}
+
+static void cgd__pass_layer_back(cgd_pass *pass, size_t i, float *d,
+                                 float *dx)
+{
+    cgd_net *net = pass->net;
+    cgd_ctx *ctx = net->ctx;
+    const cgd_layer *l = net->layers + i;
+    const cgd__slot *slot = pass->slots + i;
+    size_t count = pass->n * slot->h * slot->w * l->out_c;
+    if (slot->match)
+        cgd__mse(ctx, cgd__pass_at(pass, i, CGD__OUT), slot->match, count,
+                 slot->match_weight, d, 1);
+    if (l->skip) {
+        float *to = cgd__pass_at(pass, i - l->skip, CGD__D_OUT);
+        if (pass->slots[i - l->skip].last_reader == i)
+            memcpy(to, d, count * sizeof(float));
+        else
+            cgd__add_scaled(ctx, to, d, count, 1);
+    }
+    if (l->act)
+        cgd__activate_back(ctx, d, d, cgd__pass_at(pass, i, CGD__OUT), count,
+                           l->act);
+    if (l->norm) cgd__pass_norm_back(pass, i, d);
+    if (net->grads) cgd__pass_weights_back(pass, i, d);
+    if (dx)                  /* a later reader or this sum was there before  */
+        cgd__pass_data_back(pass, i, d, dx, i > 0
+                            && (pass->slots[i - 1].last_reader > i
+                                || l->skip == 1));
+}
+
+CGDDEF cgd_status cgd_pass_backward(cgd_pass *pass, cgd_tensor *dy,
+                                    cgd_tensor *dx)
+{
+    size_t i;
+    if (pass->mode != CGD_TRAIN || !pass->x.data)
+        return cgd__fail(pass->net->ctx, CGD_ERR_ARGUMENT,
+                         "backward needs a forward pass in training mode");
+    if (!cgd__same_shape(dy, &pass->y)
+        || (dx && !cgd__same_shape(dx, &pass->x)))
+        return cgd__fail(pass->net->ctx, CGD_ERR_SHAPE,
+                         "gradients do not have the shapes of the pass");
+    for (i = pass->net->n_layers; i-- > 0; ) {
+        float *d = i + 1 == pass->net->n_layers ? dy->data
+                 : cgd__pass_at(pass, i, CGD__D_OUT);
+        float *to = i > 0 ? cgd__pass_at(pass, i - 1, CGD__D_OUT)
+                  : dx ? dx->data : NULL;
+        cgd__pass_layer_back(pass, i, d, to);
+    }
+    return CGD_OK;
+}
+#endif
+
+/* ======================================================================== */
+/* [impl:architectures] Generators and discriminators                       */
+/* ======================================================================== */
+/* Functions that fill in layers. Names are those of the official PyTorch
+ * code: "model.<index in its Sequential>", counting pads and activations. */
+
+#define CGD__MAX_BLOCKS 256
+#define CGD__MAX_LAYERS 10       /* beside those of the blocks, of any net   */
+
+/* Appends to a net under construction. */
+typedef struct cgd__builder {
+    cgd_layer *layers;
+    size_t count, room;
+} cgd__builder;
+
+static cgd_layer *cgd__append(cgd__builder *b, int kind, size_t in_c,
+                              size_t out_c, size_t kernel, size_t stride,
+                              size_t pad, int pad_mode, int norm, int act)
+{
+    cgd_layer *l = b->layers + b->count++;
+    memset(l, 0, sizeof *l);
+    l->kind = kind;
+    l->in_c = in_c;
+    l->out_c = out_c;
+    l->window.kernel = kernel;
+    l->window.stride = stride;
+    l->window.pad = pad;
+    l->window.pad_mode = pad_mode;
+    l->norm = norm;
+    l->act = act;
+    return l;
+}
+
+static void cgd__name(cgd_layer *l, const char *stem, size_t index,
+                      size_t norm_index)
+{
+    cgd__format(l->name, sizeof l->name, "%s.%u", stem, index);
+    if (l->norm)
+        cgd__format(l->norm_name, sizeof l->norm_name, "%s.%u", stem,
+                    norm_index);
+}
+
+CGDDEF cgd_generator_config cgd_generator_defaults(void)
+{
+    cgd_generator_config c;
+    memset(&c, 0, sizeof c);
+    c.in_channels = c.out_channels = 3;
+    c.width = 64;
+    c.blocks = 9;
+    c.norm = CGD_NORM_INSTANCE;
+    c.up = CGD_UP_DECONV;
+    c.block = CGD_BLOCK_PLAIN;
+    c.image_stats = 1;
+    return c;
+}
+
+/* The widths of all stages: those given, or what `width` implies. */
+static void cgd__stages(const cgd_generator_config *c, size_t stage[6])
+{
+    static const int times[6] = { 1, 2, 4, 4, 2, 1 };
+    int i;
+    for (i = 0; i < 6; i++)
+        stage[i] = (size_t)(c->stage[i] > 0 ? c->stage[i]
+                                            : times[i] * c->width);
+}
+
+static const char *cgd__generator_flaw(const cgd_generator_config *c)
+{
+    int i;
+    if (c->in_channels < 1 || c->in_channels > 1024 || c->out_channels < 1
+        || c->out_channels > 1024) return "1 to 1024 channels";
+    if (c->width < 1 || c->width > 4096) return "a width of 1 to 4096";
+    if (c->blocks < 0 || c->blocks > CGD__MAX_BLOCKS)
+        return "0 to 256 blocks";
+    if (c->norm < CGD_NORM_NONE || c->norm > CGD_NORM_BATCH)
+        return "a known norm";
+    if (c->up < CGD_UP_NEAREST || c->up > CGD_UP_DECONV)
+        return "a known upsampling";
+    if (c->block < CGD_BLOCK_PLAIN || c->block > CGD_BLOCK_SEPARABLE)
+        return "a known kind of block";
+    for (i = 0; i < 6; i++)
+        if (c->stage[i] < 0 || c->stage[i] > 16384)
+            return "stages of 1 to 16384 channels";
+    return NULL;
+}
+
+/* One residual block at model.<index>, from and to `width` channels. */
+static void cgd__append_block(cgd__builder *b, const cgd_generator_config *c,
+                              size_t index, size_t width, size_t inside)
+{
+    char stem[24], inner[32];
+    size_t half;
+    cgd__format(stem, sizeof stem, "model.%u.conv_block", index);
+    for (half = 0; half < 2; half++) {
+        size_t in = half ? inside : width, out = half ? width : inside;
+        int act = half ? CGD_ACT_NONE : CGD_ACT_RELU;
+        cgd_layer *l;
+        if (c->block == CGD_BLOCK_SEPARABLE) {
+            /* Depthwise, norm, pointwise: the layout of GAN Compression,
+             * whose second half stands one place later (a dropout slot). */
+            cgd__format(inner, sizeof inner, "%s.%u.conv", stem,
+                        half ? (size_t)6 : (size_t)1);
+            l = cgd__append(b, CGD_DEPTHWISE, in, in, 3, 1, 1,
+                            CGD_PAD_REFLECT, c->norm, CGD_ACT_NONE);
+            cgd__name(l, inner, 0, 1);
+            l = cgd__append(b, CGD_CONV, in, out, 1, 1, 0, CGD_PAD_ZERO,
+                            c->norm, act);
+            cgd__format(l->name, sizeof l->name, "%s.2", inner);
+            if (c->norm)
+                cgd__format(l->norm_name, sizeof l->norm_name, "%s.%u", stem,
+                            half ? (size_t)7 : (size_t)2);
+        } else {
+            l = cgd__append(b, CGD_CONV, in, out, 3, 1, 1, CGD_PAD_REFLECT,
+                            c->norm, act);
+            cgd__name(l, stem, half ? 5 : 1, half ? 6 : 2);
+        }
+        if (half) l->skip = c->block == CGD_BLOCK_SEPARABLE ? 4 : 2;
+    }
+}
+
+/* An upsampling stage at model.<*index>; moves the index behind it. */
+static void cgd__append_up(cgd__builder *b, const cgd_generator_config *c,
+                           size_t *index, size_t in, size_t out)
+{
+    cgd_layer *l;
+    if (c->up == CGD_UP_DECONV) {
+        l = cgd__append(b, CGD_DECONV, in, out, 3, 2, 1, CGD_PAD_ZERO,
+                        c->norm, CGD_ACT_RELU);
+        cgd__name(l, "model", *index, *index + 1);
+        *index += 3;
+    } else {                       /* upsample, reflection pad, convolution  */
+        l = cgd__append(b, CGD_CONV, in, out, 3, 1, 1, CGD_PAD_REFLECT,
+                        c->norm, CGD_ACT_RELU);
+        l->up = c->up;
+        cgd__name(l, "model", *index + 2, *index + 3);
+        *index += 5;
+    }
+}
+
+static void cgd__build_generator(cgd__builder *b,
+                                 const cgd_generator_config *c)
+{
+    size_t stage[6], i, index = 10, in = (size_t)c->in_channels;
+    cgd_layer *l;
+    cgd__stages(c, stage);
+    l = cgd__append(b, CGD_CONV, in, stage[0], 7, 1, 3, CGD_PAD_REFLECT,
+                    c->norm, CGD_ACT_RELU);
+    cgd__name(l, "model", 1, 2);
+    for (i = 0; i < 2; i++) {
+        l = cgd__append(b, CGD_CONV, stage[i], stage[i + 1], 3, 2, 1,
+                        CGD_PAD_ZERO, c->norm, CGD_ACT_RELU);
+        cgd__name(l, "model", 4 + 3 * i, 5 + 3 * i);
+    }
+    for (i = 0; i < (size_t)c->blocks; i++)
+        cgd__append_block(b, c, index++, stage[2], stage[3]);
+    cgd__append_up(b, c, &index, stage[2], stage[4]);
+    cgd__append_up(b, c, &index, stage[4], stage[5]);
+    l = cgd__append(b, CGD_CONV, stage[5], (size_t)c->out_channels, 7, 1, 3,
+                    CGD_PAD_REFLECT, CGD_NORM_NONE, CGD_ACT_TANH);
+    cgd__name(l, "model", index + 1, 0);
+}
+
+CGDDEF cgd_discriminator_config cgd_discriminator_defaults(void)
+{
+    cgd_discriminator_config c;
+    memset(&c, 0, sizeof c);
+    c.kind = CGD_DISC_PATCH;
+    c.in_channels = 3;
+    c.width = 64;
+    c.layers = 3;
+    c.norm = CGD_NORM_INSTANCE;
+    return c;
+}
+
+static const char *cgd__discriminator_flaw(const cgd_discriminator_config *c)
+{
+    if (c->kind < CGD_DISC_PATCH || c->kind > CGD_DISC_PIXEL)
+        return "a known kind";
+    if (c->in_channels < 1 || c->in_channels > 1024)
+        return "1 to 1024 channels";
+    if (c->width < 1 || c->width > 1024) return "a width of 1 to 1024";
+    if (c->kind == CGD_DISC_PATCH && (c->layers < 1 || c->layers > 8))
+        return "1 to 8 layers";
+    if (c->norm < CGD_NORM_NONE || c->norm > CGD_NORM_BATCH)
+        return "a known norm";
+    return NULL;
+}
+
+static void cgd__build_patch(cgd__builder *b,
+                             const cgd_discriminator_config *c)
+{
+    size_t f = (size_t)c->width, in = (size_t)c->in_channels, i, out = f;
+    size_t n = (size_t)c->layers, index = 0;
+    for (i = 0; i <= n + 1; i++) {
+        int last = i == n + 1, norm = i == 0 || last ? CGD_NORM_NONE : c->norm;
+        cgd_layer *l;
+        if (last) out = 1;
+        l = cgd__append(b, CGD_CONV, in, out, 4, i < n ? 2 : 1, 1,
+                        CGD_PAD_ZERO, norm,
+                        last ? CGD_ACT_NONE : CGD_ACT_LEAKY);
+        cgd__name(l, "model", index, index + 1);
+        index += i == 0 ? 2 : 3;
+        in = out;
+        if (i < 3) out *= 2;           /* f, 2f, 4f, 8f, 8f ...              */
+    }
+}
+
+static void cgd__build_five(cgd__builder *b,
+                            const cgd_discriminator_config *c)
+{
+    size_t in = (size_t)c->in_channels, out = (size_t)c->width, i;
+    for (i = 0; i < 5; i++, in = out, out *= 2) {
+        cgd_layer *l;
+        if (i == 4) out = 1;
+        l = cgd__append(b, CGD_CONV, in, out, 4, 2, 0, CGD_PAD_ZERO,
+                        CGD_NORM_NONE, i < 4 ? CGD_ACT_LEAKY : CGD_ACT_NONE);
+        cgd__name(l, "model", 2 * i, 0);
+    }
+}
+
+static void cgd__build_pixel(cgd__builder *b,
+                             const cgd_discriminator_config *c)
+{
+    size_t f = (size_t)c->width;
+    cgd__name(cgd__append(b, CGD_CONV, (size_t)c->in_channels, f, 1, 1, 0,
+                          CGD_PAD_ZERO, CGD_NORM_NONE, CGD_ACT_LEAKY),
+              "net", 0, 0);
+    cgd__name(cgd__append(b, CGD_CONV, f, 2 * f, 1, 1, 0, CGD_PAD_ZERO,
+                          c->norm, CGD_ACT_LEAKY), "net", 2, 3);
+    cgd__name(cgd__append(b, CGD_CONV, 2 * f, 1, 1, 1, 0, CGD_PAD_ZERO,
+                          CGD_NORM_NONE, CGD_ACT_NONE), "net", 5, 0);
+}
+
+static void cgd__build_discriminator(cgd__builder *b,
+                                     const cgd_discriminator_config *c)
+{
+    if (c->kind == CGD_DISC_PATCH) cgd__build_patch(b, c);
+    else if (c->kind == CGD_DISC_FIVE) cgd__build_five(b, c);
+    else cgd__build_pixel(b, c);
+}
+
+/* Room for the layers while they are being listed. */
+static cgd_status cgd__builder_open(cgd_ctx *ctx, cgd__builder *b, int blocks)
+{
+    b->count = 0;
+    b->room = CGD__MAX_LAYERS + 4 * (size_t)blocks;
+    b->layers = (cgd_layer *)cgd__alloc_zeroed(ctx, b->room,
+                                               sizeof *b->layers, "a net");
+    return b->layers ? CGD_OK : CGD_ERR_MEMORY;
+}
+
+static void cgd__builder_free(cgd_ctx *ctx, cgd__builder *b)
+{
+    cgd__free(ctx, b->layers, b->room * sizeof *b->layers);
+}
+
+static cgd_status cgd__builder_close(cgd_ctx *ctx, cgd__builder *b,
+                                     cgd_net *net)
+{
+    cgd_status status = cgd_net_init(ctx, net, b->layers, b->count);
+    cgd__builder_free(ctx, b);
+    return status;
+}
+
+CGDDEF cgd_status cgd_generator_init(cgd_ctx *ctx, cgd_net *net,
+                                     const cgd_generator_config *config)
+{
+    cgd__builder b;
+    cgd_status status;
+    const char *flaw = cgd__generator_flaw(config);
+    memset(net, 0, sizeof *net);
+    if (flaw)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "a generator needs %s", flaw);
+    status = cgd__builder_open(ctx, &b, config->blocks);
+    if (status != CGD_OK) return status;
+    cgd__build_generator(&b, config);
+    status = cgd__builder_close(ctx, &b, net);
+    net->image_stats = config->image_stats;
+    net->is_generator = 1;
+    net->generator = *config;
+    return status;
+}
+
+CGDDEF cgd_status cgd_discriminator_init(cgd_ctx *ctx, cgd_net *net,
+                                     const cgd_discriminator_config *config)
+{
+    cgd__builder b;
+    cgd_status status;
+    const char *flaw = cgd__discriminator_flaw(config);
+    memset(net, 0, sizeof *net);
+    if (flaw)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "a discriminator needs %s",
+                         flaw);
+    status = cgd__builder_open(ctx, &b, 0);
+    if (status != CGD_OK) return status;
+    cgd__build_discriminator(&b, config);
+    status = cgd__builder_close(ctx, &b, net);
+    net->discriminator = *config;
+    return status;
+}
+
+/* ======================================================================== */
+/* [impl:losses] Losses, Adam, schedules, image pool                        */
+/* ======================================================================== */
+#ifndef CGD_NO_TRAIN
+
+/* A loss is a function of each element (and perhaps a target's) with its
+ * derivative, averaged. Sums go through at most CGD__SUMS slices, added in
+ * order. */
+#define CGD__SUMS 64
+
+enum { CGD__L1, CGD__MSE, CGD__TO_ONE, CGD__TO_ZERO, CGD__SOFT_REAL,
+       CGD__SOFT_FAKE, CGD__NEGATIVE, CGD__HINGE_REAL, CGD__HINGE_FAKE };
+
+typedef struct cgd__loss_job {
+    int kind, add;
+    const float *x, *target;
+    float *dx;
+    size_t count, chunk;
+    float scale;                     /* of the gradient: weight / count      */
+    double sums[CGD__SUMS];
+} cgd__loss_job;
+
+/* log(1 + exp(x)) without overflow, and its derivative. */
+static double cgd__softplus(double x, double *slope)
+{
+    double e = cgd__exp(x > 0 ? -x : x);
+    *slope = x > 0 ? 1 / (1 + e) : e / (1 + e);
+    return (x > 0 ? x : 0) + cgd__log(1 + e);
+}
+
+static double cgd__loss_of(int kind, float x, float target, float *slope)
+{
+    float d = x - target;
+    double s, v;
+    switch (kind) {
+    case CGD__L1:
+        *slope = d > 0 ? 1.0f : d < 0 ? -1.0f : 0.0f;
+        return d < 0 ? -(double)d : (double)d;
+    case CGD__TO_ONE: d = x - 1; break;
+    case CGD__TO_ZERO: d = x; break;
+    case CGD__SOFT_REAL:
+        v = cgd__softplus(-(double)x, &s);
+        *slope = (float)-s;
+        return v;
+    case CGD__SOFT_FAKE:
+        v = cgd__softplus((double)x, &s);
+        *slope = (float)s;
+        return v;
+    case CGD__NEGATIVE:
+        *slope = -1;
+        return -(double)x;
+    case CGD__HINGE_REAL:
+        *slope = x < 1 ? -1.0f : 0.0f;
+        return x < 1 ? 1 - (double)x : 0;
+    case CGD__HINGE_FAKE:
+        *slope = x > -1 ? 1.0f : 0.0f;
+        return x > -1 ? 1 + (double)x : 0;
+    }
+    *slope = 2 * d;
+    return (double)d * (double)d;
+}
+
+static void cgd__loss_slice(void *job, size_t slice)
+{
+    cgd__loss_job *q = (cgd__loss_job *)job;
+    size_t i = slice * q->chunk, end = cgd__min(i + q->chunk, q->count);
+    double sum = 0;
+    for (; i < end; i++) {
+        float slope;
+        sum += cgd__loss_of(q->kind, q->x[i], q->target ? q->target[i] : 0,
+                            &slope);
+        if (q->dx)
+            q->dx[i] = (q->add ? q->dx[i] : 0) + q->scale * slope;
+    }
+    q->sums[slice] = sum;
+}
+
+static double cgd__loss(cgd_ctx *ctx, int kind, const float *x,
+                        const float *target, size_t count, float weight,
+                        float *dx, int add)
+{
+    cgd__loss_job q;
+    size_t slices, i;
+    double sum = 0;
+    if (count == 0) return 0;
+    q.kind = kind; q.add = add; q.x = x; q.target = target; q.dx = dx;
+    q.count = count;
+    q.chunk = cgd__max(cgd__ceil_div(count, CGD__SUMS), CGD__BLOCK / 4);
+    q.scale = weight / (float)count;
+    slices = cgd__ceil_div(count, q.chunk);
+    cgd__for(ctx, slices, cgd__loss_slice, &q);
+    for (i = 0; i < slices; i++) sum += q.sums[i];
+    return (double)weight * sum / (double)count;
+}
+
+static double cgd__mse(cgd_ctx *ctx, const float *x, const float *target,
+                       size_t count, float weight, float *dx, int add)
+{
+    return cgd__loss(ctx, CGD__MSE, x, target, count, weight, dx, add);
+}
+
+CGDDEF double cgd_loss_l1(cgd_ctx *ctx, const cgd_tensor *x,
+                          const cgd_tensor *target, float weight,
+                          cgd_tensor *dx, int add)
+{
+    return cgd__loss(ctx, CGD__L1, x->data, target->data, cgd_tensor_size(x),
+                     weight, dx ? dx->data : NULL, add);
+}
+
+CGDDEF double cgd_loss_mse(cgd_ctx *ctx, const cgd_tensor *x,
+                           const cgd_tensor *target, float weight,
+                           cgd_tensor *dx, int add)
+{
+    return cgd__mse(ctx, x->data, target->data, cgd_tensor_size(x), weight,
+                    dx ? dx->data : NULL, add);
+}
+
+CGDDEF double cgd_loss_gan(cgd_ctx *ctx, const cgd_tensor *x, int gan,
+                           int role, float weight, cgd_tensor *dx)
+{
+    static const int kinds[3][3] = {
+        { CGD__TO_ONE, CGD__TO_ONE, CGD__TO_ZERO },
+        { CGD__SOFT_REAL, CGD__SOFT_REAL, CGD__SOFT_FAKE },
+        { CGD__NEGATIVE, CGD__HINGE_REAL, CGD__HINGE_FAKE }
+    };
+    return cgd__loss(ctx, kinds[gan][role], x->data, NULL, cgd_tensor_size(x),
+                     weight, dx ? dx->data : NULL, 0);
+}
+
+/* ---- Adam and schedules --------------------------------------------------*/
+
+static double cgd__power(double base, unsigned long n)
+{
+    double result = 1;
+    for (; n; n >>= 1, base *= base) if (n & 1) result *= base;
+    return result;
+}
+
+#define CGD__ADAM_BLOCK 16384
+
+typedef struct cgd__adam_job {
+    const cgd__kernels *kernels;
+    const cgd_adam *adam;
+    float *p, *m, *v;
+    const float *g;
+    float rate, scale;
+    size_t count;
+} cgd__adam_job;
+
+static void cgd__adam_slice(void *job, size_t slice)
+{
+    const cgd__adam_job *q = (const cgd__adam_job *)job;
+    size_t i = slice * CGD__ADAM_BLOCK;
+    q->kernels->adam(q->p + i, q->m + i, q->v + i, q->g + i,
+                     cgd__min(CGD__ADAM_BLOCK, q->count - i), q->adam->beta1,
+                     q->adam->beta2, q->rate, q->scale, q->adam->eps);
+}
+
+CGDDEF void cgd_adam_step(cgd_ctx *ctx, const cgd_adam *adam, float lr,
+                          unsigned long step, float *p, float *m, float *v,
+                          const float *g, size_t count)
+{
+    cgd__adam_job q;
+    q.kernels = ctx->kernels;
+    q.adam = adam; q.p = p; q.m = m; q.v = v; q.g = g; q.count = count;
+    q.rate = (float)((double)lr
+                     / (1 - cgd__power((double)adam->beta1, step)));
+    q.scale = (float)(1 / cgd__sqrt(1 - cgd__power((double)adam->beta2,
+                                                   step)));
+    cgd__for(ctx, cgd__ceil_div(count, CGD__ADAM_BLOCK), cgd__adam_slice, &q);
+}
+
+static double cgd__cos(double x)               /* |x| up to a few pi         */
+{
+    double sum = 1;
+    int i;
+    x *= x / 64;                               /* cos(x/8), then doubled     */
+    for (i = 16; i > 0; i -= 2) sum = 1 - sum * x / (i * (i - 1));
+    for (i = 0; i < 3; i++) sum = 2 * sum * sum - 1;
+    return sum;
+}
+
+CGDDEF float cgd_schedule_at(const cgd_schedule *schedule, unsigned long step)
+{
+    double start = (double)schedule->start, total = (double)schedule->total;
+    double at = (double)step, part;
+    if (schedule->kind == CGD_LR_STEP) {
+        double factor = 1;
+        for (; start > 0 && at >= start; at -= start) factor *= 0.1;
+        return (float)factor;
+    }
+    if (schedule->kind == CGD_LR_CONSTANT || at < start || total <= start)
+        return 1;
+    if (at >= total) return 0;
+    part = (at - start) / (total - start);
+    return (float)(schedule->kind == CGD_LR_LINEAR ? 1 - part
+        : 0.5 * (1 + cgd__cos(3.14159265358979324 * part)));
+}
+
+/* ---- image pool ----------------------------------------------------------*/
+
+CGDDEF cgd_status cgd_pool_init(cgd_ctx *ctx, cgd_pool *pool, size_t capacity,
+                                size_t picture)
+{
+    memset(pool, 0, sizeof *pool);
+    if (capacity == 0) return CGD_OK;
+    pool->data = (float *)cgd__alloc_zeroed(ctx, capacity,
+        picture * sizeof(float), "the image pool");
+    if (!pool->data) return CGD_ERR_MEMORY;
+    pool->capacity = capacity;
+    pool->picture = picture;
+    return CGD_OK;
+}
+
+CGDDEF void cgd_pool_free(cgd_ctx *ctx, cgd_pool *pool)
+{
+    cgd__free(ctx, pool->data, pool->capacity * pool->picture * sizeof(float));
+    memset(pool, 0, sizeof *pool);
+}
+
+CGDDEF void cgd_pool_query(cgd_pool *pool, cgd_rng *rng, cgd_tensor *fakes)
+{
+    size_t n, i;
+    for (n = 0; n < fakes->n && pool->capacity > 0; n++) {
+        float *fake = fakes->data + n * pool->picture, *kept;
+        if (pool->filled < pool->capacity) {
+            memcpy(pool->data + pool->filled++ * pool->picture, fake,
+                   pool->picture * sizeof(float));
+            continue;
+        }
+        if (cgd_rng_uniform(rng) < 0.5) continue;
+        kept = pool->data + pool->picture
+             * cgd_rng_below(rng, (cgd_u32)pool->capacity);
+        for (i = 0; i < pool->picture; i++) {
+            float swap = fake[i];
+            fake[i] = kept[i];
+            kept[i] = swap;
+        }
+    }
+}
+
+/* ======================================================================== */
+/* [impl:train] The trainer                                                 */
+/* ======================================================================== */
+/* One step of CycleGAN (Zhu et al. 2017), for both directions s:
+ *
+ *   descend G  gan  * GAN(D_s(G_s(x)))             x real, D_s judges G_s
+ *            + cycle * |G_!s(G_s(x)) - x|_1
+ *            + identity * |G_s(y) - y|_1           y real of the other domain
+ *   then D_s   1/2 (GAN(D_s(y), real) + GAN(D_s(pooled G_s(x)), fake))
+ *
+ * Each direction's cycle is taken forward and back before the next begins, so
+ * that at most two generator passes are alive. The passes live in one block,
+ * used as a stack: a step allocates nothing. */
+
+CGDDEF cgd_train_config cgd_train_defaults(void)
+{
+    cgd_train_config c;
+    memset(&c, 0, sizeof c);
+    c.generator = cgd_generator_defaults();
+    c.discriminator = cgd_discriminator_defaults();
+    c.batch = 1;
+    c.height = c.width = 256;
+    c.gan = CGD_GAN_LSGAN;
+    c.gan_weight = 1;
+    c.cycle_weight = 10;
+    c.identity_weight = 5;
+    c.lr_g = c.lr_d = 2e-4f;
+    c.adam.beta1 = 0.5f;
+    c.adam.beta2 = 0.999f;
+    c.adam.eps = 1e-8f;
+    c.schedule.kind = CGD_LR_CONSTANT;
+    c.pool = 50;
+    c.init = CGD_INIT_NORMAL;
+    c.init_gain = 0.02f;
+    c.seed = 1;
+    return c;
+}
+
+/* ---- learners ------------------------------------------------------------*/
+
+/* Give a net what learning needs; ema: also an average of the weights. */
+static cgd_status cgd__learner_start(cgd_learner *l, int ema)
+{
+    cgd_ctx *ctx = l->net.ctx;
+    cgd_status status = cgd_net_with_grads(&l->net);
+    if (status != CGD_OK) return status;
+    l->m = (float *)cgd__alloc_zeroed(ctx, l->net.count, sizeof(float),
+                                      "Adam's moments");
+    l->v = (float *)cgd__alloc_zeroed(ctx, l->net.count, sizeof(float),
+                                      "Adam's moments");
+    if (ema)
+        l->ema = (float *)cgd__alloc_zeroed(ctx, l->net.state, sizeof(float),
+                                            "the average of the weights");
+    if (!l->m || !l->v || (ema && !l->ema)) return CGD_ERR_MEMORY;
+    return CGD_OK;
+}
+
+static void cgd__learner_free(cgd_learner *l)
+{
+    cgd_ctx *ctx = l->net.ctx;
+    if (!ctx) return;
+    cgd__free(ctx, l->m, l->net.count * sizeof(float));
+    cgd__free(ctx, l->v, l->net.count * sizeof(float));
+    cgd__free(ctx, l->ema, l->net.state * sizeof(float));
+    cgd_net_free(&l->net);
+    memset(l, 0, sizeof *l);
+}
+
+static int cgd__exists(const cgd_learner *l) { return l->net.layers != NULL; }
+static int cgd__learns(const cgd_learner *l) { return l->m != NULL; }
+
+static void cgd__zero_grads(cgd_learner *l)
+{
+    memset(l->net.grads, 0, l->net.count * sizeof(float));
+}
+
+typedef struct cgd__ema_job {
+    float *ema;
+    const float *p;
+    size_t count;
+    float rate;
+} cgd__ema_job;
+
+CGD__OPTIMIZED static void cgd__ema_slice(void *job, size_t slice)
+{
+    const cgd__ema_job *q = (const cgd__ema_job *)job;
+    size_t i = slice * CGD__BLOCK, end = cgd__min(i + CGD__BLOCK, q->count);
+    for (; i < end; i++) q->ema[i] += q->rate * (q->p[i] - q->ema[i]);
+}
+
+/* Adam, then the average, whose decay warms up: min(ema, (1+t)/(20+t)). */
+static void cgd__learner_step(cgd_trainer *t, cgd_learner *l, float lr)
+{
+    cgd_ctx *ctx = t->ctx;
+    float warm = (float)(1 + t->step) / (float)(20 + t->step);
+    cgd__ema_job q;
+    lr *= cgd_schedule_at(&t->config.schedule, t->step);
+    cgd_adam_step(ctx, &t->config.adam, lr, t->step + 1, l->net.params, l->m,
+                  l->v, l->net.grads, l->net.count);
+    if (!l->ema) return;
+    q.ema = l->ema; q.p = l->net.params; q.count = l->net.state;
+    q.rate = 1 - (warm < t->config.ema ? warm : t->config.ema);
+    cgd__for(ctx, cgd__ceil_div(q.count, CGD__BLOCK), cgd__ema_slice, &q);
+}
+
+/* ---- the stack of passes -------------------------------------------------*/
+
+static void *cgd__push(cgd_trainer *t, size_t bytes)
+{
+    void *block = t->arena + t->arena_used;
+    t->arena_used += cgd__round_up(bytes, CGD__ALIGN);
+    CGD_ASSERT(t->arena_used <= t->arena_size);
+    return block;
+}
+
+static cgd_tensor cgd__push_like(cgd_trainer *t, const cgd_tensor *like)
+{
+    cgd_tensor copy = *like;
+    copy.data = (float *)cgd__push(t, cgd_tensor_size(like) * sizeof(float));
+    return copy;
+}
+
+/* Plan a pass on the stack and run it forward. */
+static cgd_status cgd__push_pass(cgd_trainer *t, cgd_pass *pass, cgd_net *net,
+                                 int mode, const cgd_tensor *x,
+                                 const size_t *keep, size_t n_keep)
+{
+    size_t bytes = cgd_pass_bytes(net, x->n, x->h, x->w, mode, keep, n_keep);
+    cgd_status status;
+    if (bytes == 0) return CGD_ERR_SHAPE;
+    status = cgd_pass_init(pass, net, x->n, x->h, x->w, mode, keep, n_keep,
+                           cgd__push(t, bytes));
+    return status == CGD_OK ? cgd_pass_forward(pass, x) : status;
+}
+
+/* ---- the terms -----------------------------------------------------------*/
+
+/* The generator's adversarial term: what D_s thinks of fake; its gradient
+ * goes through the frozen discriminator into d_fake. */
+static cgd_status cgd__adversarial(cgd_trainer *t, int s,
+                                   const cgd_tensor *fake, cgd_tensor *d_fake,
+                                   double *loss)
+{
+    size_t mark = t->arena_used;
+    cgd_net *net = &t->side[s].d.net;
+    float *grads = net->grads;
+    cgd_pass judge;
+    cgd_tensor d;
+    cgd_status status = cgd__push_pass(t, &judge, net, CGD_TRAIN, fake, NULL,
+                                       0);
+    if (status != CGD_OK) return status;
+    d = cgd__push_like(t, &judge.y);
+    *loss = cgd_loss_gan(t->ctx, &judge.y, t->config.gan, CGD_AS_GENERATOR,
+                         t->config.gan_weight, &d);
+    net->grads = NULL;                 /* only the data gradient is wanted   */
+    status = cgd_pass_backward(&judge, &d, d_fake);
+    net->grads = grads;
+    t->arena_used = mark;
+    return status;
+}
+
+/* The cycle term: back through the other generator; its gradient with
+ * respect to fake goes to d_fake, unless that is NULL. */
+static cgd_status cgd__cycle_back(cgd_trainer *t, int s,
+                                  const cgd_tensor *fake, const cgd_tensor *x,
+                                  cgd_tensor *d_fake, double *loss)
+{
+    size_t mark = t->arena_used;
+    cgd_pass back;
+    cgd_tensor d;
+    cgd_status status = cgd__push_pass(t, &back, &t->side[!s].g.net,
+                                       CGD_TRAIN, fake, NULL, 0);
+    if (status != CGD_OK) return status;
+    d = cgd__push_like(t, &back.y);
+    *loss = cgd_loss_l1(t->ctx, &back.y, x, t->config.cycle_weight, &d, 0);
+    status = cgd_pass_backward(&back, &d, d_fake);
+    t->arena_used = mark;
+    return status;
+}
+
+static cgd_status cgd__identity(cgd_trainer *t, int s, const cgd_tensor *y,
+                                double *loss)
+{
+    size_t mark = t->arena_used;
+    cgd_pass pass;
+    cgd_tensor d;
+    cgd_status status = cgd__push_pass(t, &pass, &t->side[s].g.net, CGD_TRAIN,
+                                       y, NULL, 0);
+    if (status != CGD_OK) return status;
+    d = cgd__push_like(t, &pass.y);
+    *loss = cgd_loss_l1(t->ctx, &pass.y, y, t->config.identity_weight, &d, 0);
+    status = cgd_pass_backward(&pass, &d, NULL);
+    t->arena_used = mark;
+    return status;
+}
+
+/* One half of a discriminator's loss. */
+static cgd_status cgd__judge(cgd_trainer *t, int s, const cgd_tensor *x,
+                             int role, double *loss)
+{
+    size_t mark = t->arena_used;
+    cgd_pass pass;
+    cgd_tensor d;
+    cgd_status status = cgd__push_pass(t, &pass, &t->side[s].d.net, CGD_TRAIN,
+                                       x, NULL, 0);
+    if (status != CGD_OK) return status;
+    d = cgd__push_like(t, &pass.y);
+    *loss += cgd_loss_gan(t->ctx, &pass.y, t->config.gan, role, 0.5f, &d);
+    status = cgd_pass_backward(&pass, &d, NULL);
+    t->arena_used = mark;
+    return status;
+}
+
+static cgd_status cgd__lesson_begin(cgd_trainer *t, cgd_pass *lesson,
+                                    const cgd_tensor *x);
+static void cgd__lesson_end(cgd_trainer *t, cgd_pass *pass,
+                            const cgd_pass *lesson, cgd_tensor *d_fake,
+                            cgd_losses *losses);
+
+/* Does side s have a teacher? */
+static int cgd__taught(const cgd_trainer *t, int s)
+{
+    return t->distil && t->distil->direction == s;
+}
+
+static int cgd__has_adversary(const cgd_trainer *t, int s)
+{
+    return t->config.gan_weight > 0 && cgd__learns(&t->side[s].g)
+        && cgd__exists(&t->side[s].d);
+}
+
+/* Does the cycle that starts with G_s teach anybody anything? */
+static int cgd__has_cycle(const cgd_trainer *t, int s)
+{
+    return t->config.cycle_weight > 0 && cgd__exists(&t->side[!s].g)
+        && (cgd__learns(&t->side[s].g) || cgd__learns(&t->side[!s].g));
+}
+
+/* All that hangs on fake = G_s(x): adversarial, cycle, teacher. */
+static cgd_status cgd__translate_terms(cgd_trainer *t, int s,
+                                       const cgd_tensor *x, cgd_tensor *fake,
+                                       cgd_losses *losses)
+{
+    size_t mark = t->arena_used;
+    int learns = cgd__learns(&t->side[s].g), taught = cgd__taught(t, s);
+    cgd_pass go, lesson;
+    cgd_tensor d_fake, d_more;
+    cgd_status status = CGD_OK;
+    if (taught) status = cgd__lesson_begin(t, &lesson, x);
+    if (status == CGD_OK)
+        status = cgd__push_pass(t, &go, &t->side[s].g.net,
+                                learns ? CGD_TRAIN : CGD_INFER, x, NULL, 0);
+    if (status != CGD_OK) return status;
+    memcpy(fake->data, go.y.data, cgd_tensor_size(fake) * sizeof(float));
+    d_fake = cgd__push_like(t, fake);
+    d_more = cgd__push_like(t, fake);
+    memset(d_fake.data, 0, cgd_tensor_size(fake) * sizeof(float));
+    if (cgd__has_adversary(t, s))
+        status = cgd__adversarial(t, s, fake, &d_fake, &losses->gan[s]);
+    if (status == CGD_OK && cgd__has_cycle(t, s)) {
+        status = cgd__cycle_back(t, s, fake, x, learns ? &d_more : NULL,
+                                 &losses->cycle[s]);
+        if (learns)
+            cgd__add_scaled(t->ctx, d_fake.data, d_more.data,
+                            cgd_tensor_size(fake), 1);
+    }
+    if (taught) cgd__lesson_end(t, &go, &lesson, &d_fake, losses);
+    if (status == CGD_OK && learns)
+        status = cgd_pass_backward(&go, &d_fake, NULL);
+    t->arena_used = mark;
+    return status;
+}
+
+static cgd_status cgd__check_loss(cgd_trainer *t, double loss,
+                                  const char *whose)
+{
+    if (loss - loss == 0) return CGD_OK;          /* false for inf and nan   */
+    return cgd__fail(t->ctx, CGD_ERR_FORMAT,
+        "step %u: the %s' loss is no longer a number; go back to a saved "
+        "state and lower the learning rate", (size_t)t->step + 1, whose);
+}
+
+static cgd_status cgd__generators_step(cgd_trainer *t,
+                                       const cgd_tensor *real[2],
+                                       cgd_tensor fake[2], cgd_losses *l)
+{
+    cgd_status status = CGD_OK;
+    int s;
+    for (s = 0; s < 2; s++)
+        if (cgd__learns(&t->side[s].g)) cgd__zero_grads(&t->side[s].g);
+    for (s = 0; s < 2 && status == CGD_OK; s++)
+        if (cgd__learns(&t->side[s].g)
+            || (cgd__exists(&t->side[s].g) && cgd__has_cycle(t, s)))
+            status = cgd__translate_terms(t, s, real[s], &fake[s], l);
+    for (s = 0; s < 2 && status == CGD_OK; s++)
+        if (t->config.identity_weight > 0 && cgd__learns(&t->side[s].g))
+            status = cgd__identity(t, s, real[!s], &l->identity[s]);
+    if (status != CGD_OK) return status;
+    l->generators = l->feature + l->output;
+    for (s = 0; s < 2; s++)
+        l->generators += l->gan[s] + l->cycle[s] + l->identity[s];
+    status = cgd__check_loss(t, l->generators, "generators");
+    for (s = 0; s < 2 && status == CGD_OK; s++)
+        if (cgd__learns(&t->side[s].g))
+            cgd__learner_step(t, &t->side[s].g, t->config.lr_g);
+    return status;
+}
+
+static cgd_status cgd__discriminators_step(cgd_trainer *t,
+                                           const cgd_tensor *real[2],
+                                           cgd_tensor fake[2], cgd_losses *l)
+{
+    cgd_status status = CGD_OK;
+    int s;
+    for (s = 0; s < 2 && status == CGD_OK; s++) {
+        cgd_side *side = &t->side[s];
+        if (!cgd__has_adversary(t, s)) continue;
+        cgd__zero_grads(&side->d);
+        cgd_pool_query(&side->pool, &t->rng, &fake[s]);
+        status = cgd__judge(t, s, real[!s], CGD_AS_REAL, &l->d[s]);
+        if (status == CGD_OK)
+            status = cgd__judge(t, s, &fake[s], CGD_AS_FAKE, &l->d[s]);
+        if (status == CGD_OK)
+            status = cgd__check_loss(t, l->d[s], "discriminators");
+        if (status == CGD_OK)
+            cgd__learner_step(t, &side->d, t->config.lr_d);
+    }
+    return status;
+}
+
+/* Channels of the pictures of domain 0 (A) and 1 (B). */
+static size_t cgd__channels(const cgd_trainer *t, int domain)
+{
+    return (size_t)(domain ? t->config.generator.out_channels
+                           : t->config.generator.in_channels);
+}
+
+static cgd_status cgd__check_picture(const cgd_trainer *t, int domain,
+                                     const cgd_tensor *x)
+{
+    const cgd_train_config *c = &t->config;
+    if (x->n == c->batch && x->h == c->height && x->w == c->width
+        && x->c == cgd__channels(t, domain)) return CGD_OK;
+    return cgd__fail(t->ctx, CGD_ERR_SHAPE,
+        "a step was given %u x %u x %u x %u for domain %s, but the trainer "
+        "was made for %u x %u x %u x %u", x->n, x->h, x->w, x->c,
+        domain ? "B" : "A", c->batch, c->height, c->width,
+        cgd__channels(t, domain));
+}
+
+CGDDEF cgd_status cgd_train_step(cgd_trainer *t, const cgd_tensor *a,
+                                 const cgd_tensor *b, cgd_losses *losses)
+{
+    const cgd_tensor *real[2];
+    cgd_tensor fake[2];
+    cgd_status status;
+    int s;
+    real[0] = a;
+    real[1] = b;
+    memset(losses, 0, sizeof *losses);
+    for (s = 0; s < 2; s++) {
+        status = cgd__check_picture(t, s, real[s]);
+        if (status != CGD_OK) return status;
+    }
+    t->arena_used = 0;
+    for (s = 0; s < 2; s++) fake[s] = cgd__push_like(t, real[!s]);
+    status = cgd__generators_step(t, real, fake, losses);
+    if (status == CGD_OK)
+        status = cgd__discriminators_step(t, real, fake, losses);
+    if (status == CGD_OK) t->step++;
+    return status;
+}
+
+/* ---- building a trainer --------------------------------------------------*/
+
+/* Stack bytes of one pass over n pictures, or 0; and of a picture tensor. */
+static size_t cgd__pass_room(const cgd_trainer *t, const cgd_net *net,
+                             int mode, const size_t *keep, size_t n_keep)
+{
+    const cgd_train_config *c = &t->config;
+    size_t bytes = cgd_pass_bytes(net, c->batch, c->height, c->width, mode,
+                                  keep, n_keep);
+    return bytes ? cgd__round_up(bytes, CGD__ALIGN) : 0;
+}
+
+static size_t cgd__lesson_keep(const cgd_trainer *t, size_t keep[16]);
+
+/* The most the stack of passes ever holds; 0 if some pass is impossible. It
+ * mirrors cgd__translate_terms: the student's (or a generator's) pass stays
+ * below whatever the terms push and pop above it. */
+static size_t cgd__step_room(const cgd_trainer *t)
+{
+    const cgd_train_config *c = &t->config;
+    size_t channels = cgd__max(cgd__channels(t, 0), cgd__channels(t, 1));
+    size_t picture = cgd__round_up(c->batch * c->height * c->width * channels
+                                   * sizeof(float), CGD__ALIGN);
+    size_t g[2], d[2], most = 0, keep[16];
+    int s;
+    for (s = 0; s < 2; s++) {
+        const cgd_side *side = &t->side[s];
+        g[s] = d[s] = 0;
+        if (cgd__exists(&side->g)
+            && (g[s] = cgd__pass_room(t, &side->g.net, CGD_TRAIN, NULL, 0))
+               == 0) return 0;
+        if (cgd__exists(&side->d)
+            && (d[s] = cgd__pass_room(t, &side->d.net, CGD_TRAIN, NULL, 0))
+               == 0) return 0;
+    }
+    for (s = 0; s < 2; s++) {
+        size_t room = g[s] + cgd__max(g[!s], d[s]);
+        if (cgd__taught(t, s)) {
+            size_t n_keep = cgd__lesson_keep(t, keep);
+            size_t lesson = cgd__pass_room(t, &t->teacher, CGD_INFER, keep,
+                                           n_keep);
+            if (lesson == 0) return 0;
+            room += lesson;
+        }
+        most = cgd__max(most, room);
+    }
+    return most + 6 * picture;         /* two fakes, gradients               */
+}
+
+static cgd_status cgd__trainer_arena(cgd_trainer *t)
+{
+    const cgd_train_config *c = &t->config;
+    size_t i;
+    t->ctx->message[0] = 0;
+    t->arena_size = cgd__step_room(t);
+    if (t->arena_size == 0)
+        return t->ctx->message[0] ? CGD_ERR_SHAPE : CGD_ERR_MEMORY;
+    t->arena = (unsigned char *)cgd__alloc_zeroed(t->ctx, t->arena_size, 1,
+                                                  "the passes of a step");
+    if (!t->arena) return CGD_ERR_MEMORY;
+    for (i = 0; i < 2; i++) {
+        cgd_status status;
+        if (!cgd__exists(&t->side[i].d)) continue;
+        status = cgd_pool_init(t->ctx, &t->side[i].pool, c->pool,
+            c->height * c->width * cgd__channels(t, !i));
+        if (status != CGD_OK) return status;
+    }
+    return CGD_OK;
+}
+
+static cgd_status cgd__check_config(cgd_ctx *ctx, const cgd_train_config *c)
+{
+    int same = c->generator.in_channels == c->generator.out_channels;
+    if (c->batch < 1 || c->batch > 4096)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "batch must be 1 to 4096");
+    if (c->height % 4 || c->width % 4 || c->height < 4 || c->width < 4
+        || c->height > 16384 || c->width > 16384)
+        return cgd__fail(ctx, CGD_ERR_SHAPE,
+            "training pictures of %u x %u will not do: both sides must be "
+            "multiples of 4, up to 16384", c->width, c->height);
+    if (c->identity_weight > 0 && !same)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT,
+            "the identity loss needs as many channels in A as in B; set its "
+            "weight to 0");
+    if (c->gan < CGD_GAN_LSGAN || c->gan > CGD_GAN_HINGE)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "unknown adversarial loss");
+    if (!(c->lr_g >= 0) || !(c->lr_d >= 0) || !(c->ema >= 0) || c->ema >= 1)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT,
+            "learning rates must not be negative, and the average's decay "
+            "must be in [0, 1)");
+    return CGD_OK;
+}
+
+/* A fresh generator or discriminator for side s, with drawn weights. */
+static cgd_status cgd__fresh_generator(cgd_trainer *t, int s)
+{
+    cgd_generator_config g = t->config.generator;
+    cgd_learner *l = &t->side[s].g;
+    cgd_status status;
+    g.in_channels = (int)cgd__channels(t, s);
+    g.out_channels = (int)cgd__channels(t, !s);
+    status = cgd_generator_init(t->ctx, &l->net, &g);
+    if (status == CGD_OK)
+        cgd_net_init_weights(&l->net, t->config.init, t->config.init_gain,
+                             &t->rng);
+    return status;
+}
+
+static cgd_status cgd__fresh_discriminator(cgd_trainer *t, int s)
+{
+    cgd_discriminator_config d = t->config.discriminator;
+    cgd_learner *l = &t->side[s].d;
+    cgd_status status;
+    d.in_channels = (int)cgd__channels(t, !s);
+    status = cgd_discriminator_init(t->ctx, &l->net, &d);
+    if (status != CGD_OK) return status;
+    cgd_net_init_weights(&l->net, t->config.init, t->config.init_gain,
+                         &t->rng);
+    return cgd__learner_start(l, 0);
+}
+
+static cgd_status cgd__start_generator(cgd_trainer *t, int s)
+{
+    cgd_learner *l = &t->side[s].g;
+    cgd_status status = cgd__learner_start(l, t->config.ema > 0);
+    if (status == CGD_OK && l->ema)
+        memcpy(l->ema, l->net.params, l->net.state * sizeof(float));
+    return status;
+}
+
+CGDDEF cgd_status cgd_trainer_init(cgd_ctx *ctx, cgd_trainer *t,
+                                   const cgd_train_config *config)
+{
+    cgd_status status = cgd__check_config(ctx, config);
+    int s;
+    memset(t, 0, sizeof *t);
+    if (status != CGD_OK) return status;
+    t->ctx = ctx;
+    t->config = *config;
+    cgd_rng_seed(&t->rng, config->seed, 0);
+    for (s = 0; s < 2 && status == CGD_OK; s++) {
+        status = cgd__fresh_generator(t, s);
+        if (status == CGD_OK) status = cgd__start_generator(t, s);
+        if (status == CGD_OK && config->gan_weight > 0)
+            status = cgd__fresh_discriminator(t, s);
+    }
+    if (status == CGD_OK) status = cgd__trainer_arena(t);
+    if (status != CGD_OK) cgd_trainer_free(t);
+    return status;
+}
+
+CGDDEF void cgd_trainer_free(cgd_trainer *t)
+{
+    int s;
+    if (!t->ctx) return;
+    cgd__free(t->ctx, t->arena, t->arena_size);
+    for (s = 0; s < 2; s++) {
+        cgd__learner_free(&t->side[s].g);
+        cgd__learner_free(&t->side[s].d);
+        cgd_pool_free(t->ctx, &t->side[s].pool);
+    }
+    cgd_net_free(&t->teacher);
+    cgd__free(t->ctx, t->distil, sizeof(cgd_distil_config));
+    memset(t, 0, sizeof *t);
+}
+
+/* ======================================================================== */
+/* [impl:distil] The distiller                                              */
+/* ======================================================================== */
+/* The trainer with a teacher beside the student, G_s:
+ *
+ *   + feature * mean over matched blocks (k, t_k) of MSE(h_k, teacher h_t_k)
+ *   + output * |G_s(x) - teacher(x)|_1
+ *
+ * where h_k is the output of residual block k. Terms of weight 0 cost
+ * nothing: without adversarial, cycle and identity terms neither
+ * discriminators nor the reverse generator exist. */
+
+CGDDEF cgd_distil_config cgd_distil_defaults(void)
+{
+    cgd_distil_config c;
+    size_t i;
+    memset(&c, 0, sizeof c);
+    c.train = cgd_train_defaults();
+    c.train.generator.blocks = 3;
+    c.train.gan_weight = c.train.cycle_weight = c.train.identity_weight = 0;
+    c.train.lr_g = 1e-3f;
+    c.train.adam.beta1 = 0.9f;
+    c.transfer = CGD_TRANSFER_FULL;
+    c.output_weight = 10;
+    for (i = 0; i < 16; i++) c.teacher_blocks[i] = -1;
+    return c;
+}
+
+CGDDEF cgd_distil_config cgd_distil_original(void)
+{
+    cgd_distil_config c = cgd_distil_defaults();
+    c.train = cgd_train_defaults();
+    c.train.generator.blocks = 3;
+    c.transfer = CGD_TRANSFER_UPDOWN;
+    c.feature_weight = 1;
+    c.train_reverse = 1;
+    return c;
+}
+
+/* The layer whose output is that of residual block k. */
+static size_t cgd__block_layer(const cgd_net *generator, size_t k)
+{
+    size_t per = generator->generator.block == CGD_BLOCK_SEPARABLE ? 4 : 2;
+    return 2 + (k + 1) * per;
+}
+
+/* The teacher's block that student block k of n is matched with: the given
+ * one, or spread evenly with the last on the last (1, 4, 8 for 3 of 9). */
+static size_t cgd__matched_block(const int *blocks, size_t k, size_t n,
+                                 size_t teacher)
+{
+    if (blocks && k < 16 && blocks[0] >= 0) return (size_t)blocks[k];
+    return k + 1 == n ? teacher - 1 : (2 * k + 1) * teacher / (2 * n);
+}
+
+/* How many of the student's blocks are matched: those listed, or all. */
+static size_t cgd__matched_count(const int *blocks, size_t n)
+{
+    size_t k = 0;
+    if (!blocks || blocks[0] < 0) return cgd__min(n, 16);
+    while (k < 16 && k < n && blocks[k] >= 0) k++;
+    return k;
+}
+
+static cgd_status cgd__check_blocks(cgd_ctx *ctx, const cgd_net *student,
+                                    const cgd_net *teacher, const int *blocks)
+{
+    size_t n = (size_t)student->generator.blocks, k, at;
+    size_t m = (size_t)teacher->generator.blocks;
+    for (k = 0; k < cgd__matched_count(blocks, n); k++) {
+        at = m ? cgd__matched_block(blocks, k, n, m) : 0;
+        if (at >= m)
+            return cgd__fail(ctx, CGD_ERR_SHAPE,
+                "student block %u is matched with teacher block %u, but the "
+                "teacher has %u", k, at, m);
+    }
+    return CGD_OK;
+}
+
+/* Pairs (student layer, teacher layer) that a transfer copies, one by one:
+ * 1 and the pair, or 0 at the end. */
+static int cgd__transfer_pair(const cgd_net *student, const cgd_net *teacher,
+                              int transfer, const int *blocks, size_t i,
+                              size_t *from, size_t *to)
+{
+    static const size_t front[3] = { 0, 1, 2 }, back[3] = { 3, 2, 1 };
+    size_t skip = transfer == CGD_TRANSFER_FULL ? 0 : 1, per, n, m, k;
+    if (transfer == CGD_TRANSFER_NONE) return 0;
+    if (i < 3 - skip) {                        /* stem, down 1, down 2       */
+        *from = *to = front[i + skip];
+        return 1;
+    }
+    i -= 3 - skip;
+    if (i < 3 - skip) {                        /* up 1, up 2, head           */
+        *from = teacher->n_layers - back[i];
+        *to = student->n_layers - back[i];
+        return 1;
+    }
+    i -= 3 - skip;
+    per = student->generator.block == CGD_BLOCK_SEPARABLE ? 4 : 2;
+    n = (size_t)student->generator.blocks;
+    m = (size_t)teacher->generator.blocks;
+    k = i / per;
+    if (skip || k >= cgd__matched_count(blocks, n)) return 0;
+    *to = cgd__block_layer(student, k) - per + 1 + i % per;
+    *from = cgd__block_layer(teacher, cgd__matched_block(blocks, k, n, m))
+          - per + 1 + i % per;
+    return 1;
+}
+
+static void cgd__copy_layer(cgd_net *to, const cgd_layer *l,
+                            const cgd_net *from, const cgd_layer *f)
+{
+    size_t params = l->beta - l->w + (cgd__norm_affine(l->norm) ? l->out_c
+                                                                : 0);
+    memcpy(to->params + l->w, from->params + f->w, params * sizeof(float));
+    if (l->norm == CGD_NORM_BATCH)
+        memcpy(to->params + l->mean, from->params + f->mean,
+               2 * l->out_c * sizeof(float));
+}
+
+CGDDEF cgd_status cgd_transfer(cgd_net *student, const cgd_net *teacher,
+                               int transfer, const int *teacher_blocks)
+{
+    cgd_ctx *ctx = student->ctx;
+    size_t i, from, to;
+    cgd_status status;
+    if (!student->is_generator || !teacher->is_generator)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT,
+                         "layers are transferred between generators only");
+    status = transfer == CGD_TRANSFER_FULL
+           ? cgd__check_blocks(ctx, student, teacher, teacher_blocks) : CGD_OK;
+    if (status != CGD_OK) return status;
+    for (i = 0; cgd__transfer_pair(student, teacher, transfer, teacher_blocks,
+                                   i, &from, &to); i++)
+        if (!cgd__same_layer(student->layers + to, teacher->layers + from))
+            return cgd__fail(ctx, CGD_ERR_SHAPE,
+                "the teacher's layer %s (%u to %u channels) does not fit the "
+                "student's %s (%u to %u): use another transfer",
+                teacher->layers[from].name, teacher->layers[from].in_c,
+                teacher->layers[from].out_c, student->layers[to].name,
+                student->layers[to].in_c, student->layers[to].out_c);
+    for (i = 0; cgd__transfer_pair(student, teacher, transfer, teacher_blocks,
+                                   i, &from, &to); i++)
+        cgd__copy_layer(student, student->layers + to, teacher,
+                        teacher->layers + from);
+    return CGD_OK;
+}
+
+/* The teacher's layers whose outputs the feature loss reads. */
+static size_t cgd__lesson_keep(const cgd_trainer *t, size_t keep[16])
+{
+    const cgd_distil_config *d = t->distil;
+    size_t n = (size_t)t->config.generator.blocks, count, k;
+    if (!(d->feature_weight > 0)) return 0;
+    count = cgd__matched_count(d->teacher_blocks, n);
+    for (k = 0; k < count; k++)
+        keep[k] = cgd__block_layer(&t->teacher,
+            cgd__matched_block(d->teacher_blocks, k, n,
+                               (size_t)t->teacher.generator.blocks));
+    return count;
+}
+
+/* The teacher looks at x; a batch norm in it uses the pictures' statistics. */
+static cgd_status cgd__lesson_begin(cgd_trainer *t, cgd_pass *lesson,
+                                    const cgd_tensor *x)
+{
+    size_t keep[16], n_keep = cgd__lesson_keep(t, keep);
+    return cgd__push_pass(t, lesson, &t->teacher, CGD_INFER, x, keep, n_keep);
+}
+
+static void cgd__lesson_end(cgd_trainer *t, cgd_pass *pass,
+                            const cgd_pass *lesson, cgd_tensor *d_fake,
+                            cgd_losses *losses)
+{
+    const cgd_distil_config *d = t->distil;
+    size_t keep[16], count = cgd__lesson_keep(t, keep), k;
+    if (d->output_weight > 0)
+        losses->output = cgd_loss_l1(t->ctx, &pass->y, &lesson->y,
+                                     d->output_weight, d_fake, 1);
+    for (k = 0; k < count; k++) {
+        cgd_tensor target = cgd_pass_output(lesson, keep[k]);
+        losses->feature += cgd_pass_match(pass,
+            cgd__block_layer(pass->net, k), &target,
+            d->feature_weight / (float)count);
+    }
+}
+
+/* Is the plan of a distillation sound? */
+static cgd_status cgd__check_distil(cgd_ctx *ctx, const cgd_distil_config *c,
+                                    const cgd_net *teacher,
+                                    const cgd_net *reverse)
+{
+    const cgd_generator_config *g = &c->train.generator;
+    if (!teacher->is_generator || (reverse && !reverse->is_generator))
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT,
+                         "teacher and reverse must be generators");
+    if (c->direction != 0 && c->direction != 1)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT,
+                         "the direction is 0 (A to B) or 1 (B to A)");
+    if (teacher->generator.in_channels
+            != (c->direction ? g->out_channels : g->in_channels)
+        || teacher->generator.out_channels
+            != (c->direction ? g->in_channels : g->out_channels))
+        return cgd__fail(ctx, CGD_ERR_SHAPE,
+            "teacher and student differ in the pictures' channels");
+    if (c->train.cycle_weight > 0 && !reverse && !c->train_reverse)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT,
+            "the cycle loss needs a reverse generator: give one, or train "
+            "one along, or set its weight to 0");
+    return CGD_OK;
+}
+
+/* Matched blocks must show maps of one shape. */
+static cgd_status cgd__check_features(const cgd_trainer *t)
+{
+    size_t keep[16], count, k;
+    const cgd_net *student = &t->side[t->distil->direction].g.net;
+    cgd_status status = cgd__check_blocks(t->ctx, student, &t->teacher,
+                                          t->distil->teacher_blocks);
+    if (status != CGD_OK) return status;
+    count = cgd__lesson_keep(t, keep);
+    for (k = 0; k < count; k++) {
+        size_t own = student->layers[cgd__block_layer(student, k)].out_c;
+        size_t its = t->teacher.layers[keep[k]].out_c;
+        if (own != its)
+            return cgd__fail(t->ctx, CGD_ERR_SHAPE,
+                "the feature loss compares blocks of one width, but the "
+                "student's have %u channels and the teacher's %u: set its "
+                "weight to 0", own, its);
+    }
+    return CGD_OK;
+}
+
+/* An independent copy of a generator. */
+static cgd_status cgd__copy_generator(cgd_ctx *ctx, cgd_net *to,
+                                      const cgd_net *from)
+{
+    cgd_status status = cgd_generator_init(ctx, to, &from->generator);
+    return status == CGD_OK ? cgd_net_copy(to, from) : status;
+}
+
+static cgd_status cgd__distil_reverse(cgd_distiller *s,
+                                      const cgd_distil_config *c,
+                                      const cgd_net *reverse)
+{
+    int back = !c->direction;
+    cgd_status status = reverse
+        ? cgd__copy_generator(s->ctx, &s->side[back].g.net, reverse)
+        : cgd__fresh_generator(s, back);
+    if (status == CGD_OK && c->train_reverse) {
+        status = cgd__start_generator(s, back);
+        if (status == CGD_OK && c->train.gan_weight > 0)
+            status = cgd__fresh_discriminator(s, back);
+    }
+    return status;
+}
+
+CGDDEF cgd_status cgd_distiller_init(cgd_ctx *ctx, cgd_distiller *s,
+                                     const cgd_distil_config *config,
+                                     const cgd_net *teacher,
+                                     const cgd_net *reverse)
+{
+    int go = config->direction;
+    cgd_status status = cgd__check_config(ctx, &config->train);
+    memset(s, 0, sizeof *s);
+    if (status == CGD_OK)
+        status = cgd__check_distil(ctx, config, teacher, reverse);
+    if (status != CGD_OK) return status;
+    s->ctx = ctx;
+    s->config = config->train;
+    cgd_rng_seed(&s->rng, config->train.seed, 0);
+    s->distil = (cgd_distil_config *)cgd__alloc_zeroed(ctx, 1,
+                                         sizeof *config, "a distiller");
+    if (!s->distil) status = CGD_ERR_MEMORY;
+    else *s->distil = *config;
+    if (status == CGD_OK)
+        status = cgd__copy_generator(ctx, &s->teacher, teacher);
+    if (status == CGD_OK) status = cgd__fresh_generator(s, go);
+    if (status == CGD_OK)
+        status = cgd_transfer(&s->side[go].g.net, teacher, config->transfer,
+                              config->teacher_blocks);
+    if (status == CGD_OK) status = cgd__start_generator(s, go);
+    if (status == CGD_OK && config->feature_weight > 0)
+        status = cgd__check_features(s);
+    if (status == CGD_OK && config->train.gan_weight > 0)
+        status = cgd__fresh_discriminator(s, go);
+    if (status == CGD_OK
+        && (config->train.cycle_weight > 0 || config->train_reverse))
+        status = cgd__distil_reverse(s, config, reverse);
+    if (status == CGD_OK) status = cgd__trainer_arena(s);
+    if (status != CGD_OK) cgd_trainer_free(s);
+    return status;
+}
+
+CGDDEF void cgd_distiller_free(cgd_distiller *s) { cgd_trainer_free(s); }
+
+CGDDEF cgd_status cgd_distil_step(cgd_distiller *s, const cgd_tensor *a,
+                                  const cgd_tensor *b, cgd_losses *losses)
+{
+    return cgd_train_step(s, a, b, losses);
+}
+#endif /* CGD_NO_TRAIN */
+
+/* ======================================================================== */
+/* [impl:model] Inference                                                   */
+/* ======================================================================== */
+
+CGDDEF void cgd_model_free(cgd_model *model) { cgd_net_free(&model->net); }
+
+static cgd_status cgd__model_from_file(cgd_ctx *ctx, cgd_model *model,
+                                       const cgd_file *file)
+{
+    cgd_status status;
+    const char *kind = cgd_file_meta(file, "cgd.kind");
+    memset(model, 0, sizeof *model);
+    if (kind && strcmp(kind, "state") == 0)
+        return cgd__fail(ctx, CGD_ERR_FORMAT,
+            "%s is a training state, not a model: use the generator saved "
+            "beside it, such as g_ab.safetensors", file->path);
+    status = cgd_net_load(ctx, &model->net, file, "");
+    if (status == CGD_OK && !model->net.is_generator) {
+        cgd_net_free(&model->net);
+        return cgd__fail(ctx, CGD_ERR_FORMAT,
+                         "%s holds a discriminator, not a generator",
+                         file->path);
+    }
+    return status;
+}
+
+CGDDEF cgd_status cgd_model_from_memory(cgd_ctx *ctx, cgd_model *model,
+                                        const void *bytes, size_t size)
+{
+    cgd_file file;
+    cgd_status status = cgd_file_open_memory(ctx, &file, bytes, size,
+                                             "the model in memory");
+    memset(model, 0, sizeof *model);
+    if (status != CGD_OK) return status;
+    status = cgd__model_from_file(ctx, model, &file);
+    cgd_file_close(&file);
+    return status;
+}
+
+#ifndef CGD_NO_STDIO
+CGDDEF cgd_status cgd_model_load(cgd_ctx *ctx, cgd_model *model,
+                                 const char *path)
+{
+    cgd_file file;
+    cgd_status status = cgd_file_open(ctx, &file, path);
+    memset(model, 0, sizeof *model);
+    if (status != CGD_OK) return status;
+    status = cgd__model_from_file(ctx, model, &file);
+    cgd_file_close(&file);
+    return status;
+}
+#endif
+
+/* The side a picture is extended to: a multiple of 4, at least 8, which every
+ * generator can take. */
+static size_t cgd__model_side(size_t side)
+{
+    return cgd__max(8, cgd__round_up(side, 4));
+}
+
+/* Bytes of the input tensor at the front of the workspace; 0: too large. */
+static size_t cgd__model_input(const cgd_model *model, size_t width,
+                               size_t height)
+{
+    size_t bytes;
+    if (width < 1 || height < 1 || width > 65536 || height > 65536) return 0;
+    if (!cgd__mul(&bytes, cgd__model_side(width), cgd__model_side(height))
+        || !cgd__mul(&bytes, bytes, model->net.layers[0].in_c
+                                    * sizeof(float))) return 0;
+    return cgd__round_up(bytes, CGD__ALIGN);
+}
+
+CGDDEF size_t cgd_model_workspace(const cgd_model *model, size_t width,
+                                  size_t height)
+{
+    size_t input = cgd__model_input(model, width, height), pass, total;
+    if (input == 0) return 0;
+    pass = cgd_pass_bytes(&model->net, 1, cgd__model_side(height),
+                          cgd__model_side(width), CGD_INFER, NULL, 0);
+    if (pass == 0 || !cgd__add(&total, input + CGD__ALIGN, pass)) return 0;
+    return total;
+}
+
+/* Bytes to floats, the last row and column repeated to fill the tensor. */
+static void cgd__model_fill(cgd_tensor *x, const unsigned char *in,
+                            size_t width, size_t height)
+{
+    size_t i, j, k;
+    float *to = x->data;
+    for (i = 0; i < x->h; i++)
+        for (j = 0; j < x->w; j++) {
+            const unsigned char *from = in + x->c
+                * (cgd__min(i, height - 1) * width + cgd__min(j, width - 1));
+            for (k = 0; k < x->c; k++) *to++ = (float)from[k] / 127.5f - 1;
+        }
+}
+
+static void cgd__model_cut(unsigned char *out, const cgd_tensor *y,
+                           size_t width, size_t height)
+{
+    size_t i;
+    for (i = 0; i < height; i++) {
+        cgd_tensor row = cgd_tensor_view(1, 1, width, y->c,
+                                         y->data + i * y->w * y->c);
+        cgd_tensor_to_bytes(out + i * width * y->c, &row, 0);
+    }
+}
+
+CGDDEF cgd_status cgd_translate(cgd_model *model, unsigned char *out,
+                                const unsigned char *in, size_t width,
+                                size_t height, void *workspace,
+                                size_t workspace_size)
+{
+    cgd_ctx *ctx = model->net.ctx;
+    size_t need, offset;
+    unsigned char *block = (unsigned char *)workspace;
+    cgd_tensor x;
+    cgd_pass pass;
+    cgd_status status;
+    ctx->message[0] = 0;
+    need = cgd_model_workspace(model, width, height);
+    if (need == 0)
+        return ctx->message[0] ? CGD_ERR_SHAPE : cgd__fail(ctx, CGD_ERR_SHAPE,
+            "a picture of %u x %u cannot be translated", width, height);
+    if (block && workspace_size < need)
+        return cgd__fail(ctx, CGD_ERR_MEMORY,
+            "translating %u x %u pixels needs a workspace of %u bytes, but "
+            "%u were lent", width, height, need, workspace_size);
+    if (!block) block = (unsigned char *)cgd__alloc(ctx, need);
+    if (!block)
+        return cgd__fail(ctx, CGD_ERR_MEMORY,
+            "out of memory: translating %u x %u pixels needs %u bytes",
+            width, height, need);
+    offset = (CGD__ALIGN - (size_t)block % CGD__ALIGN) % CGD__ALIGN;
+    x = cgd_tensor_view(1, cgd__model_side(height), cgd__model_side(width),
+                        model->net.layers[0].in_c,
+                        (float *)(void *)(block + offset));
+    cgd__model_fill(&x, in, width, height);
+    status = cgd_pass_init(&pass, &model->net, 1, x.h, x.w, CGD_INFER, NULL,
+                           0, block + offset
+                              + cgd__model_input(model, width, height));
+    if (status == CGD_OK) status = cgd_pass_forward(&pass, &x);
+    if (status == CGD_OK) cgd__model_cut(out, &pass.y, width, height);
+    if (!workspace) cgd__free(ctx, block, need);
+    return status;
+}
+/* ======================================================================== */
+/* [impl:files] Weights files                                               */
+/* ======================================================================== */
+/* Owns safetensors, reading and writing, and what a net and a training state
+ * look like in one. Files are hostile: every count and product is checked
+ * before it is used, and no number from a file asks for more memory than the
+ * file's own size allows.
+ * Calls [impl:base], [impl:nets]. Gives back all it allocates but the header
+ * of an open file. */
+
+#define CGD__HEADER_LIMIT ((size_t)100000000)  /* of the format's definition */
+
+/* ---- types ---------------------------------------------------------------*/
+
+static const struct cgd__dtype {
+    const char *name;
+    int dtype;
+    size_t width;                                 /* bytes of one element    */
+} cgd__dtypes[] = {
+    { "F32", CGD_F32, 4 },   { "F16", CGD_F16, 2 }, { "BF16", CGD_BF16, 2 },
+    { "F64", CGD_F64, 8 },   { "I64", CGD_I64, 8 }, { "I32", CGD_I32, 4 },
+    { "U8", CGD_U8, 1 },     { "U64", CGD_OTHER, 8 },
+    { "U32", CGD_OTHER, 4 }, { "I16", CGD_OTHER, 2 },
+    { "U16", CGD_OTHER, 2 }, { "I8", CGD_OTHER, 1 },
+    { "BOOL", CGD_OTHER, 1 },
+    { "F8_E4M3", CGD_OTHER, 1 }, { "F8_E5M2", CGD_OTHER, 1 }
+};
+
+static const struct cgd__dtype *cgd__dtype_named(const char *name)
+{
+    size_t i;
+    for (i = 0; i < sizeof cgd__dtypes / sizeof *cgd__dtypes; i++)
+        if (strcmp(cgd__dtypes[i].name, name) == 0) return &cgd__dtypes[i];
+    return NULL;
+}
+
+static int cgd__little_endian(void)
+{
+    cgd_u32 one = 1;
+    unsigned char first;
+    memcpy(&first, &one, 1);
+    return first == 1;
+}
+
+static cgd_u32 cgd__u16_at(const unsigned char *p)
+{
+    return (cgd_u32)p[0] | (cgd_u32)p[1] << 8;
+}
+
+static cgd_u32 cgd__u32_at(const unsigned char *p)
+{
+    return cgd__u16_at(p) | cgd__u16_at(p + 2) << 16;
+}
+
+static float cgd__bits_float(cgd_u32 bits)
+{
+    float v;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+static float cgd__half_float(cgd_u32 h)             /* every half is a float */
+{
+    cgd_u32 sign = (h & 0x8000U) << 16, exponent = h >> 10 & 31U;
+    cgd_u32 fraction = h & 1023U;
+    if (exponent == 0) {
+        float v = (float)fraction * (1.0f / 16777216.0f);
+        return sign ? -v : v;
+    }
+    exponent = exponent == 31 ? 255 : exponent + 112;      /* bias 15 -> 127 */
+    return cgd__bits_float(sign | exponent << 23 | fraction << 13);
+}
+
+/* A double's two halves to the nearest float, ties to even. In integers: C
+ * leaves the conversion of what is too large for a float undefined. */
+static float cgd__double_float(cgd_u32 hi, cgd_u32 lo)
+{
+    cgd_u32 sign = hi & 0x80000000U, bits, rest;
+    int exponent = (int)(hi >> 20 & 2047U) - 896;         /* bias 1023 -> 127 */
+    int special = exponent == 2047 - 896;
+    if (special && ((hi & 0xfffffU) | lo)) return cgd__bits_float(0x7fc00000U);
+    if (exponent >= 255) return cgd__bits_float(sign | 0x7f800000U);
+    if (exponent < -24) return cgd__bits_float(sign);
+    bits = (hi & 0xfffffU) << 3 | lo >> 29;
+    rest = lo << 3;                      /* what is cut off, 1/2 at its top  */
+    if (exponent > 0) {
+        bits |= (cgd_u32)exponent << 23;
+    } else {                             /* a float without the hidden one   */
+        int shift = 1 - exponent;
+        bits |= 0x800000U;
+        rest = bits << (32 - shift) | (rest != 0);
+        bits >>= shift;
+    }
+    if (rest > 0x80000000U || (rest == 0x80000000U && (bits & 1U))) bits++;
+    return cgd__bits_float(sign | bits);
+}
+
+/* A signed 64-bit integer to the nearest float: shifted down to 32 bits, what
+ * falls off is remembered in the lowest, so that it rounds once. */
+static float cgd__integer_float(cgd_u32 hi, cgd_u32 lo)
+{
+    int negative = (hi & 0x80000000U) != 0, shift = 0;
+    float v;
+    if (negative) {
+        lo = ~lo + 1U;
+        hi = ~hi + (lo == 0);
+    }
+    for (; hi != 0; hi >>= 1, shift++)
+        lo = (hi & 1U) << 31 | lo >> 1 | (lo & 1U);
+    for (v = (float)lo; shift > 0; shift--) v *= 2;
+    return negative ? -v : v;
+}
+
+static float cgd__element(int dtype, const unsigned char *p)
+{
+    switch (dtype) {
+    case CGD_F16:  return cgd__half_float(cgd__u16_at(p));
+    case CGD_BF16: return cgd__bits_float(cgd__u16_at(p) << 16);
+    case CGD_F64:  return cgd__double_float(cgd__u32_at(p + 4),
+                                            cgd__u32_at(p));
+    case CGD_I64:  return cgd__integer_float(cgd__u32_at(p + 4),
+                                             cgd__u32_at(p));
+    case CGD_I32:  return cgd__integer_float(p[3] & 128 ? 0xffffffffU : 0,
+                                             cgd__u32_at(p));
+    case CGD_U8:   return (float)p[0];
+    default:       return cgd__bits_float(cgd__u32_at(p));
+    }
+}
+
+/* ---- small tools ---------------------------------------------------------*/
+
+/* Heap sort: in place, never quadratic, no library needed. */
+static void cgd__swap(char *a, char *b, size_t size)
+{
+    for (; size > 0; size--, a++, b++) {
+        char c = *a;
+        *a = *b;
+        *b = c;
+    }
+}
+
+static void cgd__sort(void *base, size_t n, size_t size,
+                      int (*before)(const void *a, const void *b))
+{
+    char *v = (char *)base;
+    size_t start = n / 2, end = n, root, child;
+    while (end > 1) {
+        if (start > 0) start--;                     /* first build the heap, */
+        else cgd__swap(v, v + --end * size, size);  /* then take its top off */
+        for (root = start; (child = 2 * root + 1) < end; root = child) {
+            if (child + 1 < end
+                && before(v + child * size, v + (child + 1) * size)) child++;
+            if (!before(v + root * size, v + child * size)) break;
+            cgd__swap(v + root * size, v + child * size, size);
+        }
+    }
+}
+
+/* The block with room for need elements, moved and doubled where it must be;
+ * NULL without memory, the block is then as it was. */
+static void *cgd__grow(cgd_ctx *ctx, void *block, size_t *room, size_t need,
+                       size_t size)
+{
+    size_t wanted = cgd__max(need, 16), bytes;
+    void *grown;
+    if (need <= *room) return block;
+    if (*room <= (size_t)-1 / 2) wanted = cgd__max(wanted, *room * 2);
+    if (!cgd__mul(&bytes, wanted, size)) return NULL;
+    grown = cgd__alloc(ctx, bytes);
+    if (!grown) return NULL;
+    if (block) memcpy(grown, block, *room * size);
+    cgd__free(ctx, block, *room * size);
+    *room = wanted;
+    return grown;
+}
+
+/* A name from a file as it may stand in a message: short and printable. */
+typedef struct cgd__shown { char text[64]; } cgd__shown;
+
+static const char *cgd__show(cgd__shown *shown, const char *name)
+{
+    size_t i;
+    for (i = 0; i < sizeof shown->text - 4 && name[i]; i++)
+        shown->text[i] = (char)(name[i] < 32 || name[i] > 126 ? '?' : name[i]);
+    shown->text[i] = 0;
+    if (name[i]) memcpy(shown->text + i, "...", 4);
+    return shown->text;
+}
+
+/* The length of the UTF-8 sequence that starts at s, or 0 if there is none:
+ * overlong forms, surrogates and what lies beyond Unicode are none. */
+static size_t cgd__utf8_length(const char *s, size_t room)
+{
+    const unsigned char *p = (const unsigned char *)s;
+    size_t n = p[0] < 0x80 ? 1U : p[0] < 0xc2 ? 0U : p[0] < 0xe0 ? 2U
+             : p[0] < 0xf0 ? 3U : p[0] < 0xf5 ? 4U : 0U, i;
+    if (n > room) return 0;
+    for (i = 1; i < n; i++)
+        if ((p[i] & 0xc0) != 0x80) return 0;
+    if (n == 3 && p[0] == 0xe0 && p[1] < 0xa0) return 0;
+    if (n == 3 && p[0] == 0xed && p[1] > 0x9f) return 0;
+    if (n == 4 && p[0] == 0xf0 && p[1] < 0x90) return 0;
+    if (n == 4 && p[0] == 0xf4 && p[1] > 0x8f) return 0;
+    return n;
+}
+
+/* ---- the header's JSON ---------------------------------------------------*/
+/* The grammar of a header is fixed and two levels deep, so the parser is a
+ * function per level and no recursion: anything else is refused where it is
+ * met. Strings are decoded where they stand, which never makes them longer. */
+
+typedef struct cgd__json {
+    cgd_file *file;
+    char *at, *end;
+    cgd_status status;
+} cgd__json;
+
+/* Keep the first failure, return 0. */
+static int cgd__json_fail(cgd__json *p, const char *what)
+{
+    if (p->status == CGD_OK)
+        p->status = cgd__fail(p->file->ctx, CGD_ERR_FORMAT,
+            "%s: the header %s near byte %u", p->file->path, what,
+            (size_t)(p->at - p->file->text) + 8);
+    return 0;
+}
+
+static int cgd__json_memory(cgd__json *p)
+{
+    p->status = cgd__fail(p->file->ctx, CGD_ERR_MEMORY,
+                          "out of memory reading the header of %s",
+                          p->file->path);
+    return 0;
+}
+
+/* Refuse a tensor; what completes the sentence "tensor x ...". */
+static int cgd__json_refuse(cgd__json *p, const char *name, const char *what)
+{
+    cgd__shown shown;
+    if (p->status == CGD_OK)
+        p->status = cgd__fail(p->file->ctx, CGD_ERR_FORMAT,
+            "%s: tensor \"%s\" %s", p->file->path, cgd__show(&shown, name),
+            what);
+    return 0;
+}
+
+static void cgd__json_space(cgd__json *p)
+{
+    while (p->at < p->end && (*p->at == ' ' || *p->at == '\n'
+                              || *p->at == '\r' || *p->at == '\t')) p->at++;
+}
+
+/* Pass over c, if it is what comes next. */
+static int cgd__json_next(cgd__json *p, char c)
+{
+    cgd__json_space(p);
+    if (p->at == p->end || *p->at != c) return 0;
+    p->at++;
+    return 1;
+}
+
+static int cgd__json_expect(cgd__json *p, char c)
+{
+    return cgd__json_next(p, c)
+        || cgd__json_fail(p, "is not what safetensors prescribes");
+}
+
+/* Four hexadecimal digits after \u; 0 for anything else, and for \u0000,
+ * which would cut a name short. */
+static cgd_u32 cgd__json_hex(cgd__json *p)
+{
+    static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+    cgd_u32 code = 0;
+    int i;
+    if (p->end - p->at < 6 || p->at[0] != '\\' || p->at[1] != 'u') return 0;
+    for (i = 2; i < 6; i++) {
+        const char *d = p->at[i] ? strchr(digits, p->at[i]) : NULL;
+        if (!d) return 0;
+        code = code << 4 | ((cgd_u32)(d - digits) & 15U);
+    }
+    p->at += 6;
+    return code;
+}
+
+static char *cgd__put_utf8(char *to, cgd_u32 code)
+{
+    if (code < 0x80) {
+        *to++ = (char)code;
+        return to;
+    }
+    if (code < 0x800) {
+        *to++ = (char)(0xc0U | code >> 6);
+    } else {
+        if (code < 0x10000) {
+            *to++ = (char)(0xe0U | code >> 12);
+        } else {
+            *to++ = (char)(0xf0U | code >> 18);
+            *to++ = (char)(0x80U | (code >> 12 & 63U));
+        }
+        *to++ = (char)(0x80U | (code >> 6 & 63U));
+    }
+    *to++ = (char)(0x80U | (code & 63U));
+    return to;
+}
+
+/* Decode the escape at p->at to *to; 0 if it is none. */
+static int cgd__json_escape(cgd__json *p, char **to)
+{
+    static const char from[] = "\"\\/bfnrt", into[] = "\"\\/\b\f\n\r\t";
+    const char *found;
+    cgd_u32 code, low;
+    if (p->end - p->at < 2 || p->at[1] == 0) return 0;
+    found = strchr(from, p->at[1]);
+    if (found) {
+        *(*to)++ = into[found - from];
+        p->at += 2;
+        return 1;
+    }
+    code = cgd__json_hex(p);
+    if (code >= 0xd800U && code < 0xdc00U) {       /* half of a pair         */
+        low = cgd__json_hex(p);
+        if (low < 0xdc00U || low > 0xdfffU) return 0;
+        code = 0x10000U + ((code - 0xd800U) << 10) + (low - 0xdc00U);
+    } else if (code >= 0xdc00U && code <= 0xdfffU) {
+        return 0;
+    }
+    if (code == 0) return 0;
+    *to = cgd__put_utf8(*to, code);
+    return 1;
+}
+
+static int cgd__json_string(cgd__json *p, const char **string)
+{
+    char *to;
+    size_t n;
+    if (!cgd__json_expect(p, '"')) return 0;
+    *string = to = p->at;
+    while (p->at < p->end && (unsigned char)*p->at >= 32) {
+        if (*p->at == '"') {
+            p->at++;
+            *to = 0;
+            return 1;
+        }
+        if (*p->at == '\\') {
+            if (!cgd__json_escape(p, &to)) break;
+            continue;
+        }
+        n = cgd__utf8_length(p->at, (size_t)(p->end - p->at));
+        if (n == 0) break;
+        for (; n > 0; n--) *to++ = *p->at++;
+    }
+    return cgd__json_fail(p, "holds a broken string");
+}
+
+static int cgd__json_number(cgd__json *p, size_t *number)
+{
+    const char *start;
+    size_t v = 0;
+    cgd__json_space(p);
+    for (start = p->at; p->at < p->end && *p->at >= '0' && *p->at <= '9';
+         p->at++)
+        if (!cgd__mul(&v, v, 10) || !cgd__add(&v, v, (size_t)(*p->at - '0')))
+            return cgd__json_fail(p, "holds a number that is too large");
+    *number = v;
+    if (p->at == start || (*start == '0' && p->at - start > 1))
+        return cgd__json_fail(p, "lacks a whole number");
+    return 1;
+}
+
+/* A list of at most room numbers. */
+static int cgd__json_list(cgd__json *p, size_t *numbers, size_t room,
+                          size_t *count)
+{
+    *count = 0;
+    if (!cgd__json_expect(p, '[')) return 0;
+    if (cgd__json_next(p, ']')) return 1;
+    do {
+        if (*count == room) return cgd__json_fail(p, "has too long a list");
+        if (!cgd__json_number(p, &numbers[(*count)++])) return 0;
+    } while (cgd__json_next(p, ','));
+    return cgd__json_expect(p, ']');
+}
+
+/* Shape, type and place must agree; begin and end count from here on from the
+ * file's start. */
+static int cgd__json_measure(cgd__json *p, cgd_file_tensor *t, size_t width)
+{
+    size_t bytes = width, i, start = p->file->text_size + 8;
+    size_t room = p->file->source.size - start;
+    for (i = 0; i < t->rank; i++)
+        if (!cgd__mul(&bytes, bytes, t->shape[i]))
+            return cgd__json_refuse(p, t->name, "is too large to be true");
+    if (t->begin > t->end || t->end > room)
+        return cgd__json_refuse(p, t->name, "lies outside the file's data");
+    if (t->end - t->begin != bytes)
+        return cgd__json_refuse(p, t->name,
+                                "has a size that contradicts its shape");
+    t->begin += start;
+    t->end += start;
+    return 1;
+}
+
+/* One entry: { "dtype": ..., "shape": [...], "data_offsets": [...] }. */
+static int cgd__json_tensor(cgd__json *p, cgd_file_tensor *t)
+{
+    const struct cgd__dtype *dtype = NULL;
+    const char *key, *word;
+    int has_shape = 0, has_offsets = 0;
+    size_t offsets[2], n = 0;
+    if (!cgd__json_expect(p, '{')) return 0;
+    do {
+        if (!cgd__json_string(p, &key) || !cgd__json_expect(p, ':')) return 0;
+        if (!dtype && strcmp(key, "dtype") == 0) {
+            if (!cgd__json_string(p, &word)) return 0;
+            dtype = cgd__dtype_named(word);
+            if (!dtype) return cgd__json_refuse(p, t->name,
+                                                "has an unknown dtype");
+        } else if (!has_shape && strcmp(key, "shape") == 0) {
+            has_shape = 1;
+            if (!cgd__json_list(p, t->shape, 8, &t->rank)) return 0;
+        } else if (!has_offsets && strcmp(key, "data_offsets") == 0) {
+            has_offsets = 1;
+            if (!cgd__json_list(p, offsets, 2, &n)) return 0;
+        } else {
+            return cgd__json_refuse(p, t->name, "has a key it should not");
+        }
+    } while (cgd__json_next(p, ','));
+    if (!cgd__json_expect(p, '}')) return 0;
+    if (!dtype || !has_shape || n != 2)
+        return cgd__json_refuse(p, t->name,
+                                "lacks its dtype, shape or data_offsets");
+    t->dtype = dtype->dtype;
+    t->dtype_name = dtype->name;
+    t->begin = offsets[0];
+    t->end = offsets[1];
+    return cgd__json_measure(p, t, dtype->width);
+}
+
+static int cgd__json_add_tensor(cgd__json *p, const char *name)
+{
+    cgd_file *file = p->file;
+    cgd_file_tensor *t;
+    void *grown = cgd__grow(file->ctx, file->tensors, &file->tensor_room,
+                            file->n_tensors + 1, sizeof *file->tensors);
+    if (!grown) return cgd__json_memory(p);
+    file->tensors = (cgd_file_tensor *)grown;
+    t = &file->tensors[file->n_tensors];
+    memset(t, 0, sizeof *t);
+    t->name = name;
+    if (!cgd__json_tensor(p, t)) return 0;
+    file->n_tensors++;
+    return 1;
+}
+
+/* { "key": "value", ... } */
+static int cgd__json_metadata(cgd__json *p)
+{
+    cgd_file *file = p->file;
+    void *grown;
+    if (file->meta) return cgd__json_fail(p, "has two sets of metadata");
+    if (!cgd__json_expect(p, '{')) return 0;
+    do {
+        const char **pair;
+        grown = cgd__grow(file->ctx, file->meta, &file->meta_room,
+                          file->n_meta + 1, 2 * sizeof *file->meta);
+        if (!grown) return cgd__json_memory(p);
+        file->meta = (const char **)grown;
+        if (file->n_meta == 0 && cgd__json_next(p, '}')) return 1;
+        pair = file->meta + 2 * file->n_meta;
+        if (!cgd__json_string(p, &pair[0]) || !cgd__json_expect(p, ':')
+            || !cgd__json_string(p, &pair[1])) return 0;
+        file->n_meta++;
+    } while (cgd__json_next(p, ','));
+    return cgd__json_expect(p, '}');
+}
+
+static int cgd__json_header(cgd__json *p)
+{
+    const char *name;
+    if (p->at == p->end || *p->at != '{')
+        return cgd__json_fail(p, "does not begin with a brace");
+    p->at++;
+    if (!cgd__json_next(p, '}')) {
+        do {
+            if (!cgd__json_string(p, &name) || !cgd__json_expect(p, ':'))
+                return 0;
+            if (strcmp(name, "__metadata__") == 0) {
+                if (!cgd__json_metadata(p)) return 0;
+            } else if (!cgd__json_add_tensor(p, name)) {
+                return 0;
+            }
+        } while (cgd__json_next(p, ','));
+        if (!cgd__json_expect(p, '}')) return 0;
+    }
+    cgd__json_space(p);
+    return p->at == p->end || cgd__json_fail(p, "goes on after its end");
+}
+
+/* ---- opening -------------------------------------------------------------*/
+
+static int cgd__before_data(const void *a, const void *b)
+{
+    const cgd_file_tensor *s = (const cgd_file_tensor *)a;
+    const cgd_file_tensor *t = (const cgd_file_tensor *)b;
+    if (s->begin != t->begin) return s->begin < t->begin;
+    if (s->end != t->end) return s->end < t->end;
+    return strcmp(s->name, t->name) < 0;      /* empty tensors share a place */
+}
+
+static int cgd__before_name(const void *a, const void *b)
+{
+    return strcmp((*(const cgd_file_tensor *const *)a)->name,
+                  (*(const cgd_file_tensor *const *)b)->name) < 0;
+}
+
+static int cgd__before_key(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b) < 0;
+}
+
+/* In the order of their data tensors must meet end to end: a hole could hide
+ * something, an overlap would let a small file pose as a large one. */
+static int cgd__json_places(cgd__json *p)
+{
+    cgd_file *file = p->file;
+    size_t i, end = file->text_size + 8;
+    cgd__sort(file->tensors, file->n_tensors, sizeof *file->tensors,
+              cgd__before_data);
+    for (i = 0; i < file->n_tensors; i++) {
+        const cgd_file_tensor *t = &file->tensors[i];
+        if (t->begin < end)
+            return cgd__json_refuse(p, t->name, "overlaps another one");
+        if (t->begin > end)
+            return cgd__json_refuse(p, t->name, "follows a gap in the data");
+        end = t->end;
+    }
+    if (end == file->source.size) return 1;
+    p->status = cgd__fail(file->ctx, CGD_ERR_FORMAT,
+        "%s: %u bytes after the last tensor belong to none", file->path,
+        file->source.size - end);
+    return 0;
+}
+
+static int cgd__json_names(cgd__json *p)
+{
+    cgd_file *file = p->file;
+    size_t i, n = file->n_tensors;
+    if (n > 0) {
+        file->by_name = (const cgd_file_tensor **)cgd__alloc(file->ctx,
+                                               n * sizeof *file->by_name);
+        if (!file->by_name) return cgd__json_memory(p);
+    }
+    for (i = 0; i < n; i++) file->by_name[i] = &file->tensors[i];
+    cgd__sort(file->by_name, n, sizeof *file->by_name, cgd__before_name);
+    for (i = 1; i < n; i++)
+        if (strcmp(file->by_name[i - 1]->name, file->by_name[i]->name) == 0)
+            return cgd__json_refuse(p, file->by_name[i]->name,
+                                    "occurs twice");
+    cgd__sort(file->meta, file->n_meta, 2 * sizeof *file->meta,
+              cgd__before_key);
+    for (i = 1; i < file->n_meta; i++)
+        if (strcmp(file->meta[2 * i - 2], file->meta[2 * i]) == 0)
+            return cgd__json_fail(p, "repeats a key of the metadata");
+    return 1;
+}
+
+static cgd_status cgd__file_bytes(const cgd_file *file, size_t offset,
+                                  void *dst, size_t bytes)
+{
+    if (bytes == 0 || file->source.read(file->source.user, offset, dst, bytes))
+        return CGD_OK;
+    return cgd__fail(file->ctx, CGD_ERR_IO,
+                     "%s: cannot read %u bytes at byte %u", file->path, bytes,
+                     offset);
+}
+
+/* Bring the header's text into memory. */
+static cgd_status cgd__file_text(cgd_file *file)
+{
+    unsigned char head[8];
+    cgd_status status;
+    size_t n, room = file->source.size;
+    if (room < 8)
+        return cgd__fail(file->ctx, CGD_ERR_FORMAT,
+            "%s is no safetensors file: it has %u bytes", file->path, room);
+    status = cgd__file_bytes(file, 0, head, 8);
+    if (status != CGD_OK) return status;
+    n = cgd__u32_at(head);
+    if (cgd__u32_at(head + 4) != 0 || n > CGD__HEADER_LIMIT || n > room - 8
+        || n == 0)
+        return cgd__fail(file->ctx, CGD_ERR_FORMAT,
+            "%s is no safetensors file, or was cut short: its header would "
+            "not fit into its %u bytes", file->path, room);
+    file->text = (char *)cgd__alloc(file->ctx, n);
+    if (!file->text)
+        return cgd__fail(file->ctx, CGD_ERR_MEMORY,
+            "out of memory: the header of %s takes %u bytes", file->path, n);
+    file->text_size = n;
+    return cgd__file_bytes(file, 8, file->text, n);
+}
+
+CGDDEF cgd_status cgd_file_open_source(cgd_ctx *ctx, cgd_file *file,
+                                const cgd_source *source, const char *label)
+{
+    cgd__json p;
+    memset(file, 0, sizeof *file);
+    file->ctx = ctx;
+    file->source = *source;
+    cgd__format(file->path, sizeof file->path, "%s", label);
+    p.file = file;
+    p.status = cgd__file_text(file);
+    if (p.status == CGD_OK) {
+        p.at = file->text;
+        p.end = file->text + file->text_size;
+        if (cgd__json_header(&p) && cgd__json_places(&p)) cgd__json_names(&p);
+    }
+    if (p.status != CGD_OK) cgd_file_close(file);
+    return p.status;
+}
+
+static int cgd__memory_read(void *user, size_t offset, void *dst,
+                            size_t bytes)
+{
+    memcpy(dst, (const char *)user + offset, bytes);
+    return 1;
+}
+
+CGDDEF cgd_status cgd_file_open_memory(cgd_ctx *ctx, cgd_file *file,
+                                const void *bytes, size_t size,
+                                const char *label)
+{
+    cgd_source source;
+    source.read = cgd__memory_read;
+    source.user = (void *)bytes;                       /* only ever read     */
+    source.size = size;
+    return cgd_file_open_source(ctx, file, &source, label);
+}
+
+#ifndef CGD_NO_STDIO
+static int cgd__stdio_read(void *user, size_t offset, void *dst, size_t bytes)
+{
+    FILE *in = (FILE *)user;
+    if (offset > (size_t)LONG_MAX) return 0;
+    if (ftell(in) != (long)offset && fseek(in, (long)offset, SEEK_SET) != 0)
+        return 0;
+    return fread(dst, 1, bytes, in) == bytes;
+}
+
+CGDDEF cgd_status cgd_file_open(cgd_ctx *ctx, cgd_file *file,
+                                const char *path)
+{
+    cgd_source source;
+    long size;
+    FILE *in = fopen(path, "rb");
+    memset(file, 0, sizeof *file);
+    if (!in)
+        return cgd__fail(ctx, CGD_ERR_IO,
+            "cannot open %s: is it there, and may it be read?", path);
+    size = fseek(in, 0, SEEK_END) == 0 ? ftell(in) : -1L;
+    if (size < 0 || size == LONG_MAX) {        /* a pipe; a folder; 2 GB     */
+        fclose(in);
+        return cgd__fail(ctx, CGD_ERR_IO,
+            "cannot read %s: it is no plain file, or too large", path);
+    }
+    source.read = cgd__stdio_read;
+    source.user = in;
+    source.size = (size_t)size;
+    return cgd_file_open_source(ctx, file, &source, path);
+}
+#endif
+
+CGDDEF void cgd_file_close(cgd_file *file)
+{
+    cgd_ctx *ctx = file->ctx;
+    if (!ctx) return;
+    cgd__free(ctx, (void *)file->by_name,
+              file->n_tensors * sizeof *file->by_name);
+    cgd__free(ctx, (void *)file->meta,
+              file->meta_room * 2 * sizeof *file->meta);
+    cgd__free(ctx, file->tensors, file->tensor_room * sizeof *file->tensors);
+    cgd__free(ctx, file->text, file->text_size);
+#ifndef CGD_NO_STDIO
+    if (file->source.read == cgd__stdio_read)
+        fclose((FILE *)file->source.user);
+#endif
+    memset(file, 0, sizeof *file);
+}
+
+/* ---- looking up, reading -------------------------------------------------*/
+
+CGDDEF const char *cgd_file_meta(const cgd_file *file, const char *key)
+{
+    size_t low = 0, high = file->n_meta;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(key, file->meta[2 * middle]);
+        if (order == 0) return file->meta[2 * middle + 1];
+        if (order < 0) high = middle;
+        else low = middle + 1;
+    }
+    return NULL;
+}
+
+CGDDEF const cgd_file_tensor *cgd_file_find(const cgd_file *file,
+                                const char *name)
+{
+    size_t low = 0, high = file->n_tensors;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(name, file->by_name[middle]->name);
+        if (order == 0) return file->by_name[middle];
+        if (order < 0) high = middle;
+        else low = middle + 1;
+    }
+    return NULL;
+}
+
+static size_t cgd__elements(const cgd_file_tensor *t)
+{
+    size_t n = 1, i;
+    for (i = 0; i < t->rank; i++) n *= t->shape[i];
+    return n;
+}
+
+CGDDEF cgd_status cgd_file_read_bytes(const cgd_file *file,
+                                const cgd_file_tensor *t, size_t first,
+                                size_t bytes, void *dst)
+{
+    cgd__shown shown;
+    size_t room = t->end - t->begin;
+    if (first > room || bytes > room - first)
+        return cgd__fail(file->ctx, CGD_ERR_ARGUMENT,
+            "%s: tensor \"%s\" has %u bytes; %u from byte %u were asked for",
+            file->path, cgd__show(&shown, t->name), room, bytes, first);
+    return cgd__file_bytes(file, t->begin + first, dst, bytes);
+}
+
+CGDDEF cgd_status cgd_file_read(const cgd_file *file,
+                                const cgd_file_tensor *t, size_t first,
+                                size_t count, float *dst)
+{
+    unsigned char raw[4096];
+    cgd__shown shown;
+    cgd_status status = CGD_OK;
+    size_t elements = cgd__elements(t), width, n, i;
+    if (t->dtype == CGD_OTHER)
+        return cgd__fail(file->ctx, CGD_ERR_UNSUPPORTED,
+            "%s: tensor \"%s\" has type %s, which is not read as numbers",
+            file->path, cgd__show(&shown, t->name), t->dtype_name);
+    if (first > elements || count > elements - first)
+        return cgd__fail(file->ctx, CGD_ERR_ARGUMENT,
+            "%s: tensor \"%s\" has %u values; %u from number %u were asked "
+            "for", file->path, cgd__show(&shown, t->name), elements, count,
+            first);
+    if (count == 0) return CGD_OK;
+    width = (t->end - t->begin) / elements;
+    if (t->dtype == CGD_F32 && cgd__little_endian())
+        return cgd__file_bytes(file, t->begin + first * width, dst,
+                               count * width);
+    for (; count > 0 && status == CGD_OK; count -= n, first += n, dst += n) {
+        n = cgd__min(count, sizeof raw / width);
+        status = cgd__file_bytes(file, t->begin + first * width, raw,
+                                 n * width);
+        for (i = 0; i < n && status == CGD_OK; i++)
+            dst[i] = cgd__element(t->dtype, raw + i * width);
+    }
+    return status;
+}
+
+/* ---- writing -------------------------------------------------------------*/
+#ifndef CGD_NO_STDIO
+
+#if defined(_WIN32)
+#include <windows.h>
+#include <io.h>
+#elif defined(__unix__) || defined(__APPLE__)
+#define CGD__FSYNC 1
+#include <unistd.h>
+#if defined(__STRICT_ANSI__) && !defined(__cplusplus)
+extern int fsync(int file);          /* POSIX, which strict C89 headers hide */
+extern int fileno(FILE *stream);
+#endif
+#endif
+
+enum { CGD__IN_META = 0, CGD__IN_TENSORS, CGD__IN_DATA };
+
+CGDDEF void cgd_writer_init(cgd_ctx *ctx, cgd_writer *wr, const char *path)
+{
+    memset(wr, 0, sizeof *wr);
+    wr->ctx = ctx;
+    if (strlen(path) >= sizeof wr->path) {
+        wr->status = cgd__fail(ctx, CGD_ERR_ARGUMENT,
+            "cannot write a file whose path has %u characters; %u is the most",
+            strlen(path), sizeof wr->path - 1);
+        return;
+    }
+    cgd__format(wr->path, sizeof wr->path, "%s", path);
+    cgd__format(wr->temporary, sizeof wr->temporary, "%s.tmp", path);
+}
+
+static void cgd__header_bytes(cgd_writer *wr, const char *text, size_t n)
+{
+    size_t start = wr->header_size ? wr->header_size : 8;  /* 8: the length  */
+    void *grown;
+    if (wr->status != CGD_OK) return;
+    grown = cgd__grow(wr->ctx, wr->header, &wr->header_room, start + n, 1);
+    if (!grown) {
+        wr->status = cgd__fail(wr->ctx, CGD_ERR_MEMORY,
+            "out of memory: the header of %s takes %u bytes", wr->path,
+            start + n);
+        return;
+    }
+    wr->header = (char *)grown;
+    memcpy(wr->header + start, text, n);
+    wr->header_size = start + n;
+}
+
+static void cgd__header_text(cgd_writer *wr, const char *text)
+{
+    cgd__header_bytes(wr, text, strlen(text));
+}
+
+/* A string in quotes. What is not UTF-8 (a file name may be anything) is
+ * taken as Latin-1, so that the header is valid whatever it is given. */
+static void cgd__header_string(cgd_writer *wr, const char *s)
+{
+    static const char digits[] = "0123456789abcdef";
+    char code[] = "\\u0000";
+    size_t n;
+    cgd__header_text(wr, "\"");
+    for (; *s; s += n ? n : 1) {
+        unsigned char c = (unsigned char)*s;
+        n = cgd__utf8_length(s, strlen(s) < 4 ? strlen(s) : 4);
+        if (c < 32 || n == 0) {
+            code[4] = digits[c >> 4];
+            code[5] = digits[c & 15];
+            cgd__header_text(wr, code);
+            continue;
+        }
+        if (c == '"' || c == '\\') cgd__header_text(wr, "\\");
+        cgd__header_bytes(wr, s, n);
+    }
+    cgd__header_text(wr, "\"");
+}
+
+static void cgd__header_number(cgd_writer *wr, size_t n, const char *after)
+{
+    char digits[32];
+    cgd__format(digits, sizeof digits, "%u%s", n, after);
+    cgd__header_text(wr, digits);
+}
+
+/* Say that the calls came in a wrong order or with values that cannot be. */
+static void cgd__writer_refuse(cgd_writer *wr, const char *what)
+{
+    if (wr->status == CGD_OK)
+        wr->status = cgd__fail(wr->ctx, CGD_ERR_ARGUMENT,
+                               "cannot write %s: %s", wr->path, what);
+}
+
+CGDDEF void cgd_writer_meta(cgd_writer *wr, const char *key,
+                            const char *value)
+{
+    if (wr->stage != CGD__IN_META)
+        cgd__writer_refuse(wr, "metadata come before tensors");
+    cgd__header_text(wr, wr->header_size ? "," : "{\"__metadata__\":{");
+    cgd__header_string(wr, key);
+    cgd__header_text(wr, ":");
+    cgd__header_string(wr, value);
+}
+
+/* Leave the metadata, or put the comma between two tensors. */
+static void cgd__writer_next(cgd_writer *wr)
+{
+    if (wr->stage == CGD__IN_DATA)
+        cgd__writer_refuse(wr, "tensors are declared before their data");
+    if (wr->stage == CGD__IN_TENSORS) cgd__header_text(wr, ",");
+    else cgd__header_text(wr, wr->header_size ? "}," : "{");
+    wr->stage = CGD__IN_TENSORS;
+}
+
+CGDDEF void cgd_writer_tensor(cgd_writer *wr, const char *name, int dtype,
+                              const size_t *shape, size_t rank)
+{
+    const struct cgd__dtype *type = cgd__dtypes;
+    size_t bytes, i, begin = wr->data_size;
+    if (rank > 8 || dtype < 0 || dtype >= CGD_OTHER) {
+        cgd__writer_refuse(wr, "a tensor has too many axes or no type");
+        return;
+    }
+    while (type->dtype != dtype) type++;
+    cgd__writer_next(wr);
+    cgd__header_string(wr, name);
+    cgd__header_text(wr, ":{\"dtype\":\"");
+    cgd__header_text(wr, type->name);
+    cgd__header_text(wr, "\",\"shape\":[");
+    for (bytes = type->width, i = 0; i < rank; i++) {
+        cgd__header_number(wr, shape[i], i + 1 < rank ? "," : "");
+        if (!cgd__mul(&bytes, bytes, shape[i]))
+            cgd__writer_refuse(wr, "a tensor is too large");
+    }
+    if (!cgd__add(&wr->data_size, begin, bytes))
+        cgd__writer_refuse(wr, "the tensors are too large");
+    cgd__header_text(wr, "],\"data_offsets\":[");
+    cgd__header_number(wr, begin, ",");
+    cgd__header_number(wr, wr->data_size, "]}");
+}
+
+static void cgd__writer_bytes(cgd_writer *wr, const void *data, size_t bytes)
+{
+    if (wr->status != CGD_OK || bytes == 0) return;
+    if (fwrite(data, 1, bytes, wr->out) != bytes)
+        wr->status = cgd__fail(wr->ctx, CGD_ERR_IO,
+                               "cannot write %s: is the disk full?", wr->path);
+}
+
+CGDDEF void cgd_writer_begin(cgd_writer *wr)
+{
+    size_t n, i;
+    if (wr->stage == CGD__IN_META) {                      /* no tensors     */
+        cgd__header_text(wr, wr->header_size ? "}" : "{");
+    } else if (wr->stage == CGD__IN_DATA) {
+        cgd__writer_refuse(wr, "the data were begun twice");
+    }
+    cgd__header_text(wr, "}");
+    while (wr->status == CGD_OK && wr->header_size % 64 != 0)
+        cgd__header_text(wr, " ");                /* data start on a line    */
+    wr->stage = CGD__IN_DATA;
+    if (wr->status != CGD_OK) return;
+    n = wr->header_size - 8;
+    if (n > CGD__HEADER_LIMIT) cgd__writer_refuse(wr, "too many tensors");
+    for (i = 0; i < 8; i++)
+        wr->header[i] = (char)(unsigned char)(i < 4 ? n >> 8 * i & 255 : 0);
+    if (wr->status == CGD_OK) wr->out = fopen(wr->temporary, "wb");
+    if (wr->status == CGD_OK && !wr->out)
+        wr->status = cgd__fail(wr->ctx, CGD_ERR_IO,
+            "cannot write %s: is its folder missing or read-only?", wr->path);
+    cgd__writer_bytes(wr, wr->header, wr->header_size);
+}
+
+CGDDEF void cgd_writer_append(cgd_writer *wr, const void *data, size_t bytes)
+{
+    if (wr->stage != CGD__IN_DATA || bytes > wr->data_size - wr->data_written)
+        cgd__writer_refuse(wr, "more data than were declared");
+    cgd__writer_bytes(wr, data, bytes);
+    if (wr->status == CGD_OK) wr->data_written += bytes;
+}
+
+CGDDEF void cgd_writer_append_f32(cgd_writer *wr, const float *data,
+                                  size_t count)
+{
+    unsigned char raw[4096];
+    size_t i, n;
+    if (cgd__little_endian() && count <= (size_t)-1 / 4) {
+        cgd_writer_append(wr, data, count * 4);
+        return;
+    }
+    for (; count > 0 && wr->status == CGD_OK; count -= n, data += n) {
+        n = cgd__min(count, sizeof raw / 4);
+        for (i = 0; i < 4 * n; i++) {
+            cgd_u32 bits;
+            memcpy(&bits, &data[i / 4], 4);
+            raw[i] = (unsigned char)(bits >> 8 * (i % 4) & 255U);
+        }
+        cgd_writer_append(wr, raw, 4 * n);
+    }
+}
+
+/* Put the finished file under its name; what stood there gives way in the
+ * same instant, so that at any moment one of the two is there, whole. */
+static int cgd__replace(const char *temporary, const char *path)
+{
+#ifdef _WIN32
+    return MoveFileExA(temporary, path, MOVEFILE_REPLACE_EXISTING
+                                        | MOVEFILE_WRITE_THROUGH) != 0;
+#else
+    return rename(temporary, path) == 0;
+#endif
+}
+
+/* Flush to the disk: a rename may otherwise reach it before the data do. */
+static int cgd__to_disk(FILE *out)
+{
+    if (fflush(out) != 0) return 0;
+#if defined(_WIN32)
+    return _commit(_fileno(out)) == 0;
+#elif defined(CGD__FSYNC)
+    return fsync(fileno(out)) == 0;
+#else
+    return 1;
+#endif
+}
+
+CGDDEF cgd_status cgd_writer_end(cgd_writer *wr)
+{
+    int flushed = 1;
+    if (wr->data_written != wr->data_size || !wr->out)
+        cgd__writer_refuse(wr, "less data than were declared");
+    if (wr->out) {
+        if (wr->status == CGD_OK) flushed = cgd__to_disk(wr->out);
+        if (fclose(wr->out) != 0) flushed = 0;
+        if (!flushed && wr->status == CGD_OK)
+            wr->status = cgd__fail(wr->ctx, CGD_ERR_IO,
+                "cannot write %s: is the disk full?", wr->path);
+        if (wr->status == CGD_OK && !cgd__replace(wr->temporary, wr->path))
+            wr->status = cgd__fail(wr->ctx, CGD_ERR_IO,
+                "cannot replace %s: is it a folder, or in use?", wr->path);
+        if (wr->status != CGD_OK) remove(wr->temporary);
+        wr->out = NULL;
+    }
+    cgd__free(wr->ctx, wr->header, wr->header_room);
+    wr->header = NULL;
+    return wr->status;
+}
+#endif /* CGD_NO_STDIO */
+
+/* ---- a net's tensors -----------------------------------------------------*/
+/* Memory has (taps, a, b) where a file has (b, a, taps), for every kind:
+ *   conv       (K, K, C, O)  <->  (O, C, K, K)    a = C, b = O
+ *   deconv     (K, K, O, C)  <->  (C, O, K, K)    a = O, b = C
+ *   depthwise  (K, K, C)     <->  (C, 1, K, K)    a = 1, b = C
+ *   vectors    (C)           <->  (C)             a = 1, b = C, one tap */
+
+enum { CGD__WEIGHT = 0, CGD__BIAS, CGD__GAMMA, CGD__BETA, CGD__MEAN,
+       CGD__VAR, CGD__PARTS };
+
+typedef struct cgd__part {
+    char name[96];
+    size_t rank, shape[4];         /* in the file                            */
+    size_t taps, a, b;
+    size_t at;                     /* in the vector of values                */
+    int absent;                    /* a bias that only the official class has */
+} cgd__part;
+
+/* Describe a part of a layer; 0 if the layer has no such part. The official
+ * classes give a convolution before an instance norm a bias, which the norm
+ * cancels: here it does not exist, in files it is zero and ignored. */
+static int cgd__part_of(cgd__part *e, const cgd_layer *l, int part,
+                        const char *prefix)
+{
+    static const char *const suffix[] = { "weight", "bias", "weight", "bias",
+                                          "running_mean", "running_var" };
+    size_t at[CGD__PARTS];
+    size_t k = l->window.kernel;
+    int batch = l->norm == CGD_NORM_BATCH;
+    int affine = batch || l->norm == CGD_NORM_INSTANCE_AFFINE;
+    if (part == CGD__BIAS ? batch : part > CGD__BETA ? !batch
+        : part > CGD__BIAS ? !affine : 0) return 0;
+    at[CGD__WEIGHT] = l->w;
+    at[CGD__BIAS] = l->b;
+    at[CGD__GAMMA] = l->gamma;
+    at[CGD__BETA] = l->beta;
+    at[CGD__MEAN] = l->mean;
+    at[CGD__VAR] = l->var;
+    cgd__format(e->name, sizeof e->name, "%s%s.%s", prefix,
+                part < CGD__GAMMA ? l->name : l->norm_name, suffix[part]);
+    e->absent = part == CGD__BIAS && l->norm != CGD_NORM_NONE;
+    e->at = at[part];
+    e->taps = part == CGD__WEIGHT ? k * k : 1;
+    e->a = part != CGD__WEIGHT || l->kind == CGD_DEPTHWISE ? 1
+         : l->kind == CGD_CONV ? l->in_c : l->out_c;
+    e->b = part == CGD__WEIGHT && l->kind == CGD_DECONV ? l->in_c : l->out_c;
+    e->rank = part == CGD__WEIGHT ? 4 : 1;
+    e->shape[0] = e->b;
+    e->shape[1] = e->a;
+    e->shape[2] = e->shape[3] = k;
+    return 1;
+}
+
+/* Put rows [first, first + n) of the file's b axis, n*a*taps values, where
+ * they belong in memory. */
+static void cgd__rows_scatter(float *values, const float *rows,
+                              const cgd__part *e, size_t first, size_t n)
+{
+    size_t i, j, k;
+    for (i = 0; i < n; i++)
+        for (j = 0; j < e->a; j++)
+            for (k = 0; k < e->taps; k++)
+                values[e->at + (k * e->a + j) * e->b + first + i] = *rows++;
+}
+
+/* Floats of a buffer that holds a row of every tensor, several of most. */
+static size_t cgd__rows_room(const cgd_net *net)
+{
+    size_t i, room = 16384, k;
+    for (i = 0; i < net->n_layers; i++) {
+        const cgd_layer *l = &net->layers[i];
+        k = l->window.kernel;
+        room = cgd__max(room, k * k * cgd__max(l->in_c, l->out_c));
+    }
+    return room;
+}
+
+static float *cgd__rows_alloc(const cgd_net *net)
+{
+    return (float *)cgd__alloc_zeroed(net->ctx, cgd__rows_room(net),
+                                      sizeof(float), "a weights file");
+}
+
+/* ---- fitting a file to a net ---------------------------------------------*/
+
+/* What does not fit, as far as a message has room, and how much of it. */
+typedef struct cgd__misfits {
+    size_t count;
+    cgd__text text;
+    char room[320];
+} cgd__misfits;
+
+static void cgd__put_shape(cgd__text *t, const size_t *shape, size_t rank)
+{
+    size_t i;
+    cgd__put(t, '(');
+    for (i = 0; i < rank; i++) {
+        if (i > 0) cgd__put_string(t, ", ");
+        cgd__put_unsigned(t, shape[i]);
+    }
+    cgd__put(t, ')');
+}
+
+static cgd__text *cgd__misfit(cgd__misfits *m, const char *what,
+                              const char *name)
+{
+    cgd__shown shown;
+    if (m->count++ == 0) {
+        m->text.at = m->room;
+        m->text.room = sizeof m->room;
+    } else {
+        cgd__put_string(&m->text, "; ");
+    }
+    cgd__put_string(&m->text, what);
+    cgd__put_string(&m->text, cgd__show(&shown, name));
+    return &m->text;
+}
+
+static int cgd__starts(const char *s, const char *prefix)
+{
+    return strncmp(s, prefix, strlen(prefix)) == 0;
+}
+
+static void cgd__part_check(cgd__misfits *m, const cgd__part *e,
+                            const cgd_file *file)
+{
+    const cgd_file_tensor *t = cgd_file_find(file, e->name);
+    cgd__text *text;
+    size_t i;
+    if (e->absent) return;
+    if (!t) {
+        cgd__misfit(m, "no ", e->name);
+        return;
+    }
+    if (t->dtype == CGD_OTHER) {
+        text = cgd__misfit(m, "", e->name);
+        cgd__put_string(text, " has type ");
+        cgd__put_string(text, t->dtype_name);
+        return;
+    }
+    for (i = 0; i < e->rank && i < t->rank; i++)
+        if (t->shape[i] != e->shape[i]) break;
+    if (i == e->rank && i == t->rank) return;
+    text = cgd__misfit(m, "", e->name);
+    cgd__put_string(text, " is ");
+    cgd__put_shape(text, t->shape, t->rank);
+    cgd__put_string(text, ", not ");
+    cgd__put_shape(text, e->shape, e->rank);
+}
+
+/* What follows "name." in s, or NULL. */
+static const char *cgd__after(const char *s, const char *name)
+{
+    size_t n = strlen(name);
+    return strncmp(s, name, n) == 0 && s[n] == '.' ? s + n + 1 : NULL;
+}
+
+/* Is there a place in the net for a tensor of this name, or a reason to pass
+ * over it? Old files hold running statistics under instance norms too, and
+ * PyTorch counts batches where nobody reads the count. */
+static int cgd__net_knows(const cgd_net *net, const char *name)
+{
+    size_t i;
+    for (i = 0; i < net->n_layers; i++) {
+        const cgd_layer *l = &net->layers[i];
+        const char *s = cgd__after(name, l->name);
+        if (s && strcmp(s, "weight") == 0) return 1;
+        if (s && strcmp(s, "bias") == 0 && l->norm != CGD_NORM_BATCH)
+            return 1;
+        s = l->norm == CGD_NORM_NONE ? NULL : cgd__after(name, l->norm_name);
+        if (!s) continue;
+        if (strcmp(s, "running_mean") == 0 || strcmp(s, "running_var") == 0
+            || strcmp(s, "num_batches_tracked") == 0) return 1;
+        if (l->norm != CGD_NORM_INSTANCE
+            && (strcmp(s, "weight") == 0 || strcmp(s, "bias") == 0)) return 1;
+    }
+    return 0;
+}
+
+static cgd_status cgd__net_check(const cgd_net *net, const cgd_file *file,
+                                 const char *prefix)
+{
+    cgd__misfits m;
+    cgd__part e;
+    size_t i, skip = strlen(prefix);
+    int part;
+    m.count = 0;
+    for (i = 0; i < net->n_layers; i++)
+        for (part = 0; part < CGD__PARTS; part++)
+            if (cgd__part_of(&e, &net->layers[i], part, prefix))
+                cgd__part_check(&m, &e, file);
+    for (i = 0; i < file->n_tensors; i++) {
+        const char *name = file->tensors[i].name;
+        if (cgd__starts(name, prefix) && !cgd__net_knows(net, name + skip))
+            cgd__misfit(&m, "unexpected ", name);
+    }
+    if (m.count == 0) return CGD_OK;
+    *m.text.at = 0;
+    return cgd__fail(net->ctx, CGD_ERR_SHAPE,
+        "%s does not fit the net in %u place%s: %s", file->path, m.count,
+        m.count == 1 ? "" : "s", m.room);
+}
+
+static int cgd__finite(const float *v, size_t n)
+{
+    cgd_u32 bits;
+    size_t i;
+    for (i = 0; i < n; i++) {
+        memcpy(&bits, &v[i], sizeof bits);
+        if ((bits & 0x7f800000U) == 0x7f800000U) return 0;
+    }
+    return 1;
+}
+
+static cgd_status cgd__part_read(const cgd_net *net, const cgd__part *e,
+                                 const cgd_file *file, float *values,
+                                 float *rows, size_t room)
+{
+    const cgd_file_tensor *t = cgd_file_find(file, e->name);
+    size_t row = e->a * e->taps, step = room / row, i, n;
+    cgd_status status = CGD_OK;
+    for (i = 0; i < e->b && status == CGD_OK; i += n) {
+        n = cgd__min(step, e->b - i);
+        status = cgd_file_read(file, t, i * row, n * row, rows);
+        if (status == CGD_OK && !cgd__finite(rows, n * row))
+            status = cgd__fail(net->ctx, CGD_ERR_FORMAT,
+                "%s: %s holds values that are not finite numbers",
+                file->path, e->name);
+        if (status == CGD_OK) cgd__rows_scatter(values, rows, e, i, n);
+    }
+    return status;
+}
+
+/* Read a net's values, which cgd__net_check has found to fit. */
+static cgd_status cgd__net_fill(const cgd_net *net, const cgd_file *file,
+                                const char *prefix, float *values)
+{
+    cgd__part e;
+    cgd_status status = CGD_OK;
+    size_t i, room = cgd__rows_room(net);
+    float *rows = cgd__rows_alloc(net);
+    int part;
+    if (!rows) return CGD_ERR_MEMORY;
+    for (i = 0; i < net->n_layers; i++)
+        for (part = 0; part < CGD__PARTS && status == CGD_OK; part++)
+            if (cgd__part_of(&e, &net->layers[i], part, prefix) && !e.absent)
+                status = cgd__part_read(net, &e, file, values, rows, room);
+    cgd__free(net->ctx, rows, room * sizeof *rows);
+    return status;
+}
+
+CGDDEF cgd_status cgd_net_read(cgd_net *net, const cgd_file *file,
+                               const char *prefix)
+{
+    cgd_status status = cgd__net_check(net, file, prefix);
+    if (status != CGD_OK) return status;
+    return cgd__net_fill(net, file, prefix, net->params);
+}
+
+/* ---- architectures in words ----------------------------------------------*/
+
+static const char *const cgd__norm_words[] = { "none", "instance",
+                                               "instance_affine", "batch" };
+static const char *const cgd__up_words[] = { "none", "nearest", "bilinear",
+                                             "deconv" };
+static const char *const cgd__block_words[] = { "plain", "separable" };
+static const char *const cgd__disc_words[] = { "patch", "five", "pixel" };
+
+/* The start of a decimal number up to `most`; NULL if there is none. */
+static const char *cgd__decimal(const char *s, size_t most, size_t *number)
+{
+    size_t v = 0;
+    const char *start = s;
+    for (; *s >= '0' && *s <= '9'; s++) {
+        size_t digit = (size_t)(*s - '0');
+        if (v > most / 10 || v * 10 > most - digit) return NULL;
+        v = v * 10 + digit;
+    }
+    *number = v;
+    return s == start ? NULL : s;
+}
+
+/* A description being read: key=value words with blanks between them. bad is
+ * the first key that was missing or made no sense. */
+typedef struct cgd__words { const char *text, *bad; } cgd__words;
+
+static const char *cgd__words_find(cgd__words *w, const char *key)
+{
+    const char *s = w->text;
+    size_t n = strlen(key);
+    while ((s = strchr(s, ' ')) != NULL)
+        if (strncmp(++s, key, n) == 0 && s[n] == '=') return s + n + 1;
+    if (!w->bad) w->bad = key;
+    return NULL;
+}
+
+static int cgd__words_number(cgd__words *w, const char *key, size_t least,
+                             size_t most)
+{
+    const char *s = cgd__words_find(w, key);
+    size_t v = 0;
+    if (s) s = cgd__decimal(s, most, &v);
+    if ((!s || (*s && *s != ' ') || v < least) && !w->bad) w->bad = key;
+    return (int)v;
+}
+
+static int cgd__words_choice(cgd__words *w, const char *key,
+                             const char *const *words, int n)
+{
+    const char *s = cgd__words_find(w, key);
+    int i;
+    for (i = 0; s && i < n; i++) {
+        size_t length = strlen(words[i]);
+        if (strncmp(s, words[i], length) == 0
+            && (s[length] == 0 || s[length] == ' ')) return i;
+    }
+    if (!w->bad) w->bad = key;
+    return 0;
+}
+
+/* Beyond any use; what a net can be, [impl:architectures] knows better. */
+#define CGD__MOST ((size_t)65536)
+
+static void cgd__words_generator(cgd__words *w, cgd_generator_config *g)
+{
+    const char *s;
+    size_t v, i;
+    *g = cgd_generator_defaults();
+    g->in_channels = cgd__words_number(w, "in", 1, CGD__MOST);
+    g->out_channels = cgd__words_number(w, "out", 1, CGD__MOST);
+    g->width = cgd__words_number(w, "width", 1, CGD__MOST);
+    g->blocks = cgd__words_number(w, "blocks", 0, CGD__MOST);
+    g->norm = cgd__words_choice(w, "norm", cgd__norm_words, 4);
+    g->up = cgd__words_choice(w, "up", cgd__up_words, 4);
+    g->block = cgd__words_choice(w, "block", cgd__block_words, 2);
+    g->image_stats = cgd__words_number(w, "image_stats", 0, 1);
+    s = cgd__words_find(w, "stage");
+    for (i = 0; s && i < 6; i++) {
+        s = cgd__decimal(s, CGD__MOST, &v);
+        if (s) g->stage[i] = (int)v;
+        if (s && i < 5) s = *s == ',' ? s + 1 : NULL;
+    }
+    if (!s && !w->bad) w->bad = "stage";
+}
+
+static void cgd__words_discriminator(cgd__words *w,
+                                     cgd_discriminator_config *d)
+{
+    *d = cgd_discriminator_defaults();
+    d->kind = cgd__words_choice(w, "kind", cgd__disc_words, 3);
+    d->in_channels = cgd__words_number(w, "in", 1, CGD__MOST);
+    d->width = cgd__words_number(w, "width", 1, CGD__MOST);
+    d->layers = cgd__words_number(w, "layers", 0, CGD__MOST);
+    d->norm = cgd__words_choice(w, "norm", cgd__norm_words, 4);
+}
+
+/* ---- loading a net -------------------------------------------------------*/
+
+/* Widths that follow from the first are left to it. */
+static void cgd__stages_tidy(cgd_generator_config *g)
+{
+    cgd_generator_config plain = *g;
+    size_t from_width[6], as_given[6];
+    memset(plain.stage, 0, sizeof plain.stage);
+    cgd__stages(&plain, from_width);
+    cgd__stages(g, as_given);
+    if (memcmp(from_width, as_given, sizeof as_given) == 0) *g = plain;
+}
+
+/* Lay out the net that a description names, without its weights, and hold the
+ * file against it: what passes cannot ask for more than the file contains.
+ * One of the two configurations is given. */
+static cgd_status cgd__net_plausible(cgd_ctx *ctx, const cgd_file *file,
+                                     const char *prefix,
+                                     const cgd_generator_config *g,
+                                     const cgd_discriminator_config *d)
+{
+    cgd__builder b;
+    cgd_net plan;
+    cgd_status status;
+    const char *flaw = g ? cgd__generator_flaw(g) : cgd__discriminator_flaw(d);
+    if (flaw)
+        return cgd__fail(ctx, CGD_ERR_FORMAT, "%s: a %s needs %s", file->path,
+                         g ? "generator" : "discriminator", flaw);
+    if (cgd__builder_open(ctx, &b, g ? g->blocks : 0) != CGD_OK)
+        return CGD_ERR_MEMORY;
+    if (g) cgd__build_generator(&b, g);
+    else cgd__build_discriminator(&b, d);
+    memset(&plan, 0, sizeof plan);
+    plan.ctx = ctx;
+    plan.layers = b.layers;
+    plan.n_layers = b.count;
+    status = cgd__net_check(&plan, file, prefix);
+    cgd__builder_free(ctx, &b);
+    return status;
+}
+
+static cgd_status cgd__load_generator(cgd_ctx *ctx, cgd_net *net,
+                                      cgd_generator_config *g,
+                                      const cgd_file *file,
+                                      const char *prefix)
+{
+    cgd_status status = cgd__net_plausible(ctx, file, prefix, g, NULL);
+    if (status != CGD_OK) return status;
+    cgd__stages_tidy(g);
+    return cgd_generator_init(ctx, net, g);
+}
+
+/* Build the net that a description names. */
+static cgd_status cgd__load_described(cgd_ctx *ctx, cgd_net *net,
+                                      const char *text, const cgd_file *file,
+                                      const char *prefix)
+{
+    cgd_generator_config g;
+    cgd_discriminator_config d;
+    cgd__words words;
+    cgd__shown shown;
+    cgd_status status;
+    int generator = cgd__starts(text, "generator ");
+    words.text = text;
+    words.bad = NULL;
+    if (generator) cgd__words_generator(&words, &g);
+    else if (cgd__starts(text, "discriminator "))
+        cgd__words_discriminator(&words, &d);
+    else words.bad = "kind of net";
+    if (words.bad)
+        return cgd__fail(ctx, CGD_ERR_FORMAT,
+            "%s describes a net without a sensible %s: \"%s\"", file->path,
+            words.bad, cgd__show(&shown, text));
+    if (generator) return cgd__load_generator(ctx, net, &g, file, prefix);
+    status = cgd__net_plausible(ctx, file, prefix, NULL, &d);
+    if (status != CGD_OK) return status;
+    return cgd_discriminator_init(ctx, net, &d);
+}
+
+/* The tensor `prefix`model.`index``rest` if it is there and has that rank. */
+static const cgd_file_tensor *cgd__official(const cgd_file *file,
+                                            const char *prefix, int index,
+                                            const char *rest, size_t rank)
+{
+    char name[96];
+    const cgd_file_tensor *t;
+    cgd__format(name, sizeof name, "%smodel.%d%s", prefix, index, rest);
+    t = cgd_file_find(file, name);
+    return t && t->rank == rank ? t : NULL;
+}
+
+/* Count the residual blocks and find the channels inside the first. */
+static void cgd__infer_blocks(cgd_generator_config *g, const cgd_file *file,
+                              const char *prefix)
+{
+    const cgd_file_tensor *plain, *separable;
+    for (g->blocks = 0; g->blocks < CGD__MAX_BLOCKS; g->blocks++) {
+        plain = cgd__official(file, prefix, 10 + g->blocks,
+                              ".conv_block.1.weight", 4);
+        separable = cgd__official(file, prefix, 10 + g->blocks,
+                                  ".conv_block.1.conv.2.weight", 4);
+        if (!plain && !separable) break;
+        if (g->blocks > 0) continue;
+        g->block = plain ? CGD_BLOCK_PLAIN : CGD_BLOCK_SEPARABLE;
+        g->stage[3] = (int)cgd__min((plain ? plain : separable)->shape[0],
+                                    CGD__MOST);
+    }
+}
+
+/* A file from Python says nothing of its architecture, but names and shapes
+ * do. What they leave open: a resizing convolution is taken as bilinear, a
+ * net without any norm's tensors as plain instance norm. A wrong guess of the
+ * rest is caught when the tensors are compared with the net. */
+static int cgd__infer_generator(cgd_generator_config *g, const cgd_file *file,
+                                const char *prefix)
+{
+    const cgd_file_tensor *conv[6];
+    size_t n, i;
+    int index, deconv;
+    *g = cgd_generator_defaults();
+    for (n = 0; n < 3; n++) {
+        conv[n] = cgd__official(file, prefix, 1 + 3 * (int)n, ".weight", 4);
+        if (!conv[n]) return 0;
+    }
+    cgd__infer_blocks(g, file, prefix);
+    index = 10 + g->blocks;
+    deconv = cgd__official(file, prefix, index, ".weight", 4) != NULL;
+    for (i = 0; i < 16 && n < 6; i++, index++) {
+        conv[n] = cgd__official(file, prefix, index, ".weight", 4);
+        if (conv[n]) n++;
+    }
+    for (i = 0; i < n; i++)
+        if (cgd__max(conv[i]->shape[0], conv[i]->shape[1])
+            > CGD__MOST) return 0;
+    if (n < 6) return 0;
+    g->up = deconv ? CGD_UP_DECONV : CGD_UP_BILINEAR;
+    g->norm = cgd__official(file, prefix, 2, ".running_mean", 1)
+            && cgd__official(file, prefix, 2, ".weight", 1) ? CGD_NORM_BATCH
+            : cgd__official(file, prefix, 2, ".weight", 1)
+            ? CGD_NORM_INSTANCE_AFFINE : CGD_NORM_INSTANCE;
+    g->in_channels = (int)conv[0]->shape[1];
+    g->out_channels = (int)conv[5]->shape[0];
+    g->width = (int)conv[0]->shape[0];
+    for (i = 0; i < 3; i++) g->stage[i] = (int)conv[i]->shape[0];
+    for (i = 4; i < 6; i++) g->stage[i] = (int)conv[i - 1]->shape[deconv];
+    return g->width > 0;
+}
+
+CGDDEF cgd_status cgd_net_load(cgd_ctx *ctx, cgd_net *net,
+                               const cgd_file *file, const char *prefix)
+{
+    cgd_generator_config g;
+    cgd_status status;
+    const char *text, *kind = cgd_file_meta(file, "cgd.kind");
+    char key[64];
+    memset(net, 0, sizeof *net);
+    cgd__format(key, sizeof key, "%scgd.net", prefix);
+    text = cgd_file_meta(file, key);
+    if (text)
+        status = cgd__load_described(ctx, net, text, file, prefix);
+    else if (kind && !*prefix && strcmp(kind, "state") == 0)
+        return cgd__fail(ctx, CGD_ERR_FORMAT,
+            "%s is a training state: name a net in it, such as g_ab.",
+            file->path);
+    else if (cgd__infer_generator(&g, file, prefix))
+        status = cgd__load_generator(ctx, net, &g, file, prefix);
+    else
+        return cgd__fail(ctx, CGD_ERR_FORMAT,
+            "%s neither describes a net (%s) nor holds a CycleGAN generator "
+            "under its official names", file->path, key);
+    if (status == CGD_OK)
+        status = cgd__net_fill(net, file, prefix, net->params);
+    if (status != CGD_OK) cgd_net_free(net);
+    return status;
+}
+
+/* ---- saving a net --------------------------------------------------------*/
+#ifndef CGD_NO_STDIO
+
+/* Room for any description within the limits. */
+typedef struct cgd__description { char text[256]; } cgd__description;
+
+/* Put a net into words; 0 for a net of the user's own design. */
+static int cgd__describe(cgd__description *d, const cgd_net *net)
+{
+    const cgd_generator_config *g = &net->generator;
+    const cgd_discriminator_config *c = &net->discriminator;
+    size_t s[6];
+    if (net->is_generator) {
+        cgd__stages(g, s);
+        cgd__format(d->text, sizeof d->text, "generator in=%d out=%d width=%d "
+            "blocks=%d norm=%s up=%s block=%s image_stats=%d "
+            "stage=%u,%u,%u,%u,%u,%u", g->in_channels, g->out_channels,
+            g->width, g->blocks, cgd__norm_words[g->norm],
+            cgd__up_words[g->up], cgd__block_words[g->block],
+            net->image_stats != 0, s[0], s[1], s[2], s[3], s[4], s[5]);
+        return 1;
+    }
+    if (c->in_channels == 0) return 0;
+    cgd__format(d->text, sizeof d->text, "discriminator kind=%s in=%d width=%d "
+        "layers=%d norm=%s", cgd__disc_words[c->kind], c->in_channels,
+        c->width, c->layers, cgd__norm_words[c->norm]);
+    return 1;
+}
+
+/* The reverse of cgd__rows_scatter. */
+static void cgd__rows_gather(float *rows, const float *values,
+                             const cgd__part *e, size_t first, size_t n)
+{
+    size_t i, j, k;
+    for (i = 0; i < n; i++)
+        for (j = 0; j < e->a; j++)
+            for (k = 0; k < e->taps; k++)
+                *rows++ = values[e->at + (k * e->a + j) * e->b + first + i];
+}
+
+static void cgd__net_meta(cgd_writer *wr, const cgd_net *net,
+                          const char *prefix)
+{
+    cgd__description d;
+    char key[64];
+    cgd__format(key, sizeof key, "%scgd.net", prefix);
+    if (cgd__describe(&d, net)) cgd_writer_meta(wr, key, d.text);
+}
+
+static void cgd__net_declare(cgd_writer *wr, const cgd_net *net,
+                             const char *prefix)
+{
+    cgd__part e;
+    size_t i;
+    int part;
+    for (i = 0; i < net->n_layers; i++)
+        for (part = 0; part < CGD__PARTS; part++)
+            if (cgd__part_of(&e, &net->layers[i], part, prefix))
+                cgd_writer_tensor(wr, e.name, CGD_F32, e.shape, e.rank);
+}
+
+static void cgd__net_append(cgd_writer *wr, const cgd_net *net,
+                            const float *values)
+{
+    cgd__part e;
+    size_t i, j, n, row, room = cgd__rows_room(net);
+    float *rows = cgd__rows_alloc(net);
+    int part;
+    if (!rows && wr->status == CGD_OK) wr->status = CGD_ERR_MEMORY;
+    for (i = 0; rows && i < net->n_layers; i++)
+        for (part = 0; part < CGD__PARTS; part++) {
+            if (!cgd__part_of(&e, &net->layers[i], part, "")) continue;
+            row = e.a * e.taps;
+            for (j = 0; j < e.b; j += n) {
+                n = cgd__min(room / row, e.b - j);
+                if (e.absent) memset(rows, 0, n * row * sizeof *rows);
+                else cgd__rows_gather(rows, values, &e, j, n);
+                cgd_writer_append_f32(wr, rows, n * row);
+            }
+        }
+    cgd__free(net->ctx, rows, room * sizeof *rows);
+}
+
+CGDDEF cgd_status cgd_net_save(const cgd_net *net, const float *values,
+                               const char *path)
+{
+    cgd_writer wr;
+    cgd_writer_init(net->ctx, &wr, path);
+    cgd__net_meta(&wr, net, "");
+    cgd__net_declare(&wr, net, "");
+    cgd_writer_begin(&wr);
+    cgd__net_append(&wr, net, values ? values : net->params);
+    return cgd_writer_end(&wr);
+}
+
+/* ---- training states -----------------------------------------------------*/
+#ifndef CGD_NO_TRAIN
+
+/* The four learners of a state, in the order of the file. */
+static const char *const cgd__state_prefix[4] = { "g_ab.", "g_ba.", "d_b.",
+                                                  "d_a." };
+#define CGD__LEARNER(t, i) \
+    ((i) < 2 ? &(t)->side[i].g : &(t)->side[(i) - 2].d)
+
+typedef struct cgd__label { char text[64]; } cgd__label;
+
+static const char *cgd__ema_prefix(cgd__label *name, int i)
+{
+    cgd__format(name->text, sizeof name->text, "ema.%s",
+                cgd__state_prefix[i]);
+    return name->text;
+}
+
+static const char *cgd__adam_name(cgd__label *name, int i, const char *moment)
+{
+    cgd__format(name->text, sizeof name->text, "adam.%s%s",
+                cgd__state_prefix[i], moment);
+    return name->text;
+}
+
+static const char *cgd__pool_name(int side)
+{
+    return side == 0 ? "pool.0" : "pool.1";
+}
+
+static void cgd__state_meta(cgd_writer *wr, const cgd_trainer *t)
+{
+    char text[64];
+    cgd__label name;
+    int i;
+    cgd_writer_meta(wr, "cgd.kind", "state");
+    cgd_writer_meta(wr, "cgd.version", CGD_VERSION);
+    cgd__format(text, sizeof text, "%u", (size_t)t->step);
+    cgd_writer_meta(wr, "cgd.step", text);
+    cgd__format(text, sizeof text, "%u %u %u %u", (size_t)t->rng.s[0],
+                (size_t)t->rng.s[1], (size_t)t->rng.s[2],
+                (size_t)t->rng.s[3]);
+    cgd_writer_meta(wr, "cgd.rng", text);
+    if (t->distil)
+        cgd_writer_meta(wr, "cgd.direction",
+                        t->distil->direction ? "ba" : "ab");
+    for (i = 0; i < 4; i++) {
+        const cgd_learner *l = CGD__LEARNER(t, i);
+        if (!l->net.layers) continue;
+        cgd__net_meta(wr, &l->net, cgd__state_prefix[i]);
+        if (l->ema) cgd__net_meta(wr, &l->net, cgd__ema_prefix(&name, i));
+    }
+}
+
+static void cgd__learner_declare(cgd_writer *wr, const cgd_learner *l, int i)
+{
+    cgd__label name;
+    cgd__net_declare(wr, &l->net, cgd__state_prefix[i]);
+    if (l->ema)
+        cgd__net_declare(wr, &l->net, cgd__ema_prefix(&name, i));
+    if (l->m) {
+        cgd_writer_tensor(wr, cgd__adam_name(&name, i, "m"), CGD_F32,
+                          &l->net.count, 1);
+        cgd_writer_tensor(wr, cgd__adam_name(&name, i, "v"), CGD_F32,
+                          &l->net.count, 1);
+    }
+}
+
+static void cgd__learner_append(cgd_writer *wr, const cgd_learner *l)
+{
+    cgd__net_append(wr, &l->net, l->net.params);
+    if (l->ema) cgd__net_append(wr, &l->net, l->ema);
+    if (l->m) {
+        cgd_writer_append_f32(wr, l->m, l->net.count);
+        cgd_writer_append_f32(wr, l->v, l->net.count);
+    }
+}
+
+CGDDEF cgd_status cgd_trainer_save(const cgd_trainer *t, const char *path)
+{
+    cgd_writer wr;
+    int i;
+    cgd_writer_init(t->ctx, &wr, path);
+    cgd__state_meta(&wr, t);
+    for (i = 0; i < 4; i++)
+        if (CGD__LEARNER(t, i)->net.layers)
+            cgd__learner_declare(&wr, CGD__LEARNER(t, i), i);
+    for (i = 0; i < 2; i++) {
+        size_t shape[2];
+        shape[0] = t->side[i].pool.filled;
+        shape[1] = t->side[i].pool.picture;
+        if (shape[0] > 0)
+            cgd_writer_tensor(&wr, cgd__pool_name(i), CGD_F32, shape, 2);
+    }
+    cgd_writer_begin(&wr);
+    for (i = 0; i < 4; i++)
+        if (CGD__LEARNER(t, i)->net.layers)
+            cgd__learner_append(&wr, CGD__LEARNER(t, i));
+    for (i = 0; i < 2; i++)
+        cgd_writer_append_f32(&wr, t->side[i].pool.data,
+                        t->side[i].pool.filled * t->side[i].pool.picture);
+    return cgd_writer_end(&wr);
+}
+
+/* Find where two descriptions differ first, and cut both to that word.
+ * image_stats changes how a net is used, not what it is. */
+static int cgd__words_differ(cgd__shown *a, cgd__shown *b, const char *s,
+                             const char *t)
+{
+    for (;;) {
+        size_t n = strcspn(s, " "), m = strcspn(t, " ");
+        if (n != m || memcmp(s, t, n) != 0) {
+            if (!cgd__starts(s, "image_stats=")) {
+                cgd__show(a, s);
+                cgd__show(b, t);
+                a->text[strcspn(a->text, " ")] = 0;
+                b->text[strcspn(b->text, " ")] = 0;
+                return 1;
+            }
+        }
+        if (s[n] == 0 && t[m] == 0) return 0;
+        s += n + (s[n] != 0);
+        t += m + (t[m] != 0);
+    }
+}
+
+static int cgd__has_net(const cgd_file *file, const char *prefix)
+{
+    size_t i;
+    for (i = 0; i < file->n_tensors; i++)
+        if (cgd__starts(file->tensors[i].name, prefix)) return 1;
+    return 0;
+}
+
+/* A flat vector of a state must be there and have its length. */
+static cgd_status cgd__vector_check(const cgd_file *file, const char *name,
+                                    size_t count)
+{
+    const cgd_file_tensor *v = cgd_file_find(file, name);
+    if (v && v->rank == 1 && v->shape[0] == count && v->dtype != CGD_OTHER)
+        return CGD_OK;
+    return cgd__fail(file->ctx, CGD_ERR_SHAPE,
+        "%s does not hold %s as %u numbers, as this training needs it",
+        file->path, name, count);
+}
+
+static cgd_status cgd__learner_check(const cgd_learner *l, int i,
+                                     const cgd_file *file)
+{
+    const char *prefix = cgd__state_prefix[i], *text;
+    cgd__description d;
+    cgd__shown theirs, ours;
+    cgd__label name;
+    cgd_status status;
+    int here = l->net.layers != NULL, there = cgd__has_net(file, prefix);
+    if (!here && !there) return CGD_OK;
+    if (!here || !there)
+        return cgd__fail(file->ctx, CGD_ERR_SHAPE,
+            "%s %s a net %s, this training %s", file->path,
+            there ? "holds" : "lacks", prefix, here ? "needs it" : "does not");
+    cgd__format(name.text, sizeof name.text, "%scgd.net", prefix);
+    text = cgd_file_meta(file, name.text);
+    if (text && cgd__describe(&d, &l->net)
+        && cgd__words_differ(&theirs, &ours, text, d.text))
+        return cgd__fail(file->ctx, CGD_ERR_SHAPE,
+            "%s: its net %s has %s where this training's has %s", file->path,
+            prefix, theirs.text, ours.text);
+    status = cgd__net_check(&l->net, file, prefix);
+    if (status == CGD_OK && l->m)
+        status = cgd__vector_check(file, cgd__adam_name(&name, i, "m"),
+                                   l->net.count);
+    if (status == CGD_OK && l->m)
+        status = cgd__vector_check(file, cgd__adam_name(&name, i, "v"),
+                                   l->net.count);
+    cgd__ema_prefix(&name, i);
+    if (status == CGD_OK && l->ema && cgd__has_net(file, name.text))
+        status = cgd__net_check(&l->net, file, name.text);
+    return status;
+}
+
+static cgd_status cgd__pool_check(const cgd_pool *pool, int side,
+                                  const cgd_file *file)
+{
+    const cgd_file_tensor *t = cgd_file_find(file, cgd__pool_name(side));
+    if (!t || pool->capacity == 0) return CGD_OK;
+    if (t->rank != 2 || t->dtype == CGD_OTHER)
+        return cgd__fail(file->ctx, CGD_ERR_FORMAT,
+            "%s: %s is not a list of pictures", file->path, t->name);
+    if (t->shape[1] == pool->picture) return CGD_OK;
+    return cgd__fail(file->ctx, CGD_ERR_SHAPE,
+        "%s holds pictures of %u values, this training's have %u: it goes on "
+        "only at the size it was begun with", file->path, t->shape[1],
+        pool->picture);
+}
+
+/* What is not a tensor. */
+typedef struct cgd__reached { size_t step; cgd_rng rng; } cgd__reached;
+
+static cgd_status cgd__reached_parse(cgd__reached *p, const cgd_file *file)
+{
+    const char *step = cgd_file_meta(file, "cgd.step");
+    const char *rng = cgd_file_meta(file, "cgd.rng");
+    size_t v = 0, any = 0;
+    int i;
+    if (step) step = cgd__decimal(step, (size_t)(ULONG_MAX < (size_t)-1
+                                         ? ULONG_MAX : (size_t)-1), &p->step);
+    for (i = 0; i < 4 && rng; i++) {
+        rng = cgd__decimal(rng, 0xffffffffU, &v);
+        p->rng.s[i] = (cgd_u32)v;
+        any |= v;
+        if (rng && i < 3) rng = *rng == ' ' ? rng + 1 : NULL;
+    }
+    if (!step || *step || !rng || *rng || !any)
+        return cgd__fail(file->ctx, CGD_ERR_FORMAT,
+            "%s: the state lacks a sensible %s", file->path,
+            !step || *step ? "cgd.step" : "cgd.rng");
+    return CGD_OK;
+}
+
+/* Everything that can be found out before anything is changed. */
+static cgd_status cgd__state_check(const cgd_trainer *t, const cgd_file *file,
+                                   cgd__reached *progress)
+{
+    const char *kind = cgd_file_meta(file, "cgd.kind");
+    const char *theirs = cgd_file_meta(file, "cgd.direction");
+    const char *ours = !t->distil ? NULL
+                     : t->distil->direction ? "ba" : "ab";
+    cgd__shown shown;
+    cgd_status status;
+    int i;
+    if (!kind || strcmp(kind, "state") != 0)
+        return cgd__fail(t->ctx, CGD_ERR_FORMAT,
+                         "%s is not a training state", file->path);
+    if (!theirs != !ours || (ours && strcmp(ours, theirs) != 0))
+        return cgd__fail(t->ctx, CGD_ERR_SHAPE,
+            "%s is the state of a %s %s, this one is a %s %s", file->path,
+            theirs ? "distillation" : "training",
+            theirs ? cgd__show(&shown, theirs) : "from scratch",
+            ours ? "distillation" : "training", ours ? ours : "from scratch");
+    status = cgd__reached_parse(progress, file);
+    for (i = 0; i < 4 && status == CGD_OK; i++)
+        status = cgd__learner_check(CGD__LEARNER(t, i), i, file);
+    for (i = 0; i < 2 && status == CGD_OK; i++)
+        status = cgd__pool_check(&t->side[i].pool, i, file);
+    return status;
+}
+
+static cgd_status cgd__vector_read(const cgd_file *file, const char *name,
+                                   float *values, size_t count)
+{
+    return cgd_file_read(file, cgd_file_find(file, name), 0, count, values);
+}
+
+static cgd_status cgd__learner_read(cgd_learner *l, int i,
+                                    const cgd_file *file)
+{
+    cgd__label name;
+    cgd_status status = cgd__net_fill(&l->net, file, cgd__state_prefix[i],
+                                      l->net.params);
+    if (status == CGD_OK && l->m)
+        status = cgd__vector_read(file, cgd__adam_name(&name, i, "m"), l->m,
+                                  l->net.count);
+    if (status == CGD_OK && l->m)
+        status = cgd__vector_read(file, cgd__adam_name(&name, i, "v"), l->v,
+                                  l->net.count);
+    if (status != CGD_OK || !l->ema) return status;
+    cgd__ema_prefix(&name, i);
+    if (cgd__has_net(file, name.text))
+        return cgd__net_fill(&l->net, file, name.text, l->ema);
+    /* The average is new: it starts from the weights as they are now. */
+    memcpy(l->ema, l->net.params, l->net.state * sizeof *l->ema);
+    return CGD_OK;
+}
+
+static cgd_status cgd__pool_read(cgd_pool *pool, int side,
+                                 const cgd_file *file)
+{
+    const cgd_file_tensor *t = cgd_file_find(file, cgd__pool_name(side));
+    pool->filled = 0;
+    if (!t || pool->capacity == 0) return CGD_OK;
+    pool->filled = cgd__min(t->shape[0], pool->capacity);
+    return cgd_file_read(file, t, 0, pool->filled * pool->picture,
+                         pool->data);
+}
+
+CGDDEF cgd_status cgd_trainer_load(cgd_trainer *t, const char *path)
+{
+    cgd_file file;
+    cgd__reached progress;
+    cgd_status status = cgd_file_open(t->ctx, &file, path);
+    int i;
+    if (status != CGD_OK) return status;
+    memset(&progress, 0, sizeof progress);
+    status = cgd__state_check(t, &file, &progress);
+    for (i = 0; i < 4 && status == CGD_OK; i++)
+        if (CGD__LEARNER(t, i)->net.layers)
+            status = cgd__learner_read(CGD__LEARNER(t, i), i, &file);
+    for (i = 0; i < 2 && status == CGD_OK; i++)
+        status = cgd__pool_read(&t->side[i].pool, i, &file);
+    if (status == CGD_OK) {
+        t->step = (unsigned long)progress.step;
+        t->rng = progress.rng;
+    }
+    cgd_file_close(&file);
+    return status;
+}
+#endif /* CGD_NO_TRAIN */
+#endif /* CGD_NO_STDIO */
+
+/* ======================================================================== */
+/* [impl:pictures] Pictures and data sets                                   */
+/* ======================================================================== */
+/* Owns resampling, decoding, listing folders, and the seeded sequence of
+ * samples. Decoding and encoding are stb_image's and stb_image_write's work:
+ * they are used when they were included before this file.
+ * Calls [impl:base], [impl:threads], [impl:files], cgd_tensor_from_bytes. */
+
+#define CGD__MAX_PIXELS ((size_t)1 << 26)
+#define CGD__MAX_SIDE ((size_t)1 << 20)
+
+CGDDEF cgd_status cgd_image_init(cgd_ctx *ctx, cgd_image *image, size_t w,
+                                 size_t h, size_t c)
+{
+    memset(image, 0, sizeof *image);
+    if (w == 0 || h == 0 || c == 0 || c > 4)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "a picture cannot have %u x "
+                         "%u pixels of %u channels", w, h, c);
+    if (w > CGD__MAX_SIDE || h > CGD__MAX_SIDE || w > CGD__MAX_PIXELS / h)
+        return cgd__fail(ctx, CGD_ERR_SHAPE,
+                         "a picture of %u x %u pixels is too large", w, h);
+    image->data = (unsigned char *)cgd__alloc(ctx, w * h * c);
+    if (!image->data)
+        return cgd__fail(ctx, CGD_ERR_MEMORY, "out of memory: a picture of "
+                         "%u x %u pixels", w, h);
+    image->w = w;
+    image->h = h;
+    image->c = c;
+    return CGD_OK;
+}
+
+CGDDEF void cgd_image_free(cgd_ctx *ctx, cgd_image *image)
+{
+    cgd__free(ctx, image->data, image->w * image->h * image->c);
+    memset(image, 0, sizeof *image);
+}
+
+/* ---- resampling ----------------------------------------------------------*/
+/* Pillow's method and therefore its bytes: one pass along x, then one along
+ * y, a byte picture between them, the filter stretched by the scale when a
+ * picture shrinks (which is the antialiasing), weights rounded to 22 bits.
+ * (Since 12.2 Pillow takes y first for some tall pictures, and so rounds them
+ * differently; this is the order of all releases before, at any shape.)
+ * The sums stay below 2^31: the weights sum to 2^22, bicubic's negative lobes
+ * add at most a third, and rounding at most 2^19 over CGD__MAX_SIDE taps. */
+
+#define CGD__RESAMPLE_BITS 22
+#define CGD__RESAMPLE_ROWS 16             /* rows in a slice                 */
+#define CGD__RESAMPLE_BLOCK 64            /* bytes summed together           */
+
+typedef struct cgd__resampling {
+    const cgd_image *in;
+    cgd_image *out;
+    int across;            /* along x, or else along y                       */
+    int filter;
+    int *taps;             /* for each output: first input, count, weights   */
+    size_t stride, bytes;  /* ints for an output, bytes for all              */
+} cgd__resampling;
+
+/* The filter at x: a triangle, or the cubic of Keys 1981, "Cubic Convolution
+ * Interpolation for Digital Image Processing", with a = -1/2. (PyTorch's
+ * bicubic has a = -3/4, and does not antialias.) */
+static double cgd__filter(int filter, double x)
+{
+    if (x < 0) x = -x;
+    if (filter == CGD_BILINEAR) return x < 1 ? 1 - x : 0;
+    if (x < 1) return (1.5 * x - 2.5) * x * x + 1;
+    if (x < 2) return (((x - 5) * x + 8) * x - 4) * -0.5;
+    return 0;
+}
+
+static double cgd__filter_reach(int filter, double stretch)
+{
+    return (filter == CGD_BILINEAR ? 1 : 2) * stretch;
+}
+
+/* Which of `in` pixels make output x, and with what weights. */
+static void cgd__resample_taps(int *taps, size_t x, size_t in, double scale,
+                               int filter)
+{
+    double stretch = scale < 1 ? 1 : scale, narrow = 1 / stretch;
+    double reach = cgd__filter_reach(filter, stretch);
+    double centre = ((double)x + 0.5) * scale, sum = 0;
+    double from = centre - reach + 0.5, to = centre + reach + 0.5;
+    int first = from < 0 ? 0 : (int)from;
+    int last = to > (double)in ? (int)in : (int)to, j;
+    for (j = first; j < last; j++)
+        sum += cgd__filter(filter, (j - centre + 0.5) * narrow);
+    taps[0] = first;
+    taps[1] = last - first;
+    for (j = first; j < last; j++) {
+        double w = cgd__filter(filter, (j - centre + 0.5) * narrow) / sum;
+        w *= (double)(1 << CGD__RESAMPLE_BITS);
+        taps[2 + j - first] = (int)(w < 0 ? w - 0.5 : w + 0.5);
+    }
+}
+
+/* Round, shift, clamp. C89 leaves the shift of a negative sum to the
+ * compiler, but those are clamped to 0 anyway. */
+static unsigned char cgd__resample_byte(int sum)
+{
+    if (sum < 0) return 0;
+    sum >>= CGD__RESAMPLE_BITS;
+    return (unsigned char)(sum > 255 ? 255 : sum);
+}
+
+static void cgd__resample_row_across(const cgd__resampling *r, size_t y)
+{
+    const size_t c = r->in->c;
+    const unsigned char *in = r->in->data + y * r->in->w * c;
+    unsigned char *out = r->out->data + y * r->out->w * c;
+    const int *taps = r->taps;
+    size_t x, k;
+    int j;
+    for (x = 0; x < r->out->w; x++, out += c, taps += r->stride) {
+        const unsigned char *from = in + (size_t)taps[0] * c;
+        int sum[4] = { 1 << (CGD__RESAMPLE_BITS - 1), 0, 0, 0 };
+        sum[1] = sum[2] = sum[3] = sum[0];
+        if (c == 3) {                     /* the usual case, unrolled        */
+            for (j = 0; j < taps[1]; j++, from += 3) {
+                sum[0] += taps[2 + j] * from[0];
+                sum[1] += taps[2 + j] * from[1];
+                sum[2] += taps[2 + j] * from[2];
+            }
+        } else {
+            for (j = 0; j < taps[1]; j++, from += c)
+                for (k = 0; k < c; k++) sum[k] += taps[2 + j] * from[k];
+        }
+        for (k = 0; k < c; k++) out[k] = cgd__resample_byte(sum[k]);
+    }
+}
+
+static void cgd__resample_row_down(const cgd__resampling *r, size_t y)
+{
+    const size_t n = r->in->w * r->in->c;
+    const int *taps = r->taps + y * r->stride;
+    const unsigned char *in = r->in->data + (size_t)taps[0] * n;
+    unsigned char *out = r->out->data + y * n;
+    size_t at, k;
+    int j, sum[CGD__RESAMPLE_BLOCK];
+    for (at = 0; at < n; at += CGD__RESAMPLE_BLOCK) {
+        const unsigned char *from = in + at;
+        size_t m = cgd__min(n - at, CGD__RESAMPLE_BLOCK);
+        for (k = 0; k < m; k++) sum[k] = 1 << (CGD__RESAMPLE_BITS - 1);
+        for (j = 0; j < taps[1]; j++, from += n)
+            for (k = 0; k < m; k++) sum[k] += taps[2 + j] * from[k];
+        for (k = 0; k < m; k++) out[at + k] = cgd__resample_byte(sum[k]);
+    }
+}
+
+static void cgd__resample_slice(void *job, size_t slice)
+{
+    const cgd__resampling *r = (const cgd__resampling *)job;
+    size_t y = slice * CGD__RESAMPLE_ROWS;
+    size_t end = cgd__min(y + CGD__RESAMPLE_ROWS, r->out->h);
+    for (; y < end; y++) {
+        if (r->across) cgd__resample_row_across(r, y);
+        else cgd__resample_row_down(r, y);
+    }
+}
+
+static cgd_status cgd__resample_plan(cgd_ctx *ctx, cgd__resampling *r,
+                                     size_t in, size_t out)
+{
+    double scale = (double)in / (double)out, stretch = scale < 1 ? 1 : scale;
+    size_t x;
+    r->stride = 2 * (size_t)cgd__filter_reach(r->filter, stretch) + 2 + 3;
+    if (!cgd__mul(&r->bytes, out, r->stride * sizeof *r->taps)
+        || !(r->taps = (int *)cgd__alloc(ctx, r->bytes)))
+        return cgd__fail(ctx, CGD_ERR_MEMORY, "out of memory: resizing a "
+                         "picture from %u to %u pixels", in, out);
+    for (x = 0; x < out; x++)
+        cgd__resample_taps(r->taps + x * r->stride, x, in, scale, r->filter);
+    return CGD_OK;
+}
+
+/* One pass: the width (across) or the height becomes size. */
+static cgd_status cgd__resample(cgd_ctx *ctx, cgd_image *out,
+                                const cgd_image *in, size_t size, int across,
+                                int filter)
+{
+    cgd__resampling r;
+    cgd_status status = cgd_image_init(ctx, out, across ? size : in->w,
+                                       across ? in->h : size, in->c);
+    if (status != CGD_OK) return status;
+    r.in = in;
+    r.out = out;
+    r.across = across;
+    r.filter = filter;
+    status = cgd__resample_plan(ctx, &r, across ? in->w : in->h, size);
+    if (status != CGD_OK) {
+        cgd_image_free(ctx, out);
+        return status;
+    }
+    cgd__for(ctx, cgd__ceil_div(out->h, CGD__RESAMPLE_ROWS),
+             cgd__resample_slice, &r);
+    cgd__free(ctx, r.taps, r.bytes);
+    return CGD_OK;
+}
+
+CGDDEF cgd_status cgd_image_resize(cgd_ctx *ctx, cgd_image *out,
+                                   const cgd_image *in, size_t w, size_t h,
+                                   int filter)
+{
+    cgd_image between;
+    cgd_status status;
+    memset(out, 0, sizeof *out);
+    if (!in->data || w == 0 || h == 0
+        || (filter != CGD_BICUBIC && filter != CGD_BILINEAR))
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "resize: a picture of %u x %u "
+                         "cannot become %u x %u with filter %d", in->w, in->h,
+                         w, h, filter);
+    if (w == in->w && h == in->h) {
+        status = cgd_image_init(ctx, out, w, h, in->c);
+        if (status == CGD_OK) memcpy(out->data, in->data, w * h * in->c);
+        return status;
+    }
+    if (w == in->w) return cgd__resample(ctx, out, in, h, 0, filter);
+    if (h == in->h) return cgd__resample(ctx, out, in, w, 1, filter);
+    status = cgd__resample(ctx, &between, in, w, 1, filter);
+    if (status == CGD_OK)
+        status = cgd__resample(ctx, out, &between, h, 0, filter);
+    cgd_image_free(ctx, &between);
+    return status;
+}
+
+/* ---- decoding ------------------------------------------------------------*/
+
+/* One picture on its way from file to pixels. The slices that decode several
+ * at once may use neither the context's memory nor its message, so each has
+ * its own sentence, and stb_image's pixels are copied afterwards. */
+typedef struct cgd__decoding {
+    const char *label;
+    const unsigned char *bytes;
+    size_t size;
+    unsigned char *owned;         /* the bytes, if they are to be freed      */
+    unsigned char *pixels;        /* stb_image's: (h, w, 3) as stored        */
+    size_t w, h;
+    int orientation;              /* EXIF's 1 to 8                           */
+    cgd_status status;
+    char sentence[400];
+} cgd__decoding;
+
+static void cgd__refuse(cgd__decoding *d, cgd_status status,
+                        const char *reason)
+{
+    d->status = status;
+    cgd__format(d->sentence, sizeof d->sentence, "%s: %s", d->label, reason);
+}
+
+#ifdef STBI_INCLUDE_STB_IMAGE_H
+
+static size_t cgd__exif_number(const unsigned char *p, int bytes, int big)
+{
+    size_t v = 0;
+    int i;
+    for (i = 0; i < bytes; i++) v = v << 8 | p[big ? i : bytes - 1 - i];
+    return v;
+}
+
+/* The orientation in a JPEG's APP1 segment, or 0: a TIFF header in either
+ * byte order, then the first directory, twelve bytes an entry. */
+static int cgd__exif_orientation(const unsigned char *p, size_t size)
+{
+    size_t at, entries;
+    int big;
+    if (size < 14 || memcmp(p, "Exif\0\0", 6) != 0) return 0;
+    p += 6;
+    size -= 6;
+    big = p[0] == 'M';
+    if (p[0] != p[1] || (!big && p[0] != 'I')) return 0;
+    at = cgd__exif_number(p + 4, 4, big);
+    if (at > size - 2) return 0;
+    entries = cgd__exif_number(p + at, 2, big);
+    for (at += 2; entries > 0 && size - at >= 12; entries--, at += 12) {
+        if (cgd__exif_number(p + at, 2, big) == 0x112
+            && cgd__exif_number(p + at + 2, 2, big) == 3) {
+            size_t v = cgd__exif_number(p + at + 8, 2, big);
+            return v >= 1 && v <= 8 ? (int)v : 0;
+        }
+    }
+    return 0;
+}
+
+/* Huffman tables: stb_image up to 2.27 writes past its arrays when one
+ * claims more than 256 symbols, whether or not they fit the segment. `size`
+ * is what the file still has. Which tables there are: bits 0 to 3 DC, 4 to 7
+ * AC. */
+static int cgd__jpeg_tables(const unsigned char *p, size_t size,
+                            size_t segment, unsigned *tables)
+{
+    while (segment > 0) {
+        size_t symbols = 0, i;
+        if (size < 17) return 0;
+        for (i = 1; i <= 16; i++) symbols += p[i];
+        if (symbols > 256 || 17 + symbols > segment) return 0;
+        *tables |= 1U << ((p[0] >> 4 & 1) * 4 + (p[0] & 3));
+        p += 17 + symbols;
+        size -= 17 + symbols;
+        segment -= 17 + symbols;
+    }
+    return 1;
+}
+
+/* A scan may only name tables that were there; without them stb_image decodes
+ * by uninitialised ones. A scan of DC coefficients alone (in a progressive
+ * file: it ends at coefficient 0) names no AC table, and conversely. */
+static int cgd__jpeg_scan(const unsigned char *p, size_t segment,
+                          unsigned tables)
+{
+    size_t i, n = segment > 0 ? p[0] : 0;
+    if (n < 1 || n > 4 || segment != 4 + 2 * n) return 0;
+    for (i = 0; i < n; i++) {
+        unsigned dc = p[2 + 2 * i] >> 4, ac = p[2 + 2 * i] & 15U;
+        if (dc > 3 || ac > 3) return 0;
+        if (p[1 + 2 * n] == 0 && !(tables >> dc & 1)) return 0;
+        if (p[2 + 2 * n] > 0 && !(tables >> (4 + ac) & 1)) return 0;
+    }
+    return 1;
+}
+
+/* Walk a JPEG's markers: CGD__WHOLE if it ends with EOI (what follows is
+ * nobody's business), else why not. Segments are skipped whole, so that the
+ * EOI of a thumbnail does not count; in the coded data between them FF is
+ * followed by 00 or a restart marker. */
+enum { CGD__WHOLE, CGD__TRUNCATED, CGD__DAMAGED };
+
+static int cgd__jpeg_walk(const unsigned char *p, size_t size,
+                          int *orientation)
+{
+    size_t at = 2;
+    unsigned tables = 0;
+    while (at < size && size - at >= 2) {
+        unsigned marker = p[at + 1];
+        size_t n;
+        if (p[at] != 0xff || marker == 0xff) { at++; continue; }
+        at += 2;
+        if (marker == 0xd9) return CGD__WHOLE;
+        if (marker <= 1 || (marker >= 0xd0 && marker <= 0xd8)) continue;
+        if (size - at < 2) return CGD__TRUNCATED;
+        n = (size_t)p[at] << 8 | p[at + 1];
+        if (n < 2) return CGD__DAMAGED;
+        if (n > size - at) return CGD__TRUNCATED;
+        at += 2;
+        n -= 2;
+        if (marker == 0xe1 && *orientation == 0)
+            *orientation = cgd__exif_orientation(p + at, n);
+        if (marker == 0xc4 && !cgd__jpeg_tables(p + at, size - at, n, &tables))
+            return CGD__DAMAGED;
+        if (marker == 0xda && !cgd__jpeg_scan(p + at, n, tables))
+            return CGD__DAMAGED;
+        at += n;
+    }
+    return CGD__TRUNCATED;
+}
+
+/* stb_image reads zeros past the end of a BMP; so check that the rows of an
+ * uncompressed one are there (w, h are stb_image's, hence checked). */
+static int cgd__bmp_complete(const cgd__decoding *d)
+{
+    size_t start, bits, row;
+    if (d->size < 30) return 0;
+    start = cgd__exif_number(d->bytes + 10, 4, 0);
+    bits = cgd__exif_number(d->bytes + (d->bytes[14] == 12 ? 24 : 28), 2, 0);
+    row = cgd__round_up(cgd__ceil_div(d->w * cgd__min(bits, 32), 8), 4);
+    return start <= d->size && row <= (d->size - start) / d->h;
+}
+
+enum { CGD__NOT_A_PICTURE, CGD__JPEG, CGD__PNG, CGD__BMP };
+
+/* stb_image knows more formats, some by guesswork; a text file must not pass
+ * for one of them. */
+static int cgd__picture_kind(const unsigned char *p, size_t size)
+{
+    if (size >= 3 && p[0] == 0xff && p[1] == 0xd8 && p[2] == 0xff)
+        return CGD__JPEG;
+    if (size >= 8 && memcmp(p, "\x89PNG\r\n\x1a\n", 8) == 0) return CGD__PNG;
+    if (size >= 2 && p[0] == 'B' && p[1] == 'M') return CGD__BMP;
+    return CGD__NOT_A_PICTURE;
+}
+
+/* stb_image needs memory to recognise a JPEG, and without it goes on to call
+ * the file unknown; but the kind is known to be right. */
+static void cgd__refuse_stb(cgd__decoding *d)
+{
+    const char *why = stbi_failure_reason();
+    int unknown = why && (strcmp(why, "unknown image type") == 0
+        || strcmp(why, "Image not of any known type, or corrupt") == 0);
+    if (why && (strcmp(why, "outofmem") == 0
+                || strcmp(why, "Out of memory") == 0)) {
+        cgd__refuse(d, CGD_ERR_MEMORY, "out of memory for its pixels");
+        return;
+    }
+    if (unknown && cgd__picture_kind(d->bytes, d->size) == CGD__JPEG) {
+        cgd__refuse(d, CGD_ERR_MEMORY, "out of memory, or stb_image was "
+                    "compiled without JPEG");
+        return;
+    }
+    d->status = CGD_ERR_FORMAT;
+    cgd__format(d->sentence, sizeof d->sentence,
+                "%s: the picture is damaged (%s)", d->label,
+                why ? why : "no reason given");
+}
+
+static void cgd__probe_jpeg(cgd__decoding *d)
+{
+    int found = cgd__jpeg_walk(d->bytes, d->size, &d->orientation);
+    if (found == CGD__TRUNCATED)
+        cgd__refuse(d, CGD_ERR_FORMAT, "the picture is truncated");
+    if (found == CGD__DAMAGED)
+        cgd__refuse(d, CGD_ERR_FORMAT, "the picture is damaged");
+}
+
+/* What can be known without decoding: kind, size, whether the end is there. */
+static void cgd__probe(cgd__decoding *d)
+{
+    int w = 0, h = 0, channels = 0;
+    int kind = cgd__picture_kind(d->bytes, d->size);
+    d->status = CGD_OK;
+    d->orientation = 0;
+    if (d->size == 0)
+        cgd__refuse(d, CGD_ERR_FORMAT, "the file is empty");
+    else if (kind == CGD__NOT_A_PICTURE || d->size > INT_MAX)
+        cgd__refuse(d, CGD_ERR_FORMAT, "this is no JPEG, PNG or BMP picture");
+    else if (kind == CGD__JPEG)
+        cgd__probe_jpeg(d);
+    if (d->status != CGD_OK) return;
+    if (!stbi_info_from_memory(d->bytes, (int)d->size, &w, &h, &channels)
+             || w < 1 || h < 1)
+        cgd__refuse_stb(d);
+    if (d->status != CGD_OK) return;
+    d->w = (size_t)w;
+    d->h = (size_t)h;
+    if (d->w > CGD__MAX_SIDE || d->h > CGD__MAX_SIDE
+        || d->w > CGD__MAX_PIXELS / d->h)
+        cgd__refuse(d, CGD_ERR_SHAPE, "the picture has too many pixels");
+    else if (kind == CGD__BMP && !cgd__bmp_complete(d))
+        cgd__refuse(d, CGD_ERR_FORMAT, "the picture is truncated");
+}
+
+static void cgd__decode_pixels(cgd__decoding *d)
+{
+    int w, h, channels;
+    cgd__probe(d);
+    if (d->status != CGD_OK) return;
+    d->pixels = stbi_load_from_memory(d->bytes, (int)d->size, &w, &h,
+                                      &channels, 3);
+    if (!d->pixels) { cgd__refuse_stb(d); return; }
+    d->w = (size_t)w;
+    d->h = (size_t)h;
+}
+
+static void cgd__decoding_free(cgd_ctx *ctx, cgd__decoding *d)
+{
+    if (d->pixels) stbi_image_free(d->pixels);
+    cgd__free(ctx, d->owned, d->size);
+    d->pixels = d->owned = NULL;
+}
+
+#else
+
+static void cgd__decode_pixels(cgd__decoding *d)
+{
+    cgd__refuse(d, CGD_ERR_UNSUPPORTED, "this build decodes no pictures: "
+                "include stb_image.h before cycle_gan_distil.h");
+}
+
+#ifndef CGD_NO_STDIO
+static void cgd__probe(cgd__decoding *d) { cgd__decode_pixels(d); }
+#endif
+
+static void cgd__decoding_free(cgd_ctx *ctx, cgd__decoding *d)
+{
+    cgd__free(ctx, d->owned, d->size);
+    d->pixels = d->owned = NULL;
+}
+
+#endif /* STBI_INCLUDE_STB_IMAGE_H */
+
+/* Luma as Pillow's convert("L") has it: ITU-R 601-2 in 16 bits. */
+static void cgd__put_pixel(unsigned char *out, const unsigned char *rgb,
+                           size_t c)
+{
+    if (c == 1)
+        out[0] = (unsigned char)((19595U * rgb[0] + 38470U * rgb[1]
+                                  + 7471U * rgb[2] + 32768U) >> 16);
+    else
+        memcpy(out, rgb, 3);
+}
+
+/* Copy stored pixels upright. EXIF's eight cases are: swap the axes or not
+ * (5 to 8), then read the stored x backwards or not (2, 3, 7, 8), and the
+ * stored y backwards or not (3, 4, 6, 7). */
+static cgd_status cgd__upright(cgd_ctx *ctx, cgd_image *image,
+                               const cgd__decoding *d, size_t c)
+{
+    const int o = d->orientation, swap = o >= 5;
+    const int back_x = o == 2 || o == 3 || o == 7 || o == 8;
+    const int back_y = o == 3 || o == 4 || o == 6 || o == 7;
+    cgd_status status = cgd_image_init(ctx, image, swap ? d->h : d->w,
+                                       swap ? d->w : d->h, c);
+    size_t x, y;
+    if (status != CGD_OK) return status;
+    for (y = 0; y < image->h; y++)
+        for (x = 0; x < image->w; x++) {
+            size_t from_x = swap ? y : x, from_y = swap ? x : y;
+            if (back_x) from_x = d->w - 1 - from_x;
+            if (back_y) from_y = d->h - 1 - from_y;
+            cgd__put_pixel(image->data + (y * image->w + x) * c,
+                           d->pixels + (from_y * d->w + from_x) * 3, c);
+        }
+    return CGD_OK;
+}
+
+CGDDEF cgd_status cgd_image_decode(cgd_ctx *ctx, cgd_image *image,
+                                   const unsigned char *bytes, size_t size,
+                                   size_t c, const char *label)
+{
+    cgd__decoding d;
+    memset(image, 0, sizeof *image);
+    memset(&d, 0, sizeof d);
+    if (c != 1 && c != 3)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "%s: pictures are decoded to "
+                         "1 or 3 channels, not %u", label, c);
+    d.label = label;
+    d.bytes = bytes;
+    d.size = size;
+    cgd__decode_pixels(&d);
+    if (d.status != CGD_OK) cgd__fail(ctx, d.status, "%s", d.sentence);
+    else d.status = cgd__upright(ctx, image, &d, c);
+    cgd__decoding_free(ctx, &d);
+    return d.status;
+}
+
+#ifndef CGD_NO_STDIO
+
+/* ---- picture files -------------------------------------------------------*/
+
+#define CGD__MAX_PICTURE_FILE 0x3fffffffL
+#define CGD__PATH 1024
+
+/* The whole of an open file; it is at its second byte, which proved that it
+ * can be read: what fopen opens may still be a folder. */
+static cgd_status cgd__read_rest(cgd_ctx *ctx, FILE *f, const char *path,
+                                 unsigned char **bytes, size_t *size)
+{
+    long end;
+    if (fseek(f, 0, SEEK_END) != 0 || (end = ftell(f)) < 1)
+        return cgd__fail(ctx, CGD_ERR_IO, "%s: the file cannot be read", path);
+    if (end > CGD__MAX_PICTURE_FILE)
+        return cgd__fail(ctx, CGD_ERR_FORMAT,
+                         "%s: the file is too large for a picture", path);
+    *size = (size_t)end;
+    *bytes = (unsigned char *)cgd__alloc(ctx, *size);
+    if (!*bytes)
+        return cgd__fail(ctx, CGD_ERR_MEMORY, "%s: out of memory for the "
+                         "file's %u bytes", path, *size);
+    rewind(f);
+    if (fread(*bytes, 1, *size, f) == *size) return CGD_OK;
+    cgd__free(ctx, *bytes, *size);
+    *bytes = NULL;
+    return cgd__fail(ctx, CGD_ERR_IO, "%s: the file cannot be read", path);
+}
+
+static cgd_status cgd__read_file(cgd_ctx *ctx, const char *path,
+                                 unsigned char **bytes, size_t *size)
+{
+    cgd_status status;
+    FILE *f = fopen(path, "rb");
+    *bytes = NULL;
+    *size = 0;
+    if (!f)
+        return cgd__fail(ctx, CGD_ERR_IO, "%s: the file cannot be opened",
+                         path);
+    if (fgetc(f) != EOF)
+        status = cgd__read_rest(ctx, f, path, bytes, size);
+    else if (ferror(f))
+        status = cgd__fail(ctx, CGD_ERR_IO,
+                           "%s: this cannot be read (is it a folder?)", path);
+    else
+        status = cgd__fail(ctx, CGD_ERR_FORMAT, "%s: the file is empty", path);
+    fclose(f);
+    return status;
+}
+
+CGDDEF cgd_status cgd_image_load(cgd_ctx *ctx, cgd_image *image,
+                                 const char *path, size_t c)
+{
+    unsigned char *bytes;
+    size_t size;
+    cgd_status status = cgd__read_file(ctx, path, &bytes, &size);
+    memset(image, 0, sizeof *image);
+    if (status != CGD_OK) return status;
+    status = cgd_image_decode(ctx, image, bytes, size, c, path);
+    cgd__free(ctx, bytes, size);
+    return status;
+}
+
+static int cgd__lower(int c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; }
+
+/* Does the name end in this extension (".png"), in either case? */
+static int cgd__has_extension(const char *name, const char *extension)
+{
+    size_t n = strlen(name), m = strlen(extension), i;
+    if (n < m) return 0;
+    for (i = 0; i < m; i++)
+        if (cgd__lower(name[n - m + i]) != extension[i]) return 0;
+    return 1;
+}
+
+#ifdef INCLUDE_STB_IMAGE_WRITE_H
+
+typedef struct cgd__sink { FILE *out; int failed; } cgd__sink;
+
+static void cgd__sink_write(void *user, void *data, int size)
+{
+    cgd__sink *sink = (cgd__sink *)user;
+    if (size > 0
+        && fwrite(data, 1, (size_t)size, sink->out) != (size_t)size)
+        sink->failed = 1;
+}
+
+/* 1 if stb_image_write was content. */
+static int cgd__image_write(cgd__sink *sink, const cgd_image *image,
+                            const char *path)
+{
+    int w = (int)image->w, h = (int)image->h, c = (int)image->c;
+    if (cgd__has_extension(path, ".png"))
+        return stbi_write_png_to_func(cgd__sink_write, sink, w, h, c,
+                                      image->data, w * c);
+    if (cgd__has_extension(path, ".bmp"))
+        return stbi_write_bmp_to_func(cgd__sink_write, sink, w, h, c,
+                                      image->data);
+    return stbi_write_jpg_to_func(cgd__sink_write, sink, w, h, c,
+                                  image->data, 95);
+}
+
+/* Close, and let the file appear under its name if all went well. */
+static cgd_status cgd__image_commit(cgd_ctx *ctx, cgd__sink *sink,
+                                    const char *temporary, const char *path)
+{
+    int good = !sink->failed && cgd__to_disk(sink->out);
+    if (fclose(sink->out) != 0) good = 0;
+    if (good && cgd__replace(temporary, path)) return CGD_OK;
+    remove(temporary);
+    return cgd__fail(ctx, CGD_ERR_IO, "%s: the picture cannot be written",
+                     path);
+}
+
+CGDDEF cgd_status cgd_image_save(cgd_ctx *ctx, const cgd_image *image,
+                                 const char *path)
+{
+    char temporary[CGD__PATH + 8];
+    cgd__sink sink;
+    if (!image->data)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "%s: there is no picture to "
+                         "write", path);
+    if (!cgd__has_extension(path, ".png") && !cgd__has_extension(path, ".jpg")
+        && !cgd__has_extension(path, ".jpeg")
+        && !cgd__has_extension(path, ".bmp"))
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "%s: pictures are written as "
+                         ".png, .jpg, .jpeg or .bmp", path);
+    if (strlen(path) >= CGD__PATH)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "the path %s is too long",
+                         path);
+    cgd__format(temporary, sizeof temporary, "%s.part", path);
+    sink.failed = 0;
+    sink.out = fopen(temporary, "wb");
+    if (!sink.out)
+        return cgd__fail(ctx, CGD_ERR_IO, "%s: the file cannot be written "
+                         "(is its folder missing or read-only?)", path);
+    if (!cgd__image_write(&sink, image, path)) sink.failed = 1;
+    return cgd__image_commit(ctx, &sink, temporary, path);
+}
+
+#else
+
+CGDDEF cgd_status cgd_image_save(cgd_ctx *ctx, const cgd_image *image,
+                                 const char *path)
+{
+    (void)image;
+    return cgd__fail(ctx, CGD_ERR_UNSUPPORTED, "%s: this build writes no "
+        "pictures: include stb_image_write.h before cycle_gan_distil.h", path);
+}
+
+#endif /* INCLUDE_STB_IMAGE_WRITE_H */
+
+/* ---- folders -------------------------------------------------------------*/
+
+/* Two scans, one to count and one to fill a block of that size; a file that
+ * appears in between is left to the next time. */
+typedef struct cgd__scan {
+    const char *folder;
+    char **paths;                  /* NULL: only count                       */
+    char  *text;
+    size_t count, length;          /* so far: paths, characters              */
+    size_t count_room, length_room;
+} cgd__scan;
+
+/* macOS leaves a hidden ._name.jpg, which is none, beside each name.jpg. */
+static int cgd__is_picture_name(const char *name)
+{
+    return name[0] != '.'
+        && (cgd__has_extension(name, ".jpg") || cgd__has_extension(name, ".png")
+            || cgd__has_extension(name, ".jpeg")
+            || cgd__has_extension(name, ".bmp"));
+}
+
+static void cgd__scan_visit(cgd__scan *scan, const char *name)
+{
+    size_t length = strlen(scan->folder) + 1 + strlen(name) + 1;
+    if (!cgd__is_picture_name(name)) return;
+    if (scan->paths) {
+        if (scan->count == scan->count_room
+            || length > scan->length_room - scan->length) return;
+        scan->paths[scan->count] = scan->text + scan->length;
+        cgd__format(scan->text + scan->length, length, "%s/%s", scan->folder,
+                    name);
+    }
+    scan->count++;
+    scan->length += length;
+}
+
+/* CGD_ERR_IO: no such folder. CGD_ERR_UNSUPPORTED: no folders here at all. */
+#if defined(_WIN32)
+#include <windows.h>
+
+static cgd_status cgd__scan_folder(cgd__scan *scan)
+{
+    char pattern[CGD__PATH + 4];
+    WIN32_FIND_DATAA found;
+    HANDLE search;
+    if (strlen(scan->folder) >= CGD__PATH) return CGD_ERR_IO;
+    cgd__format(pattern, sizeof pattern, "%s/*", scan->folder);
+    search = FindFirstFileA(pattern, &found);
+    if (search == INVALID_HANDLE_VALUE) return CGD_ERR_IO;
+    do {
+        if (!(found.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY))
+            cgd__scan_visit(scan, found.cFileName);
+    } while (FindNextFileA(search, &found));
+    FindClose(search);
+    return CGD_OK;
+}
+
+#elif defined(__unix__) || defined(__APPLE__)
+#include <dirent.h>
+
+static cgd_status cgd__scan_folder(cgd__scan *scan)
+{
+    const struct dirent *entry;
+    DIR *folder = opendir(scan->folder);
+    if (!folder) return CGD_ERR_IO;
+    while ((entry = readdir(folder)) != NULL)
+        cgd__scan_visit(scan, entry->d_name);
+    closedir(folder);
+    return CGD_OK;
+}
+
+#else
+
+static cgd_status cgd__scan_folder(cgd__scan *scan)
+{
+    (void)cgd__scan_visit;
+    (void)scan;
+    return CGD_ERR_UNSUPPORTED;
+}
+
+#endif
+
+static cgd_status cgd__list_fail(cgd_ctx *ctx, cgd_status status,
+                                 const char *folder)
+{
+    if (status == CGD_ERR_UNSUPPORTED)
+        return cgd__fail(ctx, status, "%s: this build cannot list folders; "
+                         "use a packed data file", folder);
+    if (status == CGD_ERR_MEMORY)
+        return cgd__fail(ctx, status, "%s: out of memory for the list of "
+                         "pictures", folder);
+    if (status == CGD_ERR_IO)
+        return cgd__fail(ctx, status, "%s: there is no such folder, or it "
+                         "cannot be read", folder);
+    return cgd__fail(ctx, status, "%s: the folder holds no picture (.jpg, "
+                     ".jpeg, .png or .bmp)", folder);
+}
+
+CGDDEF cgd_status cgd_list_pictures(cgd_ctx *ctx, cgd_listing *listing,
+                                    const char *folder)
+{
+    cgd__scan scan;
+    cgd_status status;
+    memset(listing, 0, sizeof *listing);
+    memset(&scan, 0, sizeof scan);
+    scan.folder = folder;
+    status = cgd__scan_folder(&scan);
+    if (status == CGD_OK && scan.count == 0) status = CGD_ERR_FORMAT;
+    if (status != CGD_OK) return cgd__list_fail(ctx, status, folder);
+    listing->bytes = scan.count * sizeof *scan.paths + scan.length;
+    scan.paths = (char **)cgd__alloc(ctx, listing->bytes);
+    if (!scan.paths) {
+        listing->bytes = 0;
+        return cgd__list_fail(ctx, CGD_ERR_MEMORY, folder);
+    }
+    listing->paths = scan.paths;
+    scan.text = (char *)(scan.paths + scan.count);
+    scan.count_room = scan.count;
+    scan.length_room = scan.length;
+    scan.count = scan.length = 0;
+    status = cgd__scan_folder(&scan);
+    listing->count = scan.count;
+    if (status == CGD_OK && scan.count == 0) status = CGD_ERR_FORMAT;
+    if (status == CGD_OK)
+        cgd__sort(listing->paths, listing->count, sizeof *listing->paths,
+                  cgd__before_key);
+    else
+        cgd_listing_free(ctx, listing);
+    return status == CGD_OK ? CGD_OK : cgd__list_fail(ctx, status, folder);
+}
+
+CGDDEF void cgd_listing_free(cgd_ctx *ctx, cgd_listing *listing)
+{
+    cgd__free(ctx, listing->paths, listing->bytes);
+    memset(listing, 0, sizeof *listing);
+}
+
+/* ---- data sets: opening --------------------------------------------------*/
+
+typedef struct cgd__picture {
+    const char *name;                  /* the path, or the tensor's name     */
+    const cgd_file_tensor *packed;     /* NULL: a file                       */
+    cgd_image kept;                    /* resized; data NULL: not in memory  */
+    int broken;                        /* found out when it was decoded      */
+} cgd__picture;
+
+struct cgd__folder {
+    cgd_listing listing;               /* empty where the pictures are packed*/
+    cgd__picture *pictures;
+    size_t count, room;
+};
+
+CGDDEF cgd_data_config cgd_data_defaults(void)
+{
+    cgd_data_config config;
+    memset(&config, 0, sizeof config);
+    config.channels[0] = config.channels[1] = 3;
+    config.load_size = 286;
+    config.size = 256;
+    config.fit = CGD_FIT_RESIZE_CROP;
+    config.flip = 1;
+    config.filter = CGD_BICUBIC;
+    config.cache_bytes = (size_t)512 << 20;
+    return config;
+}
+
+static cgd_status cgd__data_check(cgd_ctx *ctx, const cgd_data_config *c)
+{
+    int d;
+    if (!c->root && (!c->dir[0] || !c->dir[1]))
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "the data need a root folder "
+                         "or a folder for each domain");
+    for (d = 0; d < 2; d++)
+        if (c->channels[d] != 1 && c->channels[d] != 3)
+            return cgd__fail(ctx, CGD_ERR_ARGUMENT, "pictures have 1 or 3 "
+                             "channels, not %u", c->channels[d]);
+    if (c->size < 1 || c->size > 8192 || c->load_size > 8192)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "pictures are trained on at 1 "
+                         "to 8192 pixels, not %u of %u", c->size,
+                         c->load_size);
+    if (c->fit != CGD_FIT_CROP && c->load_size < c->size)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "a crop of %u pixels does not "
+                         "fit pictures of %u", c->size, c->load_size);
+    if (c->fit < CGD_FIT_RESIZE_CROP || c->fit > CGD_FIT_WIDTH_CROP)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "there is no fit %d", c->fit);
+    if (c->filter != CGD_BICUBIC && c->filter != CGD_BILINEAR)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "there is no filter %d",
+                         c->filter);
+    return CGD_OK;
+}
+
+/* Failures of one picture, which others can stand in for. */
+static int cgd__skippable(cgd_status status)
+{
+    return status == CGD_ERR_IO || status == CGD_ERR_FORMAT
+        || status == CGD_ERR_SHAPE;
+}
+
+/* Can this file be a picture? All of it but the decoding. */
+static cgd_status cgd__probe_file(cgd_ctx *ctx, const char *path)
+{
+    cgd__decoding d;
+    cgd_status status;
+    memset(&d, 0, sizeof d);
+    d.label = path;
+    status = cgd__read_file(ctx, path, &d.owned, &d.size);
+    if (status != CGD_OK) return status;
+    d.bytes = d.owned;
+    cgd__probe(&d);
+    if (d.status != CGD_OK) cgd__fail(ctx, d.status, "%s", d.sentence);
+    cgd__decoding_free(ctx, &d);
+    return d.status;
+}
+
+static cgd_status cgd__folder_room(cgd_ctx *ctx, struct cgd__folder *folder,
+                                   size_t room)
+{
+    folder->pictures = (cgd__picture *)cgd__alloc_zeroed(ctx, room,
+                                sizeof *folder->pictures, "list of pictures");
+    if (!folder->pictures) return CGD_ERR_MEMORY;
+    folder->room = room;
+    return CGD_OK;
+}
+
+static cgd_status cgd__folder_list(cgd_ctx *ctx, struct cgd__folder *folder,
+                                   const char *path)
+{
+    size_t i;
+    cgd_status status = cgd_list_pictures(ctx, &folder->listing, path);
+    if (status == CGD_OK)
+        status = cgd__folder_room(ctx, folder, folder->listing.count);
+    if (status != CGD_OK) return status;
+    for (i = 0; i < folder->listing.count; i++) {
+        const char *name = folder->listing.paths[i];
+        status = cgd__probe_file(ctx, name);
+        if (status == CGD_OK)
+            folder->pictures[folder->count++].name = name;
+        else if (cgd__skippable(status))
+            cgd__warn(ctx, "%s; skipped", ctx->message);
+        else
+            return status;
+    }
+    if (folder->count > 0) return CGD_OK;
+    return cgd__fail(ctx, CGD_ERR_FORMAT, "%s: none of the folder's %u "
+                     "pictures can be read", path, folder->listing.count);
+}
+
+/* The pictures "trainA/..." of a packed file. */
+static int cgd__packed_in(const cgd_file_tensor *t, const char *name)
+{
+    size_t n = strlen(name);
+    return strncmp(t->name, name, n) == 0 && t->name[n] == '/'
+        && t->dtype == CGD_U8 && t->rank == 3 && t->shape[2] == 3
+        && t->shape[0] > 0 && t->shape[1] > 0;
+}
+
+static cgd_status cgd__folder_packed(cgd_ctx *ctx, struct cgd__folder *folder,
+                                     const cgd_file *file, const char *name)
+{
+    size_t i, n = 0;
+    cgd_status status;
+    for (i = 0; i < file->n_tensors; i++)
+        if (cgd__packed_in(&file->tensors[i], name)) n++;
+    if (n == 0)
+        return cgd__fail(ctx, CGD_ERR_FORMAT, "%s: the packed file holds no "
+                         "picture %s/...", file->path, name);
+    status = cgd__folder_room(ctx, folder, n);
+    for (i = 0; i < file->n_tensors && status == CGD_OK; i++) {
+        if (!cgd__packed_in(&file->tensors[i], name)) continue;
+        folder->pictures[folder->count].name = file->tensors[i].name;
+        folder->pictures[folder->count++].packed = &file->tensors[i];
+    }
+    return status;
+}
+
+static cgd_status cgd__join(cgd_ctx *ctx, char out[CGD__PATH],
+                            const char *folder, const char *name)
+{
+    if (strlen(folder) + strlen(name) + 2 > CGD__PATH)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "the path %s is too long",
+                         folder);
+    cgd__format(out, CGD__PATH, "%s/%s", folder, name);
+    return CGD_OK;
+}
+
+static cgd_status cgd__data_folder(cgd_dataset *data, int domain)
+{
+    static const char *const names[2] = { "trainA", "trainB" };
+    cgd_ctx *ctx = data->ctx;
+    const char *dir = data->config.dir[domain];
+    char path[CGD__PATH];
+    cgd_status status;
+    struct cgd__folder *folder = (struct cgd__folder *)
+        cgd__alloc_zeroed(ctx, 1, sizeof *folder, "data folder");
+    if (!folder) return CGD_ERR_MEMORY;
+    data->folder[domain] = folder;
+    if (dir) return cgd__folder_list(ctx, folder, dir);
+    if (data->packed)
+        return cgd__folder_packed(ctx, folder, data->packed, names[domain]);
+    status = cgd__join(ctx, path, data->config.root, names[domain]);
+    if (status != CGD_OK) return status;
+    return cgd__folder_list(ctx, folder, path);
+}
+
+/* A root whose first byte can be read is a file. */
+static cgd_status cgd__data_packed(cgd_dataset *data)
+{
+    FILE *f = data->config.root ? fopen(data->config.root, "rb") : NULL;
+    int is_file = f && fgetc(f) != EOF;
+    cgd_status status;
+    if (f) fclose(f);
+    if (!is_file) return CGD_OK;
+    data->packed = (cgd_file *)cgd__alloc_zeroed(data->ctx, 1,
+                                    sizeof *data->packed, "packed data file");
+    if (!data->packed) return CGD_ERR_MEMORY;
+    status = cgd_file_open(data->ctx, data->packed, data->config.root);
+    if (status == CGD_OK) return CGD_OK;
+    cgd__free(data->ctx, data->packed, sizeof *data->packed);
+    data->packed = NULL;
+    return status;
+}
+
+static cgd_status cgd__data_order(cgd_dataset *data)
+{
+    size_t n = cgd__max(data->folder[0]->count, data->folder[1]->count);
+    data->epoch_length = (unsigned long)n;
+    data->order_epoch = ~0UL;                              /* not shuffled   */
+    data->order = (cgd_u32 *)cgd__alloc_zeroed(data->ctx, n,
+                                  sizeof *data->order, "order of pictures");
+    return data->order ? CGD_OK : CGD_ERR_MEMORY;
+}
+
+CGDDEF cgd_status cgd_dataset_open(cgd_ctx *ctx, cgd_dataset *data,
+                                   const cgd_data_config *config)
+{
+    cgd_status status;
+    int d;
+    memset(data, 0, sizeof *data);
+    data->ctx = ctx;
+    data->config = *config;
+    if (data->config.load_size == 0) data->config.load_size = config->size;
+    status = cgd__data_check(ctx, &data->config);
+    if (status == CGD_OK) status = cgd__data_packed(data);
+    for (d = 0; d < 2 && status == CGD_OK; d++)
+        status = cgd__data_folder(data, d);
+    if (status == CGD_OK) status = cgd__data_order(data);
+    if (status != CGD_OK) cgd_dataset_close(data);
+    return status;
+}
+
+static void cgd__folder_free(cgd_ctx *ctx, struct cgd__folder *folder)
+{
+    size_t i;
+    if (!folder) return;
+    for (i = 0; i < folder->count; i++)
+        cgd_image_free(ctx, &folder->pictures[i].kept);
+    cgd__free(ctx, folder->pictures, folder->room * sizeof *folder->pictures);
+    cgd_listing_free(ctx, &folder->listing);
+    cgd__free(ctx, folder, sizeof *folder);
+}
+
+CGDDEF void cgd_dataset_close(cgd_dataset *data)
+{
+    cgd__free(data->ctx, data->order,
+              (size_t)data->epoch_length * sizeof *data->order);
+    cgd__folder_free(data->ctx, data->folder[1]);
+    cgd__folder_free(data->ctx, data->folder[0]);
+    if (data->packed) {
+        cgd_file_close(data->packed);
+        cgd__free(data->ctx, data->packed, sizeof *data->packed);
+    }
+    memset(data, 0, sizeof *data);
+}
+
+CGDDEF size_t cgd_dataset_count(const cgd_dataset *data, int domain)
+{
+    if (domain < 0 || domain > 1 || !data->folder[domain]) return 0;
+    return data->folder[domain]->count;
+}
+
+/* ---- data sets: samples --------------------------------------------------*/
+
+/* One picture of a batch: which, and how far it has come. */
+typedef struct cgd__draw {
+    int domain;
+    size_t index;
+    cgd_rng rng;                       /* for the crop and the flip          */
+    cgd__decoding decoding;            /* bytes set: to be decoded           */
+    cgd_image own;                     /* the picture, resized, unless kept  */
+    const cgd_image *ready;            /* it, or the kept one                */
+} cgd__draw;
+
+/* Streams of random numbers, one a purpose; the word is added to the seed. */
+#define CGD__STREAM_SHUFFLE 0x53485546U
+#define CGD__STREAM_DOMAIN(d) (0x50494354U + (cgd_u32)(d))
+
+/* The order of an epoch: Fisher and Yates' shuffle. */
+static void cgd__data_shuffle(cgd_dataset *data, unsigned long epoch)
+{
+    cgd_rng rng;
+    size_t i, n = (size_t)data->epoch_length;
+    if (data->order_epoch == epoch) return;
+    cgd_rng_seed(&rng, data->config.seed + CGD__STREAM_SHUFFLE,
+                 (cgd_u32)(epoch & 0xffffffffUL));
+    for (i = 0; i < n; i++) data->order[i] = (cgd_u32)i;
+    for (i = n; i > 1; i--) {
+        size_t j = cgd_rng_below(&rng, (cgd_u32)i);
+        cgd_u32 last = data->order[i - 1];
+        data->order[i - 1] = data->order[j];
+        data->order[j] = last;
+    }
+    data->order_epoch = epoch;
+}
+
+/* From here on, the first picture that is not known to be broken. Whether a
+ * picture was found broken before or is only now, the same one stands in. */
+static cgd_status cgd__draw_good(cgd_dataset *data, cgd__draw *draw)
+{
+    const struct cgd__folder *folder = data->folder[draw->domain];
+    size_t i;
+    for (i = 0; i < folder->count; i++) {
+        if (!folder->pictures[draw->index].broken) return CGD_OK;
+        draw->index = (draw->index + 1) % folder->count;
+    }
+    return cgd__fail(data->ctx, CGD_ERR_FORMAT, "none of domain %s's %u "
+                     "pictures can be decoded", draw->domain ? "B" : "A",
+                     folder->count);
+}
+
+static cgd_status cgd__draw_plan(cgd_dataset *data, cgd__draw *draw,
+                                 unsigned long t, int domain)
+{
+    size_t count = data->folder[domain]->count;
+    memset(draw, 0, sizeof *draw);
+    draw->domain = domain;
+    cgd_rng_seed(&draw->rng, data->config.seed + CGD__STREAM_DOMAIN(domain),
+                 (cgd_u32)(t & 0xffffffffUL));
+    if (domain == 0) {
+        cgd__data_shuffle(data, t / data->epoch_length);
+        draw->index = data->order[t % data->epoch_length] % count;
+    } else {
+        draw->index = cgd_rng_below(&draw->rng, (cgd_u32)count);
+    }
+    return cgd__draw_good(data, draw);
+}
+
+/* side * to / from, rounded down, at least `least`; what is beyond every
+ * limit stays so (a picture of 1 x 100000 enlarged to 256 x 256 crops). */
+static size_t cgd__scaled(size_t side, size_t to, size_t from, size_t least)
+{
+    double scaled = (double)side * (double)to / (double)from;
+    if (scaled > (double)CGD__MAX_SIDE) return CGD__MAX_SIDE + 1;
+    return cgd__max((size_t)scaled, least);
+}
+
+/* The size a picture is resized to, before the crop. */
+static void cgd__data_fit(const cgd_data_config *c, size_t *w, size_t *h)
+{
+    size_t shorter = cgd__min(*w, *h);
+    if (c->fit == CGD_FIT_RESIZE_CROP) {
+        *w = *h = c->load_size;
+    } else if (c->fit == CGD_FIT_WIDTH_CROP) {
+        *h = cgd__scaled(*h, c->load_size, *w, c->size);
+        *w = c->load_size;
+    } else if (shorter < c->size) {          /* enlarge, keeping the aspect  */
+        *w = cgd__scaled(*w, c->size, shorter, c->size);
+        *h = cgd__scaled(*h, c->size, shorter, c->size);
+    }
+}
+
+/* Resize a decoded picture, which is freed, and keep it if there is room. */
+static cgd_status cgd__draw_finish(cgd_dataset *data, cgd__draw *draw,
+                                   cgd_image *image)
+{
+    cgd__picture *p = &data->folder[draw->domain]->pictures[draw->index];
+    size_t w = image->w, h = image->h, bytes;
+    cgd_status status = CGD_OK;
+    cgd__data_fit(&data->config, &w, &h);
+    if (w == image->w && h == image->h) {
+        draw->own = *image;
+        memset(image, 0, sizeof *image);
+    } else {
+        status = cgd_image_resize(data->ctx, &draw->own, image, w, h,
+                                  data->config.filter);
+        cgd_image_free(data->ctx, image);
+    }
+    if (status != CGD_OK) return status;
+    draw->ready = &draw->own;
+    bytes = w * h * draw->own.c;
+    if (p->kept.data || data->cached > data->config.cache_bytes
+        || bytes > data->config.cache_bytes - data->cached) return CGD_OK;
+    data->cached += bytes;
+    p->kept = draw->own;
+    memset(&draw->own, 0, sizeof draw->own);
+    draw->ready = &p->kept;
+    return CGD_OK;
+}
+
+/* A packed picture; one channel is made in place. */
+static cgd_status cgd__draw_unpack(cgd_dataset *data, cgd__draw *draw)
+{
+    const cgd_file_tensor *t =
+        data->folder[draw->domain]->pictures[draw->index].packed;
+    cgd__decoding d;
+    cgd_image rgb, image;
+    cgd_status status = cgd_image_init(data->ctx, &rgb, t->shape[1],
+                                       t->shape[0], 3);
+    memset(&image, 0, sizeof image);
+    memset(&d, 0, sizeof d);
+    if (status == CGD_OK)
+        status = cgd_file_read_bytes(data->packed, t, 0, rgb.w * rgb.h * 3,
+                                     rgb.data);
+    if (status == CGD_OK) {
+        d.pixels = rgb.data;
+        d.w = rgb.w;
+        d.h = rgb.h;
+        status = cgd__upright(data->ctx, &image, &d,
+                              data->config.channels[draw->domain]);
+    }
+    cgd_image_free(data->ctx, &rgb);
+    if (status == CGD_OK) status = cgd__draw_finish(data, draw, &image);
+    return status;
+}
+
+/* Ready if the picture is kept or packed, or else its bytes to be decoded. */
+static cgd_status cgd__draw_begin(cgd_dataset *data, cgd__draw *draw)
+{
+    const cgd__picture *p =
+        &data->folder[draw->domain]->pictures[draw->index];
+    cgd__decoding *d = &draw->decoding;
+    cgd_status status;
+    if (p->kept.data) {
+        draw->ready = &p->kept;
+        return CGD_OK;
+    }
+    if (p->packed) return cgd__draw_unpack(data, draw);
+    d->label = p->name;
+    status = cgd__read_file(data->ctx, p->name, &d->owned, &d->size);
+    d->bytes = d->owned;
+    return status;
+}
+
+static void cgd__draw_decode(void *job, size_t i)
+{
+    cgd__draw *draw = (cgd__draw *)job + i;
+    if (draw->decoding.bytes) cgd__decode_pixels(&draw->decoding);
+}
+
+/* From decoded pixels to the ready picture; frees what decoding held. */
+static cgd_status cgd__draw_end(cgd_dataset *data, cgd__draw *draw)
+{
+    cgd__decoding *d = &draw->decoding;
+    cgd_image image;
+    cgd_status status = d->status;
+    memset(&image, 0, sizeof image);
+    if (status != CGD_OK) cgd__fail(data->ctx, status, "%s", d->sentence);
+    else status = cgd__upright(data->ctx, &image, d,
+                               data->config.channels[draw->domain]);
+    cgd__decoding_free(data->ctx, d);
+    d->bytes = NULL;
+    if (status == CGD_OK) status = cgd__draw_finish(data, draw, &image);
+    return status;
+}
+
+/* A broken picture is reported once, and the next good one taken. */
+static cgd_status cgd__draw_skip(cgd_dataset *data, cgd__draw *draw,
+                                 cgd_status status)
+{
+    cgd__picture *p = &data->folder[draw->domain]->pictures[draw->index];
+    if (!cgd__skippable(status)) return status;
+    if (!p->broken)
+        cgd__warn(data->ctx, "%s; the next picture takes its place",
+                  data->ctx->message);
+    p->broken = 1;
+    return cgd__draw_good(data, draw);
+}
+
+/* Bring all draws closer: read one by one, decode side by side, resize one
+ * by one (each by all threads). *waiting: how many met a broken picture. */
+static cgd_status cgd__draws_round(cgd_dataset *data, cgd__draw *draws,
+                                   size_t n, size_t *waiting)
+{
+    size_t i;
+    cgd_status status = CGD_OK;
+    for (i = 0; i < n && status == CGD_OK; i++) {
+        if (draws[i].ready) continue;
+        status = cgd__draw_begin(data, &draws[i]);
+        if (status != CGD_OK) status = cgd__draw_skip(data, &draws[i], status);
+    }
+    if (status != CGD_OK) return status;
+    cgd__for(data->ctx, n, cgd__draw_decode, draws);
+    *waiting = 0;
+    for (i = 0; i < n && status == CGD_OK; i++) {
+        if (!draws[i].decoding.bytes) {
+            if (!draws[i].ready) ++*waiting;
+            continue;
+        }
+        status = cgd__draw_end(data, &draws[i]);
+        if (status == CGD_OK) continue;
+        ++*waiting;
+        status = cgd__draw_skip(data, &draws[i], status);
+    }
+    return status;
+}
+
+/* Crop at a random place, mirror or not, and into the batch it goes. */
+static void cgd__draw_crop(const cgd_data_config *config, cgd__draw *draw,
+                           unsigned char *scratch, cgd_tensor *out,
+                           size_t index)
+{
+    const cgd_image *from = draw->ready;
+    size_t size = config->size, c = from->c, x, y;
+    size_t left = cgd_rng_below(&draw->rng, (cgd_u32)(from->w - size + 1));
+    size_t top = cgd_rng_below(&draw->rng, (cgd_u32)(from->h - size + 1));
+    int mirror = config->flip && (cgd_rng_next(&draw->rng) >> 31);
+    for (y = 0; y < size; y++) {
+        const unsigned char *row =
+            from->data + ((top + y) * from->w + left) * c;
+        unsigned char *to = scratch + y * size * c;
+        if (!mirror) memcpy(to, row, size * c);
+        else for (x = 0; x < size; x++)
+            memcpy(to + x * c, row + (size - 1 - x) * c, c);
+    }
+    cgd_tensor_from_bytes(out, index, scratch);
+}
+
+static cgd_status cgd__batch_check(const cgd_dataset *data,
+                                   const cgd_tensor *a, const cgd_tensor *b)
+{
+    const cgd_data_config *c = &data->config;
+    const cgd_tensor *t[2];
+    int d;
+    t[0] = a;
+    t[1] = b;
+    for (d = 0; d < 2; d++)
+        if (t[d]->n == 0 || t[d]->n != a->n || t[d]->h != c->size
+            || t[d]->w != c->size || t[d]->c != c->channels[d])
+            return cgd__fail(data->ctx, CGD_ERR_SHAPE, "the data set gives "
+                "batches of %u x %u pixels and %u channels, not (%u, %u, %u, "
+                "%u)", c->size, c->size, c->channels[d], t[d]->n, t[d]->h,
+                t[d]->w, t[d]->c);
+    return CGD_OK;
+}
+
+/* Draws 2i and 2i + 1 are sample i's A and B. */
+static cgd_status cgd__batch_fill(cgd_dataset *data, cgd__draw *draws,
+                                  unsigned char *scratch, cgd_tensor *a,
+                                  cgd_tensor *b)
+{
+    size_t i, waiting = 1;
+    cgd_status status = CGD_OK;
+    memset(draws, 0, 2 * a->n * sizeof *draws);
+    for (i = 0; i < 2 * a->n && status == CGD_OK; i++)
+        status = cgd__draw_plan(data, &draws[i],
+                    data->position + (unsigned long)(i / 2), (int)(i % 2));
+    while (status == CGD_OK && waiting > 0)
+        status = cgd__draws_round(data, draws, 2 * a->n, &waiting);
+    for (i = 0; i < 2 * a->n && status == CGD_OK; i++)
+        cgd__draw_crop(&data->config, &draws[i], scratch, i % 2 ? b : a,
+                       i / 2);
+    for (i = 0; i < 2 * a->n; i++) {
+        cgd__decoding_free(data->ctx, &draws[i].decoding);
+        cgd_image_free(data->ctx, &draws[i].own);
+    }
+    return status;
+}
+
+CGDDEF cgd_status cgd_dataset_next(cgd_dataset *data, cgd_tensor *a,
+                                   cgd_tensor *b)
+{
+    size_t bytes = data->config.size * data->config.size * 3;
+    unsigned char *scratch;
+    cgd__draw *draws = NULL;
+    cgd_status status = cgd__batch_check(data, a, b);
+    if (status != CGD_OK) return status;
+    scratch = (unsigned char *)cgd__alloc_zeroed(data->ctx, 1, bytes,
+                                                 "crop of a picture");
+    if (scratch)
+        draws = (cgd__draw *)cgd__alloc_zeroed(data->ctx, 2 * a->n,
+                                          sizeof *draws, "batch of pictures");
+    if (draws) status = cgd__batch_fill(data, draws, scratch, a, b);
+    else status = CGD_ERR_MEMORY;
+    if (status == CGD_OK) data->position += (unsigned long)a->n;
+    cgd__free(data->ctx, draws, 2 * a->n * sizeof *draws);
+    cgd__free(data->ctx, scratch, bytes);
+    return status;
+}
+
+/* ---- packing -------------------------------------------------------------*/
+/* The file's header wants every size before the first pixel, and a picture
+ * may turn out broken only when it is decoded; so all are decoded twice. */
+
+#define CGD__PACK_FOLDERS 4
+#define CGD__PACK_CHUNK 16                  /* pictures decoded side by side */
+
+typedef struct cgd__packing {
+    cgd_ctx *ctx;
+    cgd_writer writer;
+    cgd_listing listing[CGD__PACK_FOLDERS];
+    size_t skip;                   /* characters of a path before "trainA/"  */
+    size_t size;                   /* 0: as they are                         */
+    int filter, writing;           /* the second time                        */
+    cgd__decoding chunk[CGD__PACK_CHUNK];
+} cgd__packing;
+
+static void cgd__pack_decode(void *job, size_t i)
+{
+    cgd__decoding *d = (cgd__decoding *)job + i;
+    if (d->bytes) cgd__decode_pixels(d);
+}
+
+static void cgd__pack_read(cgd__packing *p, char **paths, size_t n)
+{
+    size_t i;
+    memset(p->chunk, 0, sizeof p->chunk);
+    for (i = 0; i < n; i++) {
+        cgd__decoding *d = &p->chunk[i];
+        d->label = paths[i];
+        d->status = cgd__read_file(p->ctx, paths[i], &d->owned, &d->size);
+        d->bytes = d->owned;
+        if (d->status != CGD_OK)
+            cgd__format(d->sentence, sizeof d->sentence, "%s",
+                        p->ctx->message);
+    }
+    cgd__for(p->ctx, n, cgd__pack_decode, p->chunk);
+}
+
+/* Declare a picture, or append it. */
+static cgd_status cgd__pack_picture(cgd__packing *p, const cgd__decoding *d)
+{
+    cgd_image upright, sized;
+    cgd_status status;
+    if (!p->writing) {
+        int swap = d->orientation >= 5;
+        size_t shape[3];
+        shape[0] = p->size ? p->size : swap ? d->w : d->h;
+        shape[1] = p->size ? p->size : swap ? d->h : d->w;
+        shape[2] = 3;
+        cgd_writer_tensor(&p->writer, d->label + p->skip, CGD_U8, shape, 3);
+        return p->writer.status;
+    }
+    memset(&sized, 0, sizeof sized);
+    status = cgd__upright(p->ctx, &upright, d, 3);
+    if (status == CGD_OK)
+        status = cgd_image_resize(p->ctx, &sized, &upright,
+                                  p->size ? p->size : upright.w,
+                                  p->size ? p->size : upright.h, p->filter);
+    if (status == CGD_OK)
+        cgd_writer_append(&p->writer, sized.data, sized.w * sized.h * 3);
+    cgd_image_free(p->ctx, &sized);
+    cgd_image_free(p->ctx, &upright);
+    return status == CGD_OK ? p->writer.status : status;
+}
+
+/* One of a chunk: done, or left out with a warning (only the first time). */
+static cgd_status cgd__pack_one(cgd__packing *p, const cgd__decoding *d,
+                                int *taken)
+{
+    *taken = d->status == CGD_OK;
+    if (*taken) return cgd__pack_picture(p, d);
+    cgd__fail(p->ctx, d->status, "%s", d->sentence);
+    if (p->writing || !cgd__skippable(d->status)) return d->status;
+    cgd__warn(p->ctx, "%s; skipped", p->ctx->message);
+    return CGD_OK;
+}
+
+/* A folder, chunk by chunk; broken pictures leave the listing. */
+static cgd_status cgd__pack_folder(cgd__packing *p, cgd_listing *listing)
+{
+    size_t at, i, good = 0, n;
+    cgd_status status = CGD_OK;
+    for (at = 0; at < listing->count && status == CGD_OK; at += n) {
+        n = cgd__min(CGD__PACK_CHUNK, listing->count - at);
+        cgd__pack_read(p, listing->paths + at, n);
+        for (i = 0; i < n; i++) {
+            int taken = 0;
+            if (status == CGD_OK)
+                status = cgd__pack_one(p, &p->chunk[i], &taken);
+            if (taken) listing->paths[good++] = listing->paths[at + i];
+            cgd__decoding_free(p->ctx, &p->chunk[i]);
+        }
+    }
+    if (status == CGD_OK) listing->count = good;
+    return status;
+}
+
+/* Both passes; the writer's end is also what removes a half-written file. */
+static cgd_status cgd__pack_write(cgd__packing *p, const char *root,
+                                  const char *path)
+{
+    size_t i, total = 0;
+    cgd_status status = CGD_OK;
+    cgd_writer_init(p->ctx, &p->writer, path);
+    for (i = 0; i < CGD__PACK_FOLDERS && status == CGD_OK; i++) {
+        status = cgd__pack_folder(p, &p->listing[i]);
+        total += p->listing[i].count;
+    }
+    if (status == CGD_OK && total == 0)
+        status = cgd__fail(p->ctx, CGD_ERR_FORMAT, "%s: there is no readable "
+            "picture in trainA, trainB, testA or testB", root);
+    p->writing = 1;
+    if (status == CGD_OK) {
+        cgd_writer_begin(&p->writer);
+        status = p->writer.status;
+    }
+    for (i = 0; i < CGD__PACK_FOLDERS && status == CGD_OK; i++)
+        status = cgd__pack_folder(p, &p->listing[i]);
+    if (p->writer.status == CGD_OK) p->writer.status = status;
+    return cgd_writer_end(&p->writer);
+}
+
+CGDDEF cgd_status cgd_dataset_pack(cgd_ctx *ctx, const char *root,
+                                   size_t size, int filter, const char *path)
+{
+    static const char *const names[CGD__PACK_FOLDERS] =
+        { "trainA", "trainB", "testA", "testB" };
+    char folder[CGD__PATH];
+    size_t i;
+    cgd_status status = CGD_OK;
+    cgd__packing *p;
+    if (size > 8192 || (filter != CGD_BICUBIC && filter != CGD_BILINEAR))
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "pack: pictures of %u pixels "
+                         "by filter %d cannot be made", size, filter);
+    p = (cgd__packing *)cgd__alloc_zeroed(ctx, 1, sizeof *p,
+                                          "packing pictures");
+    if (!p) return CGD_ERR_MEMORY;
+    p->ctx = ctx;
+    p->skip = strlen(root) + 1;
+    p->size = size;
+    p->filter = filter;
+    for (i = 0; i < CGD__PACK_FOLDERS && status == CGD_OK; i++) {
+        status = cgd__join(ctx, folder, root, names[i]);
+        if (status == CGD_OK)
+            status = cgd_list_pictures(ctx, &p->listing[i], folder);
+        if (cgd__skippable(status)) status = CGD_OK;     /* missing or empty */
+    }
+    if (status == CGD_OK) status = cgd__pack_write(p, root, path);
+    for (i = 0; i < CGD__PACK_FOLDERS; i++)
+        cgd_listing_free(ctx, &p->listing[i]);
+    cgd__free(ctx, p, sizeof *p);
+    return status;
+}
+
+#endif /* CGD_NO_STDIO */
+
+/* ======================================================================== */
+/* [impl:metrics] Metrics                                                   */
+/* ======================================================================== */
+/* Compares pictures byte by byte, and window by window. Calls [impl:base]. */
+
+/* Equal pictures have no error and an infinite ratio; 99 dB stands for it, so
+ * that averages stay finite, and is the most anything gets. */
+CGDDEF double cgd_psnr(const unsigned char *a, const unsigned char *b,
+                       size_t w, size_t h, size_t c)
+{
+    size_t i, n = w * h * c;
+    double sum = 0, ratio;
+    for (i = 0; i < n; i++) {
+        int d = (int)a[i] - (int)b[i];
+        sum += (double)(d * d);
+    }
+    if (!(sum > 0)) return 99;
+    ratio = 10 * cgd__log(255.0 * 255.0 * (double)n / sum) / cgd__log(10);
+    return ratio < 99 ? ratio : 99;
+}
+
+/* SSIM of Wang, Bovik, Sheikh & Simoncelli 2004, "Image Quality Assessment:
+ * From Error Visibility to Structural Similarity":
+ *
+ *   (2 ma mb + C1) (2 cov + C2) / ((ma^2 + mb^2 + C1) (va + vb + C2))
+ *
+ * with means, variances and covariance under a Gaussian window. Blurring the
+ * four maps s = a + b, d = a - b, s^2 and d^2 is enough, since
+ *   2 ma mb = (ms^2 - md^2)/2    ma^2 + mb^2 = (ms^2 + md^2)/2
+ *   2 cov   = (vs - vd)/2        va + vb     = (vs + vd)/2
+ * and the blur is separable: 11 rows blurred along x are kept in a ring. */
+#define CGD__SSIM_TAPS 11
+#define CGD__SSIM_C1 ((0.01 * 255) * (0.01 * 255))
+#define CGD__SSIM_C2 ((0.03 * 255) * (0.03 * 255))
+
+typedef struct cgd__ssim {
+    size_t wide, n;                    /* w*c of a row, and of a blurred one */
+    size_t c;
+    double window[CGD__SSIM_TAPS / 2 + 1];           /* from the middle out  */
+    double *row;                       /* (4, wide): the maps of one row     */
+    double *ring;                      /* (11, 4, n): rows blurred along x   */
+    double *blurred;                   /* (4, n)                             */
+} cgd__ssim;
+
+static void cgd__ssim_window(double *window)
+{
+    double sum = 0;
+    int i;
+    for (i = 0; i <= CGD__SSIM_TAPS / 2; i++) {
+        window[i] = cgd__exp(-i * i / (2 * 1.5 * 1.5));
+        sum += i ? 2 * window[i] : window[i];
+    }
+    for (i = 0; i <= CGD__SSIM_TAPS / 2; i++) window[i] /= sum;
+}
+
+/* out[i] = sum_u window[|u - 5|] * in[u][i]; folded, the window being even. */
+static void cgd__ssim_blur(double *out, size_t n, const double *window,
+                           const double *const *in)
+{
+    const double *a = in[0], *b = in[1], *c = in[2], *d = in[3], *e = in[4];
+    const double *m = in[5], *f = in[6], *g = in[7], *h = in[8], *j = in[9];
+    const double *k = in[10];
+    double w0 = window[0], w1 = window[1], w2 = window[2], w3 = window[3];
+    double w4 = window[4], w5 = window[5];
+    size_t i;
+    for (i = 0; i < n; i++)
+        out[i] = w0 * m[i] + w1 * (e[i] + f[i]) + w2 * (d[i] + g[i])
+               + w3 * (c[i] + h[i]) + w4 * (b[i] + j[i]) + w5 * (a[i] + k[i]);
+}
+
+/* Row y of both pictures enters the ring. */
+static void cgd__ssim_enter(cgd__ssim *s, size_t y, const unsigned char *a,
+                            const unsigned char *b)
+{
+    const double *in[CGD__SSIM_TAPS];
+    double *ring = s->ring + (y % CGD__SSIM_TAPS) * 4 * s->n;
+    size_t i, map, u;
+    for (i = 0; i < s->wide; i++) {
+        double sum = (double)a[i] + (double)b[i];
+        double difference = (double)a[i] - (double)b[i];
+        s->row[i] = sum;
+        s->row[s->wide + i] = difference;
+        s->row[2 * s->wide + i] = sum * sum;
+        s->row[3 * s->wide + i] = difference * difference;
+    }
+    for (map = 0; map < 4; map++) {
+        for (u = 0; u < CGD__SSIM_TAPS; u++)
+            in[u] = s->row + map * s->wide + u * s->c;
+        cgd__ssim_blur(ring + map * s->n, s->n, s->window, in);
+    }
+}
+
+/* The sum of SSIM over the row of windows whose last rows are y. */
+static double cgd__ssim_row(cgd__ssim *s, size_t y)
+{
+    const double *in[CGD__SSIM_TAPS];
+    const double *ms = s->blurred, *md = ms + s->n, *ss = md + s->n;
+    const double *dd = ss + s->n;
+    double sum = 0;
+    size_t u, i;
+    for (u = 0; u < CGD__SSIM_TAPS; u++)
+        in[u] = s->ring + ((y + 1 + u) % CGD__SSIM_TAPS) * 4 * s->n;
+    cgd__ssim_blur(s->blurred, 4 * s->n, s->window, in);
+    for (i = 0; i < s->n; i++) {
+        double s2 = ms[i] * ms[i], d2 = md[i] * md[i];
+        double vs = ss[i] - s2, vd = dd[i] - d2;
+        sum += ((s2 - d2) / 2 + CGD__SSIM_C1) * ((vs - vd) / 2 + CGD__SSIM_C2)
+            / (((s2 + d2) / 2 + CGD__SSIM_C1)
+               * ((vs + vd) / 2 + CGD__SSIM_C2));
+    }
+    return sum;
+}
+
+CGDDEF double cgd_ssim(cgd_ctx *ctx, const unsigned char *a,
+                       const unsigned char *b, size_t w, size_t h, size_t c)
+{
+    cgd__ssim s;
+    double sum = 0;
+    size_t y, count;
+    if (w < CGD__SSIM_TAPS || h < CGD__SSIM_TAPS || c == 0) return -2;
+    s.c = c;
+    s.wide = w * c;
+    s.n = (w - (CGD__SSIM_TAPS - 1)) * c;
+    count = 4 * (s.wide + (CGD__SSIM_TAPS + 1) * s.n);
+    s.row = (double *)cgd__alloc_zeroed(ctx, count, sizeof(double), "SSIM");
+    if (!s.row) return -2;
+    s.ring = s.row + 4 * s.wide;
+    s.blurred = s.ring + CGD__SSIM_TAPS * 4 * s.n;
+    cgd__ssim_window(s.window);
+    for (y = 0; y < h; y++) {
+        cgd__ssim_enter(&s, y, a + y * s.wide, b + y * s.wide);
+        if (y + 1 >= CGD__SSIM_TAPS) sum += cgd__ssim_row(&s, y);
+    }
+    cgd__free(ctx, s.row, count * sizeof(double));
+    return sum / ((double)s.n * (double)(h - (CGD__SSIM_TAPS - 1)));
+}
+
+/* ======================================================================== */
+/* [impl:run] The full loops                                                */
+/* ======================================================================== */
+/* Owns what happens around steps: the folder of a run, its log, sample
+ * sheets, states, and the models left at the end. */
+#ifndef CGD_NO_STDIO
+
+CGDDEF cgd_status cgd_translate_file(cgd_ctx *ctx, const char *model,
+                                     const char *in, const char *out)
+{
+    cgd_model m;
+    cgd_image image, result;
+    size_t c;
+    cgd_status status = cgd_model_load(ctx, &m, model);
+    if (status != CGD_OK) return status;
+    c = m.net.layers[0].in_c;
+    memset(&result, 0, sizeof result);
+    status = cgd_image_load(ctx, &image, in, c);
+    if (status == CGD_OK) {
+        status = cgd_image_init(ctx, &result, image.w, image.h,
+                                m.net.layers[m.net.n_layers - 1].out_c);
+        if (status == CGD_OK)
+            status = cgd_translate(&m, result.data, image.data, image.w,
+                                   image.h, NULL, 0);
+        cgd_image_free(ctx, &image);
+    }
+    if (status == CGD_OK) status = cgd_image_save(ctx, &result, out);
+    cgd_image_free(ctx, &result);
+    cgd_model_free(&m);
+    return status;
+}
+
+#ifndef CGD_NO_TRAIN
+
+#if defined(_WIN32)
+#include <direct.h>
+#define CGD__MKDIR(path) _mkdir(path)
+#elif defined(__unix__) || defined(__APPLE__)
+#include <sys/types.h>
+#include <sys/stat.h>
+#define CGD__MKDIR(path) mkdir(path, 0777)
+#else
+#define CGD__MKDIR(path) (-1)          /* the folder must exist already      */
+#endif
+
+#define CGD__RUN_PATH 1024
+
+typedef struct cgd__run {
+    cgd_ctx *ctx;
+    const cgd_run_config *config;
+    cgd_trainer trainer;
+    cgd_dataset data;
+    float *pictures;                   /* a batch of A, then one of B        */
+    size_t picture_values;             /* in both                            */
+    cgd_tensor real[2];
+    cgd_losses sums;                   /* since the last line of the log     */
+    unsigned long summed;
+} cgd__run;
+
+CGDDEF cgd_run_config cgd_run_defaults(void)
+{
+    cgd_run_config c;
+    memset(&c, 0, sizeof c);
+    c.data = cgd_data_defaults();
+    c.out = "run";
+    c.steps = 1000;
+    c.log_every = 10;
+    c.sample_every = 500;
+    c.save_every = 500;
+    return c;
+}
+
+/* ---- the folder ----------------------------------------------------------*/
+
+static cgd_status cgd__run_path(cgd__run *r, char path[CGD__RUN_PATH],
+                                const char *name)
+{
+    size_t length = strlen(r->config->out) + strlen(name) + 2;
+    if (length > CGD__RUN_PATH)
+        return cgd__fail(r->ctx, CGD_ERR_ARGUMENT,
+                         "the name of the folder %s is too long",
+                         r->config->out);
+    cgd__format(path, CGD__RUN_PATH, "%s/%s", r->config->out, name);
+    return CGD_OK;
+}
+
+static int cgd__readable(const char *path)
+{
+    FILE *f = fopen(path, "rb");
+    if (f) fclose(f);
+    return f != NULL;
+}
+
+/* Make out/name and every folder above it. Only what follows shows whether it
+ * worked: a file is written there. */
+static cgd_status cgd__run_folder(cgd__run *r, const char *name)
+{
+    char path[CGD__RUN_PATH];
+    size_t i;
+    cgd_status status = cgd__run_path(r, path, name);
+    if (status != CGD_OK) return status;
+    for (i = 1; path[i]; i++) {
+        char kept = path[i];
+        if (kept != '/' && kept != '\\') continue;
+        path[i] = 0;
+        (void)CGD__MKDIR(path);
+        path[i] = kept;
+    }
+    (void)CGD__MKDIR(path);
+    return CGD_OK;
+}
+
+/* ---- the log -------------------------------------------------------------*/
+
+static const char *const cgd__log_columns =
+    "step,gan_ab,gan_ba,cycle_a,cycle_b,identity_b,identity_a,d_b,d_a,"
+    "feature,output,generators,lr_g,lr_d\n";
+
+/* The values of a log line, in the order of the columns. */
+static void cgd__loss_values(const cgd_losses *l, double value[11])
+{
+    int s;
+    for (s = 0; s < 2; s++) {
+        value[s] = l->gan[s];
+        value[2 + s] = l->cycle[s];
+        value[4 + s] = l->identity[s];
+        value[6 + s] = l->d[s];
+    }
+    value[8] = l->feature;
+    value[9] = l->output;
+    value[10] = l->generators;
+}
+
+static void cgd__loss_add(cgd_losses *sum, const cgd_losses *l, double factor)
+{
+    int s;
+    for (s = 0; s < 2; s++) {
+        sum->gan[s] += factor * l->gan[s];
+        sum->cycle[s] += factor * l->cycle[s];
+        sum->identity[s] += factor * l->identity[s];
+        sum->d[s] += factor * l->d[s];
+    }
+    sum->feature += factor * l->feature;
+    sum->output += factor * l->output;
+    sum->generators += factor * l->generators;
+}
+
+/* A decimal number such as cgd__put_float writes; 0 if there is none. */
+static double cgd__parse_float(const char *s)
+{
+    double v = 0, scale = 1;
+    int negative = 0, exponent = 0, exponent_negative = 0;
+    while (*s == ' ') s++;
+    if (*s == '-') { negative = 1; s++; }
+    for (; *s >= '0' && *s <= '9'; s++) v = v * 10 + (*s - '0');
+    if (*s == '.')
+        for (s++; *s >= '0' && *s <= '9'; s++) {
+            v = v * 10 + (*s - '0');
+            scale *= 10;
+        }
+    v /= scale;
+    if (*s == 'e' || *s == 'E') {
+        s++;
+        if (*s == '-') { exponent_negative = 1; s++; }
+        else if (*s == '+') s++;
+        for (; *s >= '0' && *s <= '9' && exponent < 400; s++)
+            exponent = exponent * 10 + (*s - '0');
+    }
+    for (scale = 1; exponent > 0; exponent--) scale *= 10;
+    v = exponent_negative ? v / scale : v * scale;
+    return negative ? -v : v;
+}
+
+/* Keep the lines of the log up to the step that training resumes from, since
+ * a run that was killed may have written more than it saved. */
+static cgd_status cgd__log_start(cgd__run *r)
+{
+    char path[CGD__RUN_PATH], kept[CGD__RUN_PATH], line[512];
+    FILE *from = NULL, *to;
+    int good;
+    cgd_status status = cgd__run_path(r, path, "log.csv");
+    if (status == CGD_OK) status = cgd__run_path(r, kept, "log.csv.new");
+    if (status != CGD_OK) return status;
+    to = fopen(kept, "wb");
+    if (!to)
+        return cgd__fail(r->ctx, CGD_ERR_IO, "cannot write to the folder %s",
+                         r->config->out);
+    fputs(cgd__log_columns, to);
+    if (r->trainer.step > 0) from = fopen(path, "rb");
+    while (from && fgets(line, sizeof line, from))
+        if (line[0] >= '0' && line[0] <= '9'
+            && cgd__parse_float(line) <= (double)r->trainer.step)
+            fputs(line, to);
+    if (from) fclose(from);
+    good = !ferror(to);
+    if (fclose(to) != 0) good = 0;
+    if (good && cgd__replace(kept, path)) return CGD_OK;
+    remove(kept);
+    return cgd__fail(r->ctx, CGD_ERR_IO, "cannot write %s", path);
+}
+
+static cgd_status cgd__log_line(cgd__run *r, const cgd_progress *p)
+{
+    char path[CGD__RUN_PATH], line[512];
+    double value[11];
+    cgd__text t;
+    int i, bad;
+    FILE *f;
+    cgd_status status = cgd__run_path(r, path, "log.csv");
+    if (status != CGD_OK) return status;
+    cgd__loss_values(&p->losses, value);
+    t.at = line;
+    t.room = sizeof line;
+    cgd__put_unsigned(&t, (size_t)p->step);
+    for (i = 0; i < 11; i++) {
+        cgd__put(&t, ',');
+        cgd__put_float(&t, value[i]);
+    }
+    cgd__put(&t, ',');
+    cgd__put_float(&t, (double)p->lr_g);
+    cgd__put(&t, ',');
+    cgd__put_float(&t, (double)p->lr_d);
+    cgd__put(&t, '\n');
+    *t.at = 0;
+    f = fopen(path, "ab");
+    bad = !f || fputs(line, f) < 0;
+    if (f && fclose(f) != 0) bad = 1;
+    return bad ? cgd__fail(r->ctx, CGD_ERR_IO, "cannot write %s", path)
+               : CGD_OK;
+}
+
+/* ---- samples -------------------------------------------------------------*/
+
+#ifdef INCLUDE_STB_IMAGE_WRITE_H
+#define CGD__SHEET_ROWS 4
+
+/* Put a picture of the batch into cell (row, column) of the sheet; a picture
+ * of one channel is shown grey. */
+static void cgd__sheet_put(cgd_image *sheet, size_t row, size_t column,
+                           const cgd_tensor *t, unsigned char *bytes)
+{
+    size_t i, j, k;
+    cgd_tensor_to_bytes(bytes, t, 0);
+    for (i = 0; i < t->h; i++)
+        for (j = 0; j < t->w; j++)
+            for (k = 0; k < 3; k++)
+                sheet->data[((row * t->h + i) * sheet->w + column * t->w + j)
+                            * 3 + k] =
+                    bytes[(i * t->w + j) * t->c + (t->c >= 3 ? k : 0)];
+}
+
+/* Show what a generator (its average, where there is one) makes of x. */
+static cgd_status cgd__sheet_translate(cgd_image *sheet, size_t row,
+                                       size_t column, cgd_net *net,
+                                       float *values, const cgd_tensor *x,
+                                       unsigned char *bytes)
+{
+    float *params = net->params;
+    cgd_pass pass;
+    cgd_status status = cgd_pass_init(&pass, net, 1, x->h, x->w, CGD_INFER,
+                                      NULL, 0, NULL);
+    if (status != CGD_OK) return status;
+    if (values) net->params = values;
+    status = cgd_pass_forward(&pass, x);
+    net->params = params;
+    if (status == CGD_OK)
+        cgd__sheet_put(sheet, row, column, &pass.y, bytes);
+    cgd_pass_free(&pass);
+    return status;
+}
+
+/* A row: A, G_ab(A), B, G_ba(B); or input, teacher's and student's answer. */
+static cgd_status cgd__sheet_row(cgd__run *r, cgd_image *sheet, size_t row,
+                                 unsigned char *bytes)
+{
+    cgd_trainer *t = &r->trainer;
+    cgd_status status = CGD_OK;
+    int s;
+    for (s = 0; s < 2 && status == CGD_OK; s++) {
+        cgd_learner *g = &t->side[s].g;
+        cgd_tensor x = r->real[s];
+        size_t column = t->distil ? 0 : (size_t)(2 * s);
+        x.n = 1;
+        if (t->distil && !cgd__taught(t, s)) continue;
+        cgd__sheet_put(sheet, row, column++, &x, bytes);
+        if (t->distil)
+            status = cgd__sheet_translate(sheet, row, column++, &t->teacher,
+                                          NULL, &x, bytes);
+        if (status == CGD_OK)
+            status = cgd__sheet_translate(sheet, row, column, &g->net,
+                                          g->ema, &x, bytes);
+    }
+    return status;
+}
+
+/* The first pictures of the first epoch, always the same ones. */
+static cgd_status cgd__run_sample(cgd__run *r)
+{
+    char name[64], path[CGD__RUN_PATH], digits[24];
+    unsigned long position = r->data.position;
+    size_t h = r->real[0].h, w = r->real[0].w, row, zeros;
+    size_t channels = cgd__max(r->real[0].c, r->real[1].c);
+    unsigned char *bytes;
+    cgd_image sheet;
+    cgd_status status = cgd_image_init(r->ctx, &sheet,
+        w * (size_t)(r->trainer.distil ? 3 : 4), h * CGD__SHEET_ROWS, 3);
+    if (status != CGD_OK) return status;
+    bytes = (unsigned char *)cgd__alloc_zeroed(r->ctx, h * w, channels,
+                                               "a sample");
+    if (!bytes) status = CGD_ERR_MEMORY;
+    r->data.position = 0;
+    for (row = 0; row < CGD__SHEET_ROWS && status == CGD_OK; row++) {
+        status = cgd_dataset_next(&r->data, &r->real[0], &r->real[1]);
+        if (status == CGD_OK) status = cgd__sheet_row(r, &sheet, row, bytes);
+    }
+    r->data.position = position;
+    cgd__format(digits, sizeof digits, "%u", (size_t)r->trainer.step);
+    zeros = strlen(digits) < 6 ? 6 - strlen(digits) : 0;
+    cgd__format(name, sizeof name, "samples/%s%s.png",
+                &"000000"[6 - zeros], digits);
+    if (status == CGD_OK) status = cgd__run_path(r, path, name);
+    if (status == CGD_OK) status = cgd_image_save(r->ctx, &sheet, path);
+    cgd__free(r->ctx, bytes, h * w * channels);
+    cgd_image_free(r->ctx, &sheet);
+    return status;
+}
+#endif
+
+/* ---- states and models ---------------------------------------------------*/
+
+static cgd_status cgd__run_save(cgd__run *r)
+{
+    char path[CGD__RUN_PATH];
+    cgd_status status = cgd__run_path(r, path, "state.safetensors");
+    return status == CGD_OK ? cgd_trainer_save(&r->trainer, path) : status;
+}
+
+/* The generators as models of their own: the averages where there are any. */
+static cgd_status cgd__run_models(cgd__run *r)
+{
+    const cgd_trainer *t = &r->trainer;
+    cgd_status status = CGD_OK;
+    int s;
+    for (s = 0; s < 2 && status == CGD_OK; s++) {
+        const cgd_learner *g = &t->side[s].g;
+        char path[CGD__RUN_PATH];
+        if (t->distil && !cgd__taught(t, s)) continue;
+        status = cgd__run_path(r, path, t->distil ? "student.safetensors"
+            : s ? "g_ba.safetensors" : "g_ab.safetensors");
+        if (status == CGD_OK)
+            status = cgd_net_save(&g->net, g->ema ? g->ema : g->net.params,
+                                  path);
+    }
+    return status;
+}
+
+/* Go on from the state in the folder, or start there; never start over a
+ * state that somebody may still want. */
+static cgd_status cgd__run_resume(cgd__run *r)
+{
+    char path[CGD__RUN_PATH];
+    int exists;
+    cgd_status status = cgd__run_path(r, path, "state.safetensors");
+    if (status != CGD_OK) return status;
+    exists = cgd__readable(path);
+    if (r->config->resume == CGD_RESUME_NO && exists)
+        return cgd__fail(r->ctx, CGD_ERR_ARGUMENT,
+            "%s already holds a run: resume it, or choose another folder",
+            r->config->out);
+    if (r->config->resume == CGD_RESUME_YES && !exists)
+        return cgd__fail(r->ctx, CGD_ERR_IO,
+            "there is nothing to resume: %s does not exist", path);
+    if (exists) status = cgd_trainer_load(&r->trainer, path);
+    r->data.position = r->trainer.step
+                     * (unsigned long)r->trainer.config.batch;
+    return status;
+}
+
+/* ---- the loop ------------------------------------------------------------*/
+
+static int cgd__due(unsigned long step, unsigned long every)
+{
+    return every > 0 && step % every == 0;
+}
+
+/* Everything that belongs to one step. */
+static cgd_status cgd__run_step(cgd__run *r, const cgd_run_config *c)
+{
+    cgd_trainer *t = &r->trainer;
+    cgd_losses losses;
+    cgd_progress p;
+    float factor = cgd_schedule_at(&t->config.schedule, t->step);
+    cgd_status status = cgd_dataset_next(&r->data, &r->real[0], &r->real[1]);
+    if (status == CGD_OK)
+        status = cgd_train_step(t, &r->real[0], &r->real[1], &losses);
+    if (status != CGD_OK) return status;
+    cgd__loss_add(&r->sums, &losses, 1);
+    r->summed++;
+    memset(&p, 0, sizeof p);
+    p.step = t->step;
+    p.total = c->steps;
+    cgd__loss_add(&p.losses, &r->sums, 1 / (double)r->summed);
+    p.lr_g = t->config.lr_g * factor;
+    p.lr_d = t->config.lr_d * factor;
+    p.logged = cgd__due(t->step, c->log_every) || t->step == c->steps;
+    if (p.logged) {
+        status = cgd__log_line(r, &p);
+        memset(&r->sums, 0, sizeof r->sums);
+        r->summed = 0;
+    }
+#ifdef INCLUDE_STB_IMAGE_WRITE_H
+    if (status == CGD_OK && c->sample_every
+        && (cgd__due(t->step, c->sample_every) || t->step == c->steps))
+        status = cgd__run_sample(r);
+#endif
+    if (status == CGD_OK && cgd__due(t->step, c->save_every))
+        status = cgd__run_save(r);
+    if (status == CGD_OK && c->progress && c->progress(c->user, &p))
+        status = cgd__fail(r->ctx, CGD_STOPPED, "stopped at step %u",
+                           (size_t)t->step);
+    return status;
+}
+
+static cgd_status cgd__run_open(cgd__run *r)
+{
+    const cgd_train_config *c = &r->trainer.config;
+    cgd_data_config data = r->config->data;
+    size_t values = c->batch * c->height * c->width, domain;
+    cgd_status status;
+    if (c->height != c->width)
+        return cgd__fail(r->ctx, CGD_ERR_ARGUMENT,
+                         "the loops train on square pictures");
+    data.size = c->height;
+    data.seed = c->seed;
+    for (domain = 0; domain < 2; domain++)
+        data.channels[domain] = cgd__channels(&r->trainer, (int)domain);
+    status = cgd_dataset_open(r->ctx, &r->data, &data);
+    if (status != CGD_OK) return status;
+    r->picture_values = values * (data.channels[0] + data.channels[1]);
+    r->pictures = (float *)cgd__alloc_zeroed(r->ctx, r->picture_values,
+                                             sizeof(float), "a batch");
+    if (!r->pictures) return CGD_ERR_MEMORY;
+    for (domain = 0; domain < 2; domain++)
+        r->real[domain] = cgd_tensor_view(c->batch, c->height, c->width,
+            data.channels[domain],
+            r->pictures + domain * values * data.channels[0]);
+    status = cgd__run_folder(r, "samples");
+    if (status == CGD_OK) status = cgd__run_resume(r);
+    if (status == CGD_OK) status = cgd__log_start(r);
+    return status;
+}
+
+/* The loop for a trainer that has been initialised; frees it. */
+static cgd_status cgd__run_loop(cgd__run *r)
+{
+    cgd_status status = cgd__run_open(r), saved;
+    while (status == CGD_OK && r->trainer.step < r->config->steps)
+        status = cgd__run_step(r, r->config);
+    if (status == CGD_OK || status == CGD_STOPPED) {
+        saved = cgd__run_save(r);
+        if (saved == CGD_OK) saved = cgd__run_models(r);
+        if (saved != CGD_OK) status = saved;
+    }
+    cgd_dataset_close(&r->data);
+    cgd__free(r->ctx, r->pictures, r->picture_values * sizeof(float));
+    cgd_trainer_free(&r->trainer);
+    return status;
+}
+
+static void cgd__run_begin(cgd__run *r, cgd_ctx *ctx,
+                           const cgd_run_config *run)
+{
+    memset(r, 0, sizeof *r);
+    r->ctx = ctx;
+    r->config = run;
+}
+
+CGDDEF cgd_status cgd_train_run(cgd_ctx *ctx, const cgd_train_config *config,
+                                const cgd_run_config *run)
+{
+    cgd__run r;
+    cgd_status status;
+    cgd__run_begin(&r, ctx, run);
+    status = cgd_trainer_init(ctx, &r.trainer, config);
+    return status == CGD_OK ? cgd__run_loop(&r) : status;
+}
+
+CGDDEF cgd_status cgd_distil_run(cgd_ctx *ctx, const cgd_distil_config *config,
+                                 const cgd_run_config *run,
+                                 const char *teacher, const char *reverse)
+{
+    cgd__run r;
+    cgd_model master, back;
+    cgd_status status = cgd_model_load(ctx, &master, teacher);
+    memset(&back, 0, sizeof back);
+    if (status != CGD_OK) return status;
+    if (reverse) status = cgd_model_load(ctx, &back, reverse);
+    cgd__run_begin(&r, ctx, run);
+    if (status == CGD_OK)
+        status = cgd_distiller_init(ctx, &r.trainer, config, &master.net,
+                                    reverse ? &back.net : NULL);
+    cgd_model_free(&master);
+    cgd_model_free(&back);
+    return status == CGD_OK ? cgd__run_loop(&r) : status;
+}
+#endif /* CGD_NO_TRAIN */
+#endif /* CGD_NO_STDIO */
+
+/* ======================================================================== */
+/* [end:changes] Change log                                                 */
+/* ======================================================================== */
+/* 0.1.0  The first complete form: training, distillation, translation.     */
+
+#endif /* CGD__IMPLEMENTED_KERNELS: the second half */
+#endif /* CGD_IMPLEMENTATION */
+
+/* ======================================================================== */
+/* [end:licence] Licence                                                    */
+/* ======================================================================== */
+/* This software is available under two licences; choose the one you prefer.
+ *
+ * ALTERNATIVE A - MIT License
+ *
+ * Copyright (c) 2026 the cycle_gan_distil.h authors
+ *
+ * Permission is hereby granted, free of charge, to any person obtaining a
+ * copy of this software and associated documentation files (the "Software"),
+ * to deal in the Software without restriction, including without limitation
+ * the rights to use, copy, modify, merge, publish, distribute, sublicense,
+ * and/or sell copies of the Software, and to permit persons to whom the
+ * Software is furnished to do so, subject to the following conditions:
+ *
+ * The above copyright notice and this permission notice shall be included in
+ * all copies or substantial portions of the Software.
+ *
+ * THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+ * IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
+ * FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
+ * AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER
+ * LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING
+ * FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER
+ * DEALINGS IN THE SOFTWARE.
+ *
+ * ALTERNATIVE B - Public Domain (www.unlicense.org)
+ *
+ * This is free and unencumbered software released into the public domain.
+ *
+ * Anyone is free to copy, modify, publish, use, compile, sell, or distribute
+ * this software, either in source code form or as a compiled binary, for any
+ * purpose, commercial or non-commercial, and by any means.
+ *
+ * In jurisdictions that recognize copyright laws, the author or authors of
+ * this software dedicate any and all copyright interest in the software to
+ * the public domain. We make this dedication for the benefit of the public at
+ * large and to the detriment of our heirs and successors. We intend this
+ * dedication to be an overt act of relinquishment in perpetuity of all
+ * present and future rights to this software under copyright law.
+ *
+ * THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+ * IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
+ * FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
+ * AUTHORS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN
+ * ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN
+ * CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+ */

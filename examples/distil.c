@@ -1,0 +1,80 @@
+/* Distil a generator:   cc examples/distil.c -o distil
+ *                       ./distil run/g_ab.safetensors photos paintings small
+ *
+ * The teacher is a generator that translates photos into paintings, such as
+ * examples/train.c leaves. small/student.safetensors will do the same with a
+ * third of the residual blocks: half the work. It learns from the teacher's
+ * answers alone, so paintings is only looked at when a loss below needs it.
+ * Stop it whenever you like: the same command goes on. Needs stb_image
+ * (Debian: libstb-dev). */
+#define STBI_ONLY_JPEG
+#define STBI_ONLY_PNG
+#define STBI_ONLY_BMP
+#define STBI_NO_HDR
+#define STBI_NO_LINEAR
+#define STBI_MAX_DIMENSIONS 32768
+#define STB_IMAGE_IMPLEMENTATION
+#include <stb/stb_image.h>
+#define STB_IMAGE_WRITE_IMPLEMENTATION
+#include <stb/stb_image_write.h>
+#define CGD_IMPLEMENTATION
+#include "../cycle_gan_distil.h"
+#include <stdlib.h>
+
+static int progress(void *user, const cgd_progress *p)
+{
+    (void)user;
+    if (p->logged)
+        printf("step %lu of %lu: %.4f from the teacher\n", p->step, p->total,
+               p->losses.output);
+    fflush(stdout);
+    return 0;                       /* anything else would save and stop     */
+}
+
+/* The student is shaped like the teacher, with a third of its blocks. */
+static cgd_status shape_like(cgd_ctx *ctx, cgd_generator_config *student,
+                             const char *path)
+{
+    cgd_model teacher;
+    cgd_status status = cgd_model_load(ctx, &teacher, path);
+    if (status != CGD_OK) return status;
+    *student = teacher.net.generator;
+    student->blocks = (student->blocks + 2) / 3;
+    cgd_model_free(&teacher);
+    return CGD_OK;
+}
+
+int main(int argc, char **argv)
+{
+    cgd_ctx ctx;
+    cgd_distil_config config = cgd_distil_defaults();
+    cgd_run_config run = cgd_run_defaults();
+    cgd_status status;
+    if (argc != 5) {
+        fprintf(stderr, "usage: distil TEACHER FOLDER_A FOLDER_B RUN\n");
+        return EXIT_FAILURE;
+    }
+    config.direction = 0;           /* the teacher translates A to B         */
+    config.train.height = config.train.width = 128;
+    config.train.schedule.kind = CGD_LR_LINEAR;
+    config.train.schedule.start = 1500;
+    config.train.schedule.total = 5000;
+    run.data.dir[0] = argv[2];
+    run.data.dir[1] = argv[3];
+    run.data.load_size = 144;       /* resized to this, then cropped         */
+    run.data.size = 128;
+    run.out = argv[4];
+    run.steps = 5000;
+    run.save_every = 100;
+    run.resume = CGD_RESUME_AUTO;
+    run.progress = progress;
+
+    cgd_init(&ctx, NULL);
+    status = shape_like(&ctx, &config.train.generator, argv[1]);
+    if (status == CGD_OK)
+        status = cgd_distil_run(&ctx, &config, &run, argv[1], NULL);
+    if (status != CGD_OK)
+        fprintf(stderr, "distil: %s\n", cgd_message(&ctx, status));
+    cgd_free(&ctx);
+    return status == CGD_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,34 @@
+/* Translate a picture:   cc examples/translate.c -o translate
+ *                        ./translate student.safetensors in.jpg out.png
+ *
+ * The model is a generator that examples/train.c or examples/distil.c left;
+ * the picture may have any size. Needs stb_image (Debian: libstb-dev). */
+#define STBI_ONLY_JPEG
+#define STBI_ONLY_PNG
+#define STBI_ONLY_BMP
+#define STBI_NO_HDR
+#define STBI_NO_LINEAR
+#define STBI_MAX_DIMENSIONS 32768
+#define STB_IMAGE_IMPLEMENTATION
+#include <stb/stb_image.h>
+#define STB_IMAGE_WRITE_IMPLEMENTATION
+#include <stb/stb_image_write.h>
+#define CGD_IMPLEMENTATION
+#include "../cycle_gan_distil.h"
+#include <stdlib.h>
+
+int main(int argc, char **argv)
+{
+    cgd_ctx ctx;
+    cgd_status status;
+    if (argc != 4) {
+        fprintf(stderr, "usage: translate MODEL IN OUT\n");
+        return EXIT_FAILURE;
+    }
+    cgd_init(&ctx, NULL);
+    status = cgd_translate_file(&ctx, argv[1], argv[2], argv[3]);
+    if (status != CGD_OK)
+        fprintf(stderr, "translate: %s\n", cgd_message(&ctx, status));
+    cgd_free(&ctx);
+    return status == CGD_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+}

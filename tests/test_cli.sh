@@ -1,0 +1,468 @@
+#!/bin/sh
+# The command line program as its users meet it: what it does, what it refuses
+# and in what words, and that nothing already written is lost.
+#
+#     sh tests/test_cli.sh [CGD [SCRATCH]]
+#
+# CGD is the program, build/cgd if it is not named. SCRATCH is a folder for the
+# test's own files, a temporary one if it is not named. Prints "ok NAME" or
+# "FAILED NAME" for each check and at last "N passed, N failed"; the exit
+# status is 0 if none failed.
+
+set -u
+root=$(cd "$(dirname "$0")/.." && pwd)
+cgd=${1:-$root/build/cgd}
+case $cgd in
+/*) ;;
+*) cgd=$PWD/$cgd ;;
+esac
+if [ -n "${2:-}" ]; then
+    scratch=$2
+    mkdir -p "$scratch" || exit 1
+else
+    scratch=$(mktemp -d) || exit 1
+    trap 'rm -rf "$scratch"' EXIT
+    trap 'exit 130' HUP INT TERM
+fi
+cd "$scratch" || exit 1
+rm -rf data pictures runs models out err log said warnings
+mkdir data pictures runs models out
+passed=0 failed=0
+
+# ---- checks -----------------------------------------------------------------
+
+pass() { passed=$((passed + 1)); echo "ok $1"; }
+flunk()
+{
+    failed=$((failed + 1))
+    echo "FAILED $1"
+    sed 's/^/    /' err | head -5
+}
+
+# check NAME COMMAND...: the command succeeds.
+check()
+{
+    name=$1
+    shift
+    if "$@" >log 2>err; then pass "$name"; else flunk "$name"; fi
+}
+
+# is_refusal STATUS: a plain failure, with one sentence on stderr.
+is_refusal()
+{
+    [ "$1" -eq 1 ] || [ "$1" -eq 2 ] || return 1
+    [ "$(wc -l <err)" -eq 1 ] && grep -q '^cgd: .....' err
+}
+
+# refuse NAME PATTERN COMMAND...: the command refuses, in one sentence with
+# the pattern in it.
+refuse()
+{
+    name=$1 pattern=$2
+    shift 2
+    "$@" >log 2>err
+    if is_refusal $? && grep -q -e "$pattern" err; then pass "$name"
+    else flunk "$name"; fi
+}
+
+# The same, and the folder is afterwards as it was before.
+refuse_unchanged()
+{
+    folder=$1
+    shift
+    before=$(find "$folder" -type f -exec cksum {} + | sort)
+    refuse "$@"
+    if [ "$before" = "$(find "$folder" -type f -exec cksum {} + | sort)" ]
+    then pass "$1: nothing lost"; else flunk "$1: nothing lost"; fi
+}
+
+# Width and height of a PNG.
+png_size()
+{
+    od -An -tu1 -j16 -N8 "$1" |
+        awk '{ print (($1*256+$2)*256+$3)*256+$4, (($5*256+$6)*256+$7)*256+$8 }'
+}
+
+equal() { cmp -s "$1" "$2"; }
+differ() { ! cmp -s "$1" "$2"; }
+has() { grep -q -e "$1" "$2"; }
+
+# ---- help -------------------------------------------------------------------
+
+[ -x "$cgd" ] || { echo "FAILED there is no program $cgd"; exit 1; }
+help_is_good()
+{
+    "$cgd" "$@" --help >log 2>err && [ ! -s err ] && has '^usage: cgd' log &&
+        ! grep -q '.\{81\}' log
+}
+check "help" help_is_good
+for command in dataset train distil translate info pack; do
+    check "$command --help" help_is_good $command
+done
+check "help names every command" sh -c '
+    for c in dataset train distil translate info pack; do
+        "$1" --help | grep -q "^  $c" || exit 1
+    done' sh "$cgd"
+check "help of a preset shows its values" sh -c '
+    "$1" train --preset paper --help | grep -q "ngf.*\[64\]"' sh "$cgd"
+check "version" "$cgd" --version
+refuse "no such command" 'no command' "$cgd" frobnicate
+for command in dataset train distil translate info pack; do
+    refuse "$command: unknown option" "see cgd $command --help" \
+        "$cgd" $command --frobnicate
+done
+refuse "an option without its value" 'needs a value' "$cgd" train --ngf
+refuse "an option that is no number" 'needs a number' \
+    "$cgd" train --ngf many
+refuse "a number out of range" 'out of range' "$cgd" train --ngf 100000
+refuse "a number that is not whole" 'whole number' "$cgd" train --ngf 1.5
+refuse "a word that is no choice" 'instance, affine' \
+    "$cgd" train --norm fancy
+refuse "no such preset" 'no preset' "$cgd" train --preset fancy
+refuse "one argument too many" 'too many' "$cgd" info a b
+
+# ---- dataset ----------------------------------------------------------------
+
+check "dataset" "$cgd" dataset data/set --size 16 --count 6 --tests 3
+check "dataset has as many pictures as asked for" sh -c '
+    [ $(ls data/set/trainA | wc -l) = 6 ] &&
+        [ $(ls data/set/trainB | wc -l) = 6 ]'
+check "test pictures come in pairs" sh -c '
+    [ "$(ls data/set/testA)" = "$(ls data/set/testB)" ]'
+"$cgd" dataset data/again --size 16 --count 6 --tests 3 >log
+check "dataset: same seed, same pictures" diff -r data/set data/again
+"$cgd" dataset data/other --size 16 --count 6 --tests 3 --seed 2 >log
+check "dataset: other seed, other pictures" \
+    differ data/set/trainA/0001.png data/other/trainA/0001.png
+check "a scene to train is in one domain only" \
+    differ data/set/trainA/0001.png data/set/testA/0001.png
+refuse_unchanged data/set "dataset over a dataset" 'pictures already' \
+    "$cgd" dataset data/set --seed 3
+refuse "dataset where a file is" 'cannot be made' \
+    "$cgd" dataset data/set/trainA/0001.png
+
+# ---- training ---------------------------------------------------------------
+
+tiny="--preset demo --size 16 --load-size 16 --ngf 2 --blocks 1 --ndf 2
+      --disc-layers 1 --pool 2 --threads 1"
+train() { "$cgd" train $tiny "$@"; }
+
+check "train" train --data data/set --out runs/whole --steps 8 --log-every 2
+for file in g_ab.safetensors g_ba.safetensors state.safetensors log.csv \
+        samples/000008.png options.txt; do
+    check "train leaves $file" test -s runs/whole/$file
+done
+check "log has a line for every interval" \
+    sh -c '[ $(wc -l <runs/whole/log.csv) = 5 ]'
+train --data data/set --out runs/cut --steps 4 --log-every 2 >log 2>err
+check "resume" "$cgd" train --out runs/cut --resume --steps 8 --threads 2
+check "resumed = never stopped: state" \
+    equal runs/whole/state.safetensors runs/cut/state.safetensors
+check "resumed = never stopped: generators" \
+    equal runs/whole/g_ba.safetensors runs/cut/g_ba.safetensors
+check "resumed = never stopped: log" equal runs/whole/log.csv runs/cut/log.csv
+check "resume of a finished run does nothing" sh -c '
+    "$1" train --out runs/cut --resume | grep -q "nothing to do"' sh "$cgd"
+train --data data/set --out runs/seed --steps 8 --seed 2 >log 2>err
+check "other seed, other run" \
+    differ runs/whole/g_ab.safetensors runs/seed/g_ab.safetensors
+check "folders one by one" train --data-a data/set/trainA \
+    --data-b data/set/trainB --out runs/folders --steps 8
+check "folders one by one are the same data" \
+    equal runs/whole/state.safetensors runs/folders/state.safetensors
+
+check "epochs" train --data data/set --out runs/epochs --epochs 1 --decay 1 \
+    --schedule linear --log-every 1
+check "an epoch is the larger folder, the rate falls in the second" \
+    awk -F, 'NR == 7 && $13 < 0.00099 { exit 1 }
+             NR == 12 && $13 > 0.0005 { exit 1 }
+             END { if (NR != 13) exit 1 }' runs/epochs/log.csv
+refuse "steps and epochs" 'same thing' \
+    "$cgd" train --steps 5 --epochs 2 --data data/set --out runs/none
+
+interrupt()
+{
+    "$cgd" train $tiny --data data/set --out runs/stop --steps 100000000 \
+        >log 2>err &
+    sleep 1
+    kill -TERM $!
+    wait $!
+    [ $? -eq 130 ] && has 'go on with: cgd train --resume' log &&
+        test -s runs/stop/state.safetensors
+}
+check "interrupted: saves and says how to go on" interrupt
+
+# ---- training: refusals -----------------------------------------------------
+
+refuse "train without --out" '--out' "$cgd" train --data data/set
+refuse "train without --data" '--data' "$cgd" train --out runs/none
+refuse "train with one folder" '--data-b' \
+    "$cgd" train --data-a data/set/trainA --out runs/none
+refuse "missing folder" 'no such folder' train --data nowhere --out runs/none
+mkdir -p data/empty/trainA data/empty/trainB
+refuse "empty folder" 'data/empty/trainA' \
+    train --data data/empty --out runs/none
+refuse "size not a multiple of 4" 'multiple of 4' \
+    train --data data/set --out runs/none --size 18
+refuse "unknown kernels" 'fancy' \
+    train --data data/set --out runs/none --kernels fancy
+refuse "unknown kernels in CGD_ISA" 'fancy' env CGD_ISA=fancy \
+    "$cgd" train $tiny --data data/set --out runs/none
+refuse "crop larger than the picture" 'crop' \
+    train --data data/set --out runs/none --load-size 8
+refuse "--out is a file" 'is a file' \
+    train --data data/set --out data/set/trainA/0001.png
+check "refused runs leave no folder" sh -c '! test -e runs/none'
+refuse_unchanged runs/whole "a run in the way" 'resume' \
+    train --data data/set --out runs/whole --steps 9
+refuse "nothing to resume" 'nothing to resume' \
+    "$cgd" train --out runs/none --resume
+refuse_unchanged runs/whole "another width on resume" 'width=2' \
+    "$cgd" train --out runs/whole --resume --steps 9 --ngf 4
+refuse_unchanged runs/whole "another discriminator on resume" 'layers' \
+    "$cgd" train --out runs/whole --resume --steps 9 --disc-layers 2
+refuse_unchanged runs/whole "another size on resume" 'size' \
+    "$cgd" train --out runs/whole --resume --steps 9 --size 32
+refuse_unchanged runs/whole "another preset on resume" 'preset' \
+    "$cgd" train --out runs/whole --resume --preset paper
+out_of_memory()
+{
+    # shellcheck disable=SC3045         # asked for below whether it works
+    ulimit -v 400000
+    "$cgd" train --data data/set --out runs/big --size 1024 --ngf 256 \
+        --threads 1
+}
+# shellcheck disable=SC3045
+if (ulimit -v 400000) 2>/dev/null; then
+    refuse "out of memory" 'memory' out_of_memory
+fi
+
+# ---- odd pictures -----------------------------------------------------------
+
+model=runs/whole/g_ab.safetensors
+"$cgd" dataset pictures/dot --size 1 --count 1 --tests 0 >log
+"$cgd" dataset pictures/odd --size 7 --count 1 --tests 0 >log
+{
+    printf 'BM\336\125\002\000\000\000\000\000\066\000\000\000'
+    printf '\050\000\000\000\270\013\000\000\021\000\000\000\001\000\030\000'
+    head -c 24 /dev/zero
+    head -c 153000 /dev/zero
+} >pictures/long.bmp
+"$cgd" dataset pictures/large --size 64 --count 1 --tests 0 >log
+check "PNG to JPEG" \
+    "$cgd" translate $model pictures/large/trainA/0001.png -o pictures/good.jpg
+head -c 600 pictures/good.jpg >pictures/cut.jpg
+echo 'This is no picture.' >pictures/text.jpg
+: >pictures/nothing.png
+
+# mixed FILE...: a data set of these and the good pictures.
+mixed()
+{
+    rm -rf data/mixed
+    mkdir data/mixed
+    cp -r data/set/trainA data/set/trainB data/mixed
+    cp "$@" data/mixed/trainA
+}
+# only FILE: a data set of one picture in each domain.
+only()
+{
+    rm -rf data/only
+    mkdir -p data/only/trainA data/only/trainB
+    cp "$1" data/only/trainA
+    cp "$1" data/only/trainB
+}
+for file in data/set/trainA/0001.png pictures/dot/trainA/0001.png \
+        pictures/long.bmp pictures/good.jpg; do
+    only $file
+    check "train on nothing but $file" \
+        train --data data/only --out "runs/$(echo $file | tr / _)" --steps 2
+done
+for file in text.jpg cut.jpg nothing.png; do
+    only pictures/$file
+    refuse "train on nothing but $file" 'data/only/trainA' \
+        train --data data/only --out runs/none
+done
+mixed pictures/text.jpg pictures/cut.jpg pictures/nothing.png \
+    pictures/long.bmp
+check "train on broken pictures among good ones" \
+    train --data data/mixed --out runs/mixed --steps 4
+mv err warnings
+for file in text.jpg cut.jpg nothing.png; do
+    check "a warning names $file" has "warning: .*$file" warnings
+done
+check "each warning comes once" sh -c '[ $(grep -c warning: warnings) = 3 ]'
+
+# ---- files cut anywhere -----------------------------------------------------
+
+cut_state()
+{
+    size=$(wc -c <runs/whole/state.safetensors)
+    mkdir -p runs/short
+    cp runs/whole/options.txt runs/short
+    at=0
+    while [ $at -lt $size ]; do
+        head -c $at runs/whole/state.safetensors >runs/short/state.safetensors
+        cp runs/short/state.safetensors out/before
+        "$cgd" train --out runs/short --resume --steps 9 >log 2>err
+        is_refusal $? && equal out/before runs/short/state.safetensors ||
+            { echo "cut at $at" >>err; return 1; }
+        at=$((at + 1024))
+    done
+}
+if cut_state; then pass "a state cut at every kilobyte"
+else flunk "a state cut at every kilobyte"; fi
+cut_model()
+{
+    size=$(wc -c <$model)
+    at=0
+    while [ $at -lt $size ]; do
+        head -c $at $model >models/cut
+        "$cgd" info models/cut >log 2>err
+        is_refusal $? || { echo "cut at $at" >>err; return 1; }
+        at=$((at + 512))
+    done
+}
+if cut_model; then pass "a model cut anywhere"
+else flunk "a model cut anywhere"; fi
+refuse "info of a text file" 'text.jpg' "$cgd" info pictures/text.jpg
+refuse "info of nothing" 'nowhere' "$cgd" info nowhere
+check "info of a model" "$cgd" info $model
+mv log said
+check "info counts in both conventions" has 'as papers count' said
+check "info of a state" "$cgd" info runs/whole/state.safetensors
+mv log said
+check "info shows all four nets" \
+    sh -c '[ $(grep -c "^  parameters " said) = 4 ]'
+
+# ---- translate --------------------------------------------------------------
+
+same_size()
+{
+    "$cgd" translate $model "$1" -o out/same.png >log 2>err &&
+        [ "$(png_size out/same.png)" = "$2" ]
+}
+check "translate a picture of 16x16" same_size data/set/testA/0001.png "16 16"
+check "translate a picture of 1x1" same_size pictures/dot/trainA/0001.png "1 1"
+check "translate a picture of 7x7" same_size pictures/odd/trainA/0001.png "7 7"
+check "translate a picture of 3000x17" same_size pictures/long.bmp "3000 17"
+check "translate a folder" "$cgd" translate $model data/set/testA -o out/folder
+check "a folder's names stay" \
+    sh -c '[ "$(ls out/folder)" = "$(ls data/set/testA)" ]'
+check "translate several" "$cgd" translate $model data/set/testA/0001.png \
+    data/set/testA/0002.png pictures/good.jpg -o out/several
+check "several keep their names" \
+    sh -c '[ "$(echo $(ls out/several))" = "0001.png 0002.png good.jpg" ]'
+check "a file alone or in a folder, the same" \
+    equal out/folder/0001.png out/several/0001.png
+check "translate to raw numbers" "$cgd" translate $model \
+    pictures/odd/trainA/0001.png --raw -o out/raw.f32
+check "raw numbers are w h c floats" \
+    sh -c '[ $(wc -c <out/raw.f32) = $((7 * 7 * 3 * 4)) ]'
+check "translate with a net of a state" "$cgd" translate \
+    runs/whole/state.safetensors --net ema.g_ab data/set/testA/0001.png \
+    -o out/net.png
+check "a state's average is the model" equal out/net.png out/folder/0001.png
+
+refuse "translate without -o" '-o OUT' "$cgd" translate $model pictures/long.bmp
+refuse "translate nothing" 'missing' "$cgd" translate $model -o out/x.png
+refuse "translate with no model" 'nowhere' \
+    "$cgd" translate nowhere pictures/long.bmp -o out/x.png
+refuse "translate with a state" 'training state' "$cgd" translate \
+    runs/whole/state.safetensors pictures/long.bmp -o out/x.png
+refuse "translate with a discriminator" 'discriminator' "$cgd" translate \
+    runs/whole/state.safetensors --net d_a pictures/long.bmp -o out/x.png
+refuse "translate a missing picture" 'nowhere' \
+    "$cgd" translate $model nowhere.png -o out/x.png
+for file in text.jpg cut.jpg nothing.png; do
+    refuse "translate $file" "$file" \
+        "$cgd" translate $model pictures/$file -o out/x.png
+done
+refuse "translate to a .gif" 'gif' \
+    "$cgd" translate $model pictures/long.bmp -o out/x.gif
+refuse "translate into no folder" 'nowhere' \
+    "$cgd" translate $model pictures/long.bmp -o nowhere/x.png
+refuse "translate an empty folder" 'data/empty/trainA' \
+    "$cgd" translate $model data/empty/trainA -o out/empty
+check "refused translations leave no file" sh -c '! ls out/x.* 2>/dev/null'
+refuse_unchanged pictures "translate a picture onto itself" 'overwrite' \
+    "$cgd" translate $model pictures/good.jpg -o pictures/../pictures/good.jpg
+refuse "translate two pictures to one name" 'both' "$cgd" translate $model \
+    data/set/testA/0001.png data/set/testB/0001.png -o out/names
+"$cgd" translate $model data/mixed/trainA -o out/mixed >log 2>warnings
+check "a folder with broken pictures: the good ones are translated" \
+    sh -c '[ $(ls out/mixed | wc -l) = 7 ] && grep -q "3 of 10" warnings'
+
+# ---- distil -----------------------------------------------------------------
+
+distil()
+{
+    "$cgd" distil --preset demo --size 16 --load-size 16 --blocks 1 \
+        --threads 1 --data data/set "$@"
+}
+teach="--teacher $model --direction ab"
+check "distil" distil $teach --out runs/student --ngf 1 --steps 6
+check "distil leaves a student" test -s runs/student/student.safetensors
+distil $teach --out runs/half --ngf 1 --steps 6 >log 2>err
+check "distillation is repeatable" \
+    equal runs/student/state.safetensors runs/half/state.safetensors
+distil $teach --out runs/long --ngf 1 --steps 9 --schedule constant >log 2>err
+distil $teach --out runs/part --ngf 1 --steps 5 --schedule constant >log 2>err
+check "resume a distillation" \
+    "$cgd" distil --out runs/part --resume --steps 9
+check "resumed distillation = never stopped" \
+    equal runs/long/state.safetensors runs/part/state.safetensors
+check "distil a teacher's layers" distil $teach --out runs/full --steps 2 \
+    --transfer full
+check "distil from B to A" distil --teacher runs/whole/g_ba.safetensors \
+    --direction ba --out runs/back --steps 2
+check "distil with all losses" "$cgd" distil --preset original --size 16 \
+    --load-size 16 --blocks 1 --disc patch --disc-layers 1 --ndf 2 \
+    --teacher-blocks 0 --data data/set $teach --steps 2 --out runs/all \
+    --reverse runs/whole/g_ba.safetensors
+check "translate with a student" "$cgd" translate \
+    runs/student/student.safetensors data/set/testA -o out/student
+refuse "distil without a teacher" '--teacher' distil --direction ab \
+    --out runs/none
+refuse "distil without a direction" '--direction' distil --teacher $model \
+    --out runs/none
+refuse "distil from a missing teacher" 'nowhere' \
+    distil --teacher nowhere --direction ab --out runs/none
+refuse "distil from a text file" 'text.jpg' \
+    distil --teacher pictures/text.jpg --direction ab --out runs/none
+refuse "distil from a state" 'training state' \
+    distil --teacher runs/whole/state.safetensors --direction ab \
+    --out runs/none
+refuse "transfer that does not fit" 'transfer' \
+    distil $teach --out runs/none --ngf 1 --transfer updown
+refuse "hidden states that do not fit" 'width' \
+    distil $teach --out runs/none --ngf 1 --feature 1
+refuse_unchanged runs/whole "distil into a training" 'run already' \
+    distil $teach --out runs/whole
+refuse_unchanged runs/whole "resume a training as a distillation" 'cgd train' \
+    "$cgd" distil $teach --out runs/whole --resume --steps 20
+cp -r runs/whole runs/bare
+rm runs/bare/options.txt
+refuse_unchanged runs/bare "the same without its options.txt" 'training' \
+    distil $teach --out runs/bare --resume --steps 20
+
+# ---- pack -------------------------------------------------------------------
+
+check "pack" "$cgd" pack data/set -o data/set.safetensors
+check "info of a packed file" "$cgd" info data/set.safetensors
+mv log said
+check "info counts the pictures" has '^trainA.* 6 ' said
+check "train from a packed file" train --data data/set.safetensors \
+    --out runs/packed --steps 8
+check "packed = not packed" \
+    equal runs/whole/state.safetensors runs/packed/state.safetensors
+check "pack to another size" "$cgd" pack data/set --size 8 \
+    -o data/small.safetensors
+refuse "pack without -o" '-o FILE' "$cgd" pack data/set
+refuse "pack nothing" 'nowhere' "$cgd" pack nowhere -o data/x
+refuse "pack into no folder" 'nowhere' "$cgd" pack data/set -o nowhere/x
+head -c 5000 data/set.safetensors >data/short.safetensors
+refuse "train from a packed file that is cut" 'short.safetensors' \
+    train --data data/short.safetensors --out runs/none
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,1285 @@
+/* Pictures and data sets: resampling and decoding against Pillow
+ * (tools/make_picture_goldens.py), files as they are found in the world, and
+ * the sequence of samples. Scratch files go to $TEST_TMP or build/. */
+#include <stdlib.h>
+#include <string.h>
+#include "test.h"
+#ifdef _WIN32
+#include <direct.h>
+#define make_folder(path) _mkdir(path)
+#else
+#include <sys/stat.h>
+#define make_folder(path) mkdir(path, 0777)
+#endif
+
+/* Memory that counts, and refuses at the failing-th call (0: never); stb_image
+ * uses it too. */
+static long calls, failing, blocks;
+
+#if defined(__GNUC__)                              /* threads decode at once */
+#define ADD(counter, n) __sync_add_and_fetch(counter, n)
+#else
+#define ADD(counter, n) (*(counter) += (n))
+#endif
+
+static void *count_alloc(size_t bytes)
+{
+    void *block = ADD(&calls, 1) == failing ? NULL : malloc(bytes);
+    if (block) ADD(&blocks, 1);
+    return block;
+}
+
+static void count_free(void *block)
+{
+    if (block) ADD(&blocks, -1);
+    free(block);
+}
+
+static void *count_realloc(void *block, size_t bytes)
+{
+    if (!block) return count_alloc(bytes);
+    return ADD(&calls, 1) == failing ? NULL : realloc(block, bytes);
+}
+
+static void *user_alloc(void *user, size_t bytes)
+{
+    (void)user;
+    return count_alloc(bytes);
+}
+
+static void user_release(void *user, void *block, size_t bytes)
+{
+    (void)user;
+    (void)bytes;
+    count_free(block);
+}
+
+#define STBI_MALLOC(bytes) count_alloc(bytes)
+#define STBI_REALLOC(block, bytes) count_realloc(block, bytes)
+#define STBI_FREE(block) count_free(block)
+#define STB_IMAGE_IMPLEMENTATION
+#define STB_IMAGE_STATIC
+#define STBI_ONLY_JPEG
+#define STBI_ONLY_PNG
+#define STBI_ONLY_BMP
+#define STBI_NO_STDIO
+#if defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-function"
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+#endif
+#include <stb/stb_image.h>
+#define STB_IMAGE_WRITE_IMPLEMENTATION
+#define STB_IMAGE_WRITE_STATIC
+#include <stb/stb_image_write.h>
+#if defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
+
+#define CGD_IMPLEMENTATION
+#include "../cycle_gan_distil.h"
+#include "golden/pictures.h"
+
+#define N(array) (sizeof (array) / sizeof *(array))
+
+#if defined(__SANITIZE_ADDRESS__)
+static const int sanitized = 1;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+static const int sanitized = 1;
+#else
+static const int sanitized = 0;
+#endif
+#else
+static const int sanitized = 0;
+#endif
+
+static int warnings;
+static char warning[512];
+
+static void warn(void *user, const char *sentence)
+{
+    (void)user;
+    warnings++;
+    strcpy(warning, sentence);
+}
+
+/* A context with the counting memory; threads as in cgd_options. */
+static void start(cgd_ctx *ctx, int threads)
+{
+    cgd_options options;
+    memset(&options, 0, sizeof options);
+    options.allocator.alloc = user_alloc;
+    options.allocator.release = user_release;
+    options.threads = threads;
+    options.warn = warn;
+    warnings = 0;
+    warning[0] = 0;
+    blocks = calls = failing = 0;
+    cgd_init(ctx, &options);
+}
+
+static void end(cgd_ctx *ctx)
+{
+    cgd_free(ctx);
+    CHECK(blocks == 0);
+}
+
+/* The last message of a failed call: does it hold this word? */
+static int says(const cgd_ctx *ctx, const char *word)
+{
+    if (strstr(cgd_message(ctx, CGD_ERR_FORMAT), word)) return 1;
+    printf("    it says: %s\n", cgd_message(ctx, CGD_ERR_FORMAT));
+    return 0;
+}
+
+/* ---- pictures ------------------------------------------------------------*/
+
+/* The bytes that noise() in tools/make_picture_goldens.py makes. */
+static void noise(unsigned char *out, size_t bytes, unsigned long seed)
+{
+    unsigned long x = seed;
+    size_t i;
+    for (i = 0; i < bytes; i++) {
+        x = (x * 1664525UL + 1013904223UL) & 0xffffffffUL;
+        out[i] = (unsigned char)(x >> 24);
+    }
+}
+
+static cgd_image noise_image(cgd_ctx *ctx, size_t w, size_t h, size_t c,
+                             unsigned long seed)
+{
+    cgd_image image;
+    CHECK(cgd_image_init(ctx, &image, w, h, c) == CGD_OK);
+    if (image.data) noise(image.data, w * h * c, seed);
+    return image;
+}
+
+static unsigned long fnv1a(const unsigned char *bytes, size_t n)
+{
+    unsigned long hash = 2166136261UL;
+    size_t i;
+    for (i = 0; i < n; i++)
+        hash = ((hash ^ bytes[i]) * 16777619UL) & 0xffffffffUL;
+    return hash;
+}
+
+static void resizing_gives_pillows_bytes(void)
+{
+    int threads;
+    for (threads = 1; threads <= 3; threads++) {
+        cgd_ctx ctx;
+        size_t i;
+        start(&ctx, threads);
+        for (i = 0; i < N(golden_resize); i++) {
+            size_t w = golden_resize[i].w, h = golden_resize[i].h;
+            size_t c = golden_resize[i].c;
+            size_t to_w = golden_resize[i].to_w, to_h = golden_resize[i].to_h;
+            cgd_image out, in = noise_image(&ctx, w, h, c,
+                                            (unsigned long)(w * 7 + h));
+            CHECK(cgd_image_resize(&ctx, &out, &in, to_w, to_h,
+                                   golden_resize[i].filter) == CGD_OK);
+            CHECK(out.w == to_w && out.h == to_h && out.c == c);
+            CHECK(fnv1a(out.data, to_w * to_h * c) == golden_resize[i].hash);
+            cgd_image_free(&ctx, &out);
+            cgd_image_free(&ctx, &in);
+        }
+        end(&ctx);
+    }
+}
+
+static void resize_row(cgd_ctx *ctx, const unsigned char *row, size_t from,
+                       const unsigned char *expected, size_t to, int filter)
+{
+    cgd_image in, out;
+    CHECK(cgd_image_init(ctx, &in, from, 1, 1) == CGD_OK);
+    memcpy(in.data, row, from);
+    CHECK(cgd_image_resize(ctx, &out, &in, to, 1, filter) == CGD_OK);
+    CHECK(memcmp(out.data, expected, to) == 0);
+    cgd_image_free(ctx, &out);
+    in.w = 1;                                        /* the same, as a column */
+    in.h = from;
+    CHECK(cgd_image_resize(ctx, &out, &in, 1, to, filter) == CGD_OK);
+    CHECK(memcmp(out.data, expected, to) == 0);
+    cgd_image_free(ctx, &out);
+    cgd_image_free(ctx, &in);
+}
+
+static void resizing_rows_that_pillow_was_asked_by_hand(void)
+{
+    static const unsigned char four[] = { 0, 100, 200, 255 };
+    static const unsigned char three[] = { 10, 200, 30 };
+    static const unsigned char cubic2[] = { 60, 221 };
+    static const unsigned char linear2[] = { 71, 209 };
+    static const unsigned char cubic5[] = { 0, 84, 200, 98, 17 };
+    cgd_ctx ctx;
+    start(&ctx, 1);
+    resize_row(&ctx, four, 4, cubic2, 2, CGD_BICUBIC);
+    resize_row(&ctx, four, 4, linear2, 2, CGD_BILINEAR);
+    resize_row(&ctx, three, 3, cubic5, 5, CGD_BICUBIC);
+    end(&ctx);
+}
+
+static void sizes_that_no_picture_has_are_refused(void)
+{
+    cgd_ctx ctx;
+    cgd_image in, out;
+    start(&ctx, 1);
+    in = noise_image(&ctx, 3, 2, 3, 1UL);
+    CHECK(cgd_image_resize(&ctx, &out, &in, 0, 4, CGD_BICUBIC)
+          == CGD_ERR_ARGUMENT);
+    CHECK(cgd_image_resize(&ctx, &out, &in, 4, 4, 9) == CGD_ERR_ARGUMENT);
+    CHECK(cgd_image_resize(&ctx, &out, &in, (size_t)-1, 4, CGD_BICUBIC)
+          == CGD_ERR_SHAPE);
+    CHECK(cgd_image_resize(&ctx, &out, &in, 1000000, 100, CGD_BILINEAR)
+          == CGD_ERR_SHAPE);
+    CHECK(out.data == NULL && says(&ctx, "too large"));
+    cgd_image_free(&ctx, &in);
+    CHECK(cgd_image_resize(&ctx, &out, &in, 4, 4, 0) == CGD_ERR_ARGUMENT);
+    CHECK(cgd_image_init(&ctx, &in, 0, 4, 3) == CGD_ERR_ARGUMENT);
+    CHECK(cgd_image_init(&ctx, &in, 4, 4, 5) == CGD_ERR_ARGUMENT);
+    end(&ctx);
+}
+
+/* ---- decoding ------------------------------------------------------------*/
+
+/* 0 red, 1 green, 2 blue, 3 yellow. */
+static int colour(const cgd_image *p, size_t x, size_t y)
+{
+    const unsigned char *at = p->data + (y * p->w + x) * p->c;
+    if (at[0] > 128) return at[1] > 128 ? 3 : 0;
+    return at[1] > 128 ? 1 : 2;
+}
+
+static void check_upright(const unsigned char *jpeg, size_t size, size_t at,
+                          int shown, int stored)
+{
+    unsigned char bytes[1000];
+    cgd_ctx ctx;
+    cgd_image p;
+    start(&ctx, 1);
+    memcpy(bytes, jpeg, size);
+    bytes[at] = (unsigned char)stored;
+    CHECK(cgd_image_decode(&ctx, &p, bytes, size, 3, "test") == CGD_OK);
+    CHECK(p.w == golden_upright[shown].w && p.h == golden_upright[shown].h);
+    CHECK(colour(&p, 0, 0) == golden_upright[shown].corner[0]);
+    CHECK(colour(&p, p.w - 1, 0) == golden_upright[shown].corner[1]);
+    CHECK(colour(&p, 0, p.h - 1) == golden_upright[shown].corner[2]);
+    CHECK(colour(&p, p.w - 1, p.h - 1) == golden_upright[shown].corner[3]);
+    cgd_image_free(&ctx, &p);
+    end(&ctx);
+}
+
+static void all_eight_orientations_come_upright(void)
+{
+    int o;
+    for (o = 1; o <= 8; o++) {
+        check_upright(golden_jpeg_ii, sizeof golden_jpeg_ii,
+                      golden_jpeg_ii_orientation, o - 1, o);
+        check_upright(golden_jpeg_mm, sizeof golden_jpeg_mm,
+                      golden_jpeg_mm_orientation, o - 1, o);
+    }
+    check_upright(golden_jpeg_ii, sizeof golden_jpeg_ii,
+                  golden_jpeg_ii_orientation, 0, 0);
+    check_upright(golden_jpeg_mm, sizeof golden_jpeg_mm,
+                  golden_jpeg_mm_orientation, 0, 9);
+}
+
+/* Every byte of the file changed in turn: nothing but a refusal or a picture
+ * may come of it (the sanitizers watch). Copies have the exact size. */
+static void damage_every_byte(const unsigned char *file, size_t size)
+{
+    cgd_ctx ctx;
+    size_t i, k;
+    start(&ctx, 1);
+    for (i = 0; i < size; i++)
+        for (k = 0; k < 3; k++) {
+            static const int change[3] = { 0xff, 0x80, 0x01 };
+            unsigned char *copy = (unsigned char *)malloc(size);
+            cgd_image p;
+            memcpy(copy, file, size);
+            copy[i] = (unsigned char)(copy[i] ^ change[k]);
+            if (cgd_image_decode(&ctx, &p, copy, size, 3, "test") == CGD_OK)
+                CHECK(p.w > 0 && p.h > 0 && p.data[p.w * p.h * 3 - 1] < 256);
+            else
+                CHECK(p.data == NULL && says(&ctx, "test: "));
+            cgd_image_free(&ctx, &p);
+            free(copy);
+        }
+    end(&ctx);
+}
+
+static void damaged_files_do_no_harm(void)
+{
+    damage_every_byte(golden_jpeg_ii, sizeof golden_jpeg_ii);
+    damage_every_byte(golden_jpeg_mm, sizeof golden_jpeg_mm);
+    damage_every_byte(golden_progressive, sizeof golden_progressive);
+    damage_every_byte(golden_png_palette_alpha,
+                      sizeof golden_png_palette_alpha);
+}
+
+/* Cut at every length up to size, which is where the picture is whole. */
+static void cut_everywhere(const unsigned char *file, size_t size)
+{
+    cgd_ctx ctx;
+    cgd_image p;
+    size_t n;
+    start(&ctx, 1);
+    for (n = 0; n < size; n++) {
+        unsigned char *copy = (unsigned char *)malloc(n ? n : 1);
+        memcpy(copy, file, n);
+        CHECK(cgd_image_decode(&ctx, &p, copy, n, 3, "test")
+              == CGD_ERR_FORMAT);
+        CHECK(p.data == NULL && says(&ctx, "test: "));
+        free(copy);
+    }
+    CHECK(cgd_image_decode(&ctx, &p, file, size, 3, "test") == CGD_OK);
+    cgd_image_free(&ctx, &p);
+    end(&ctx);
+}
+
+/* stb_image takes zeros for what is missing of a JPEG or BMP. */
+static const unsigned char bmp[54 + 16] = {
+    'B', 'M', 70, 0, 0, 0, 0, 0, 0, 0, 54, 0, 0, 0, 40, 0, 0, 0, 2, 0, 0, 0,
+    2, 0, 0, 0, 1, 0, 24, 0, 0, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 0, 0, 7, 8, 9, 10, 11, 12, 0, 0
+};
+
+static void truncated_pictures_are_refused(void)
+{
+    cut_everywhere(golden_jpeg_ii, sizeof golden_jpeg_ii);
+    cut_everywhere(golden_progressive, sizeof golden_progressive);
+    cut_everywhere(golden_png_grey_alpha,         /* but a last check sum    */
+                   sizeof golden_png_grey_alpha - 4);
+    cut_everywhere(bmp, sizeof bmp);
+}
+
+/* What stb_image 2.27 would overrun its arrays with, or decode by tables that
+ * were never set. */
+static void jpeg_tables_are_checked_before_stb_image_sees_them(void)
+{
+    unsigned char bytes[2000];
+    size_t size = sizeof golden_jpeg_ii, i;
+    cgd_ctx ctx;
+    cgd_image p;
+    start(&ctx, 1);
+    memset(bytes, 0, sizeof bytes);
+    memcpy(bytes, "\xff\xd8\xff\xc4\x01\x3f\x00", 7);     /* 2 + 17 + 300 */
+    bytes[7 + 8] = bytes[7 + 9] = 150;
+    memcpy(bytes + 4 + 319, golden_jpeg_ii + 2, size - 2);
+    CHECK(cgd_image_decode(&ctx, &p, bytes, 4 + 319 + size - 2, 3, "test")
+          == CGD_ERR_FORMAT);
+    CHECK(strcmp(ctx.message, "test: the picture is damaged") == 0);
+    memcpy(bytes, golden_jpeg_ii, size);
+    for (i = 0; i + 1 < size; i++)                    /* tables to comments  */
+        if (bytes[i] == 0xff && bytes[i + 1] == 0xc4) bytes[i + 1] = 0xfe;
+    CHECK(cgd_image_decode(&ctx, &p, bytes, size, 3, "test")
+          == CGD_ERR_FORMAT);
+    CHECK(strcmp(ctx.message, "test: the picture is damaged") == 0);
+    end(&ctx);
+}
+
+/* Some cameras append a film; some put a whole little JPEG into a segment. */
+static void what_follows_a_jpeg_or_hides_in_it_does_not_matter(void)
+{
+    static const unsigned char thumbnail[] = {
+        0xff, 0xec, 0, 10, 0xff, 0xd8, 0xff, 0xd9, 0xff, 0xd9, 0xff, 0xd9
+    };
+    unsigned char bytes[1000];
+    size_t size = sizeof golden_jpeg_ii;
+    cgd_ctx ctx;
+    cgd_image p;
+    start(&ctx, 1);
+    memcpy(bytes, golden_jpeg_ii, size);
+    noise(bytes + size, 100, 5UL);
+    CHECK(cgd_image_decode(&ctx, &p, bytes, size + 100, 3, "test") == CGD_OK);
+    cgd_image_free(&ctx, &p);
+    memcpy(bytes + 2, thumbnail, sizeof thumbnail);
+    memcpy(bytes + 2 + sizeof thumbnail, golden_jpeg_ii + 2, size - 2);
+    size += sizeof thumbnail;
+    CHECK(cgd_image_decode(&ctx, &p, bytes, size, 3, "test") == CGD_OK);
+    cgd_image_free(&ctx, &p);
+    CHECK(cgd_image_decode(&ctx, &p, bytes, size - 2, 3, "test")
+          == CGD_ERR_FORMAT);
+    CHECK(says(&ctx, "truncated"));
+    end(&ctx);
+}
+
+static void decodes_to(const unsigned char *file, size_t size,
+                       const unsigned char *pixels, size_t bytes)
+{
+    cgd_ctx ctx;
+    cgd_image p;
+    start(&ctx, 1);
+    CHECK(cgd_image_decode(&ctx, &p, file, size, 3, "test") == CGD_OK);
+    CHECK(p.w * p.h * p.c == bytes && memcmp(p.data, pixels, bytes) == 0);
+    cgd_image_free(&ctx, &p);
+    end(&ctx);
+}
+
+#define DECODES(name) \
+    decodes_to(name, sizeof name, name##_pixels, sizeof name##_pixels)
+
+static void grey_alpha_palette_and_16_bits_decode_as_in_pillow(void)
+{
+    DECODES(golden_png_rgb16);
+    DECODES(golden_png_grey_alpha);
+    DECODES(golden_png_palette_alpha);
+    DECODES(golden_png_1bit);
+    DECODES(golden_png_rgba);
+}
+
+static char folder_path[400];
+
+/* A fresh folder of pictures below the scratch folder; the name may hold one
+ * further level ("set/trainA"). */
+static const char *scratch(const char *name)
+{
+    const char *base = getenv("TEST_TMP");
+    char path[300];
+    cgd_ctx ctx;
+    cgd_options one;
+    cgd_listing old;
+    size_t i;
+    if (!base || strlen(base) > 200) base = "build";
+    make_folder(base);
+    sprintf(path, "%s/test_pictures", base);
+    make_folder(path);
+    sprintf(folder_path, "%s/%s", path, name);
+    for (i = strlen(path) + 1; folder_path[i]; i++)
+        if (folder_path[i] == '/') {
+            folder_path[i] = 0;
+            make_folder(folder_path);
+            folder_path[i] = '/';
+        }
+    make_folder(folder_path);
+    memset(&one, 0, sizeof one);
+    one.threads = 1;
+    cgd_init(&ctx, &one);
+    if (cgd_list_pictures(&ctx, &old, folder_path) == CGD_OK) {
+        for (i = 0; i < old.count; i++) remove(old.paths[i]);
+        cgd_listing_free(&ctx, &old);
+    }
+    cgd_free(&ctx);
+    return folder_path;
+}
+
+static char *in_folder(char *out, const char *folder, const char *name)
+{
+    sprintf(out, "%s/%s", folder, name);
+    return out;
+}
+
+static void write_file(const char *folder, const char *name, const void *bytes,
+                       size_t size)
+{
+    char path[400];
+    FILE *f = fopen(in_folder(path, folder, name), "wb");
+    CHECK(f != NULL);
+    if (!f) return;
+    CHECK(fwrite(bytes, 1, size, f) == size);
+    fclose(f);
+}
+
+static int exists(const char *path)
+{
+    FILE *f = fopen(path, "rb");
+    if (f) fclose(f);
+    return f != NULL;
+}
+
+static void write_noise(cgd_ctx *ctx, const char *folder, const char *name,
+                        size_t w, size_t h, size_t c, unsigned long seed)
+{
+    char path[400];
+    cgd_image image = noise_image(ctx, w, h, c, seed);
+    CHECK(cgd_image_save(ctx, &image, in_folder(path, folder, name))
+          == CGD_OK);
+    cgd_image_free(ctx, &image);
+}
+
+static void what_is_saved_is_loaded_again(void)
+{
+    static const char *const names[] = { "a.png", "a.BMP", "a.jpg", "a.JPEG" };
+    /* stb_image_write 1.16 shifts into the sign, which a sanitizer minds. */
+    size_t kinds = sanitized ? 2 : N(names);
+    const char *folder = scratch("save");
+    char path[400], part[420];
+    cgd_ctx ctx;
+    size_t i, k, c;
+    start(&ctx, 0);
+    for (i = 0; i < kinds; i++)
+        for (c = 1; c <= 3; c += 2) {
+            cgd_image out, in;
+            CHECK(cgd_image_init(&ctx, &out, 20, 12, c) == CGD_OK);
+            for (k = 0; k < 20 * 12 * c; k++)                    /* smooth   */
+                out.data[k] = (unsigned char)(k / (20 * c) * 9 + k / c % 20);
+            in_folder(path, folder, names[i]);
+            CHECK(cgd_image_save(&ctx, &out, path) == CGD_OK);
+            CHECK(cgd_image_load(&ctx, &in, path, c) == CGD_OK);
+            CHECK(in.w == 20 && in.h == 12 && in.c == c);
+            for (k = 0; k < 20 * 12 * c; k++)
+                CHECK(abs(in.data[k] - out.data[k]) <= (i < 2 ? 0 : 4));
+            cgd_image_free(&ctx, &in);
+            cgd_image_free(&ctx, &out);
+            sprintf(part, "%s.part", path);
+            CHECK(!exists(part));
+        }
+    end(&ctx);
+}
+
+static void grey_is_pillows_luma(void)
+{
+    const char *folder = scratch("grey");
+    char path[400];
+    cgd_ctx ctx;
+    cgd_image p;
+    start(&ctx, 1);
+    write_noise(&ctx, folder, "a.png", 16, 16, 3, 5UL);
+    CHECK(cgd_image_load(&ctx, &p, in_folder(path, folder, "a.png"), 1)
+          == CGD_OK);
+    CHECK(p.c == 1 && memcmp(p.data, golden_grey, 256) == 0);
+    cgd_image_free(&ctx, &p);
+    CHECK(cgd_image_load(&ctx, &p, path, 4) == CGD_ERR_ARGUMENT);
+    end(&ctx);
+}
+
+static void files_that_are_no_pictures_are_refused_in_a_sentence(void)
+{
+    const char *folder = scratch("refused");
+    char path[400];
+    cgd_ctx ctx;
+    cgd_image p;
+    start(&ctx, 1);
+    write_file(folder, "text.jpg", "BMost of this is a letter.\n", 27);
+    write_file(folder, "poem.jpg", "Shall I compare thee\n", 21);
+    write_file(folder, "empty.png", "", 0);
+    write_file(folder, "cut.jpg", golden_jpeg_ii, 600);
+    CHECK(cgd_image_load(&ctx, &p, in_folder(path, folder, "text.jpg"), 3)
+          == CGD_ERR_FORMAT);
+    CHECK(says(&ctx, "text.jpg: ") && p.data == NULL);
+    CHECK(cgd_image_load(&ctx, &p, in_folder(path, folder, "poem.jpg"), 3)
+          == CGD_ERR_FORMAT);
+    CHECK(says(&ctx, "no JPEG, PNG or BMP"));
+    CHECK(cgd_image_load(&ctx, &p, in_folder(path, folder, "empty.png"), 3)
+          == CGD_ERR_FORMAT);
+    CHECK(says(&ctx, "empty.png: the file is empty"));
+    CHECK(cgd_image_load(&ctx, &p, in_folder(path, folder, "cut.jpg"), 3)
+          == CGD_ERR_FORMAT);
+    CHECK(says(&ctx, "cut.jpg: the picture is truncated"));
+    CHECK(cgd_image_load(&ctx, &p, in_folder(path, folder, "none.jpg"), 3)
+          == CGD_ERR_IO);
+    CHECK(says(&ctx, "none.jpg: "));
+    CHECK(cgd_image_load(&ctx, &p, folder, 3) == CGD_ERR_IO);
+    end(&ctx);
+}
+
+static void a_picture_of_a_billion_pixels_is_refused_unseen(void)
+{
+    unsigned char huge[sizeof bmp];
+    cgd_ctx ctx;
+    cgd_image p;
+    start(&ctx, 1);
+    memcpy(huge, bmp, sizeof bmp);
+    huge[18] = huge[22] = 0;
+    huge[19] = huge[23] = 0x80;                             /* 32768 x 32768 */
+    CHECK(cgd_image_decode(&ctx, &p, huge, sizeof huge, 3, "test")
+          == CGD_ERR_SHAPE);
+    CHECK(says(&ctx, "too many pixels"));
+    end(&ctx);
+}
+
+static void saving_fails_in_a_sentence_and_harms_nothing(void)
+{
+    const char *folder = scratch("unsaved");
+    char path[400], part[420];
+    cgd_ctx ctx;
+    cgd_image p, none;
+    start(&ctx, 1);
+    p = noise_image(&ctx, 3, 2, 3, 1UL);
+    memset(&none, 0, sizeof none);
+    CHECK(cgd_image_save(&ctx, &p, in_folder(path, folder, "a.gif"))
+          == CGD_ERR_ARGUMENT);
+    CHECK(says(&ctx, ".png, .jpg, .jpeg or .bmp") && !exists(path));
+    CHECK(cgd_image_save(&ctx, &p, in_folder(path, folder, "no/a.png"))
+          == CGD_ERR_IO);
+    CHECK(cgd_image_save(&ctx, &none, in_folder(path, folder, "a.png"))
+          == CGD_ERR_ARGUMENT);
+    in_folder(path, folder, "folder.png");
+    make_folder(path);                              /* cannot be replaced    */
+    CHECK(cgd_image_save(&ctx, &p, path) == CGD_ERR_IO);
+    sprintf(part, "%s.part", path);
+    CHECK(says(&ctx, "folder.png") && !exists(part));
+    cgd_image_free(&ctx, &p);
+    end(&ctx);
+    remove(path);
+}
+
+/* ---- listing -------------------------------------------------------------*/
+
+static void listing_is_sorted_and_holds_pictures_only(void)
+{
+    static const char *const written[] = {
+        "b.png", "a10.JPG", "Z.bmp", "a2.jpeg", ".hidden.png", "._a2.jpeg",
+        "notes.txt", "png", "c.png.txt", "x.Png"
+    };
+    static const char *const expected[] = {
+        "Z.bmp", "a10.JPG", "a2.jpeg", "b.png", "x.Png"
+    };
+    const char *folder = scratch("list");
+    char path[400];
+    cgd_ctx ctx;
+    cgd_listing list;
+    size_t i;
+    start(&ctx, 1);
+    for (i = 0; i < N(written); i++) write_file(folder, written[i], "x", 1);
+    CHECK(cgd_list_pictures(&ctx, &list, folder) == CGD_OK);
+    CHECK(list.count == N(expected));
+    for (i = 0; i < N(expected) && i < list.count; i++)
+        CHECK(strcmp(list.paths[i], in_folder(path, folder, expected[i]))
+              == 0);
+    cgd_listing_free(&ctx, &list);
+    end(&ctx);
+    for (i = 0; i < N(written); i++) remove(in_folder(path, folder,
+                                                      written[i]));
+}
+
+static void missing_and_empty_folders_are_named(void)
+{
+    const char *folder = scratch("nothing");
+    char path[400];
+    cgd_ctx ctx;
+    cgd_listing list;
+    start(&ctx, 1);
+    CHECK(cgd_list_pictures(&ctx, &list, folder) == CGD_ERR_FORMAT);
+    CHECK(says(&ctx, "nothing: the folder holds no picture"));
+    CHECK(cgd_list_pictures(&ctx, &list, in_folder(path, folder, "gone"))
+          == CGD_ERR_IO);
+    CHECK(says(&ctx, "gone: there is no such folder"));
+    CHECK(list.paths == NULL && list.count == 0);
+    end(&ctx);
+}
+
+/* ---- data sets -----------------------------------------------------------*/
+
+#define SIDE 16
+#define PIXELS (SIDE * SIDE * 3)
+
+typedef struct sample { float a[PIXELS], b[PIXELS]; } sample;
+
+static cgd_status next(cgd_dataset *data, sample *s)
+{
+    cgd_tensor a = cgd_tensor_view(1, SIDE, SIDE, data->config.channels[0],
+                                   s->a);
+    cgd_tensor b = cgd_tensor_view(1, SIDE, SIDE, data->config.channels[1],
+                                   s->b);
+    return cgd_dataset_next(data, &a, &b);
+}
+
+/* Pictures of one even colour, so that a sample tells which it is: picture i
+ * of A is 10 * i, picture i of B 10 * i + 5. */
+static void write_flat(cgd_ctx *ctx, const char *folder, int n, int base)
+{
+    char name[40], path[400];
+    int i;
+    for (i = 0; i < n; i++) {
+        cgd_image p;
+        CHECK(cgd_image_init(ctx, &p, (size_t)(20 + i), (size_t)(30 - i), 3)
+              == CGD_OK);
+        memset(p.data, 10 * i + base, p.w * p.h * 3);
+        sprintf(name, "%02d.png", i);
+        CHECK(cgd_image_save(ctx, &p, in_folder(path, folder, name))
+              == CGD_OK);
+        cgd_image_free(ctx, &p);
+    }
+}
+
+static int which(const float *pixels)
+{
+    return (int)((pixels[0] + 1) * 127.5F + 0.5F) / 10;
+}
+
+static void make_root(char *root, const char *name)
+{
+    const char *base = getenv("TEST_TMP");
+    if (!base || strlen(base) > 200) base = "build";
+    sprintf(root, "%s/test_pictures/%s", base, name);
+}
+
+static cgd_data_config small_config(const char *root)
+{
+    cgd_data_config config = cgd_data_defaults();
+    config.root = root;
+    config.load_size = 20;
+    config.size = SIDE;
+    config.seed = 7;
+    return config;
+}
+
+/* n pictures of noise in each folder, of many sizes. */
+static void noise_set(cgd_ctx *ctx, const char *name, char *root, int na,
+                      int nb)
+{
+    char sub[60], file[40];
+    int d, i;
+    make_root(root, name);
+    for (d = 0; d < 2; d++) {
+        const char *folder;
+        sprintf(sub, "%s/train%s", name, d ? "B" : "A");
+        folder = scratch(sub);
+        for (i = 0; i < (d ? nb : na); i++) {
+            sprintf(file, "%d.png", i);
+            write_noise(ctx, folder, file, (size_t)(17 + 5 * i),
+                        (size_t)(40 - 3 * i), 3, (unsigned long)(d * 50 + i));
+        }
+    }
+}
+
+static void an_epoch_visits_a_in_shuffled_order_and_draws_b(void)
+{
+    char root[300];
+    cgd_ctx ctx;
+    cgd_dataset data;
+    cgd_data_config config;
+    sample s;
+    int epoch, i, seen[10], b_seen = 0, orders = 0, first[2][10];
+    start(&ctx, 0);
+    write_flat(&ctx, scratch("flat/trainA"), 10, 0);
+    write_flat(&ctx, scratch("flat/trainB"), 4, 5);
+    make_root(root, "flat");
+    config = small_config(root);
+    CHECK(cgd_dataset_open(&ctx, &data, &config) == CGD_OK);
+    CHECK(cgd_dataset_count(&data, 0) == 10);
+    CHECK(cgd_dataset_count(&data, 1) == 4 && data.epoch_length == 10);
+    CHECK(cgd_dataset_count(&data, 2) == 0);
+    for (epoch = 0; epoch < 2; epoch++) {
+        memset(seen, 0, sizeof seen);
+        for (i = 0; i < 10; i++) {
+            CHECK(next(&data, &s) == CGD_OK);
+            first[epoch][i] = which(s.a);
+            seen[which(s.a)]++;
+            b_seen |= 1 << which(s.b);
+        }
+        for (i = 0; i < 10; i++) CHECK(seen[i] == 1);
+    }
+    for (i = 0; i < 10; i++)
+        orders += first[0][i] != first[1][i] || first[0][i] != i;
+    CHECK(orders > 0 && b_seen == 15);
+    CHECK(data.position == 20 && warnings == 0);
+    cgd_dataset_close(&data);
+    end(&ctx);
+}
+
+static void the_smaller_a_comes_round_again_within_an_epoch(void)
+{
+    char root[300], path_a[400], path_b[400];
+    cgd_ctx ctx;
+    cgd_dataset data;
+    cgd_data_config config;
+    sample s;
+    int i, seen[4];
+    start(&ctx, 1);
+    make_root(root, "flat");
+    config = small_config(NULL);
+    config.dir[0] = in_folder(path_a, root, "trainB");    /* 4 of them       */
+    config.dir[1] = in_folder(path_b, root, "trainA");
+    CHECK(cgd_dataset_open(&ctx, &data, &config) == CGD_OK);
+    CHECK(data.epoch_length == 10);
+    memset(seen, 0, sizeof seen);
+    for (i = 0; i < 10; i++) {
+        CHECK(next(&data, &s) == CGD_OK);
+        seen[which(s.a)]++;
+    }
+    CHECK(seen[0] == 3 && seen[1] == 3 && seen[2] == 2 && seen[3] == 2);
+    cgd_dataset_close(&data);
+    end(&ctx);
+}
+
+#define STEPS 23
+
+/* The first STEPS samples with these settings. */
+static void collect(sample *out, const cgd_data_config *config, int threads)
+{
+    cgd_ctx ctx;
+    cgd_dataset data;
+    int i;
+    start(&ctx, threads);
+    CHECK(cgd_dataset_open(&ctx, &data, config) == CGD_OK);
+    for (i = 0; i < STEPS && data.ctx; i++)
+        CHECK(next(&data, &out[i]) == CGD_OK);
+    CHECK(data.cached <= config->cache_bytes);
+    CHECK(data.cached > 0 || config->cache_bytes < 2000);
+    cgd_dataset_close(&data);
+    end(&ctx);
+}
+
+static sample run_one[STEPS], run_two[STEPS];
+
+static void samples_depend_on_the_seed_and_nothing_else(void)
+{
+    char root[300];
+    cgd_ctx ctx;
+    cgd_data_config config;
+    int fit;
+    start(&ctx, 1);
+    noise_set(&ctx, "noise", root, 5, 3);
+    end(&ctx);
+    config = small_config(root);
+    for (fit = 0; fit < 3; fit++) {
+        config.fit = fit;
+        config.seed = 7;
+        config.cache_bytes = (size_t)1 << 20;
+        collect(run_one, &config, 1);
+        collect(run_two, &config, 3);
+        CHECK(memcmp(run_one, run_two, sizeof run_one) == 0);
+        config.cache_bytes = 0;
+        collect(run_two, &config, 2);
+        CHECK(memcmp(run_one, run_two, sizeof run_one) == 0);
+        config.cache_bytes = 3000;                        /* a few of them   */
+        collect(run_two, &config, 1);
+        CHECK(memcmp(run_one, run_two, sizeof run_one) == 0);
+        config.seed = 8;
+        collect(run_two, &config, 1);
+        CHECK(memcmp(run_one, run_two, sizeof run_one) != 0);
+    }
+}
+
+static void setting_the_position_resumes(void)
+{
+    char root[300];
+    cgd_ctx ctx;
+    cgd_dataset data;
+    cgd_data_config config;
+    sample s;
+    unsigned long t;
+    make_root(root, "noise");
+    config = small_config(root);
+    collect(run_one, &config, 1);
+    start(&ctx, 1);
+    CHECK(cgd_dataset_open(&ctx, &data, &config) == CGD_OK);
+    for (t = STEPS; t-- > 0;) {                           /* even backwards  */
+        data.position = t;
+        CHECK(next(&data, &s) == CGD_OK);
+        CHECK(memcmp(&s, &run_one[t], sizeof s) == 0);
+        CHECK(data.position == t + 1);
+    }
+    cgd_dataset_close(&data);
+    end(&ctx);
+}
+
+static void a_batch_of_two_is_two_samples(void)
+{
+    char root[300];
+    cgd_ctx ctx;
+    cgd_dataset data;
+    cgd_data_config config;
+    static float pixels_a[2 * PIXELS], pixels_b[2 * PIXELS];
+    cgd_tensor a = cgd_tensor_view(2, SIDE, SIDE, 3, pixels_a);
+    cgd_tensor b = cgd_tensor_view(2, SIDE, SIDE, 3, pixels_b);
+    int i, k;
+    make_root(root, "noise");
+    config = small_config(root);
+    config.cache_bytes = 0;
+    collect(run_one, &config, 1);
+    start(&ctx, 2);
+    CHECK(cgd_dataset_open(&ctx, &data, &config) == CGD_OK);
+    for (i = 0; i + 1 < STEPS; i += 2) {
+        CHECK(cgd_dataset_next(&data, &a, &b) == CGD_OK);
+        for (k = 0; k < 2; k++) {
+            CHECK(memcmp(run_one[i + k].a, pixels_a + k * PIXELS,
+                         sizeof run_one->a) == 0);
+            CHECK(memcmp(run_one[i + k].b, pixels_b + k * PIXELS,
+                         sizeof run_one->b) == 0);
+        }
+    }
+    CHECK(data.position == 22);
+    a.c = 1;
+    CHECK(cgd_dataset_next(&data, &a, &b) == CGD_ERR_SHAPE);
+    a.c = 3;
+    b.n = 1;
+    CHECK(cgd_dataset_next(&data, &a, &b) == CGD_ERR_SHAPE);
+    CHECK(data.position == 22);
+    cgd_dataset_close(&data);
+    end(&ctx);
+}
+
+/* Red is x, green is y: a sample tells where it was cut and if it is
+ * mirrored. */
+static void write_map(cgd_ctx *ctx, const char *folder)
+{
+    char path[400];
+    cgd_image p;
+    size_t x, y;
+    CHECK(cgd_image_init(ctx, &p, 40, 20, 3) == CGD_OK);
+    for (y = 0; y < 20; y++)
+        for (x = 0; x < 40; x++) {
+            unsigned char *at = p.data + (y * 40 + x) * 3;
+            at[0] = (unsigned char)x;
+            at[1] = (unsigned char)y;
+            at[2] = 77;
+        }
+    CHECK(cgd_image_save(ctx, &p, in_folder(path, folder, "map.png"))
+          == CGD_OK);
+    cgd_image_free(ctx, &p);
+}
+
+static int byte_at(const float *pixels, int x, int y, int k)
+{
+    return (int)((pixels[(y * SIDE + x) * 3 + k] + 1) * 127.5F + 0.5F);
+}
+
+static void crops_fall_everywhere_and_half_are_mirrored(void)
+{
+    char path[400];
+    cgd_ctx ctx;
+    cgd_dataset data;
+    cgd_data_config config;
+    sample s;
+    int i, x, mirrored = 0, lefts[25], tops[5], differ = 0;
+    start(&ctx, 1);
+    write_map(&ctx, scratch("map"));
+    make_root(path, "map");
+    config = small_config(NULL);
+    config.dir[0] = config.dir[1] = path;                 /* one picture     */
+    config.fit = CGD_FIT_CROP;
+    memset(lefts, 0, sizeof lefts);
+    memset(tops, 0, sizeof tops);
+    CHECK(cgd_dataset_open(&ctx, &data, &config) == CGD_OK);
+    CHECK(data.epoch_length == 1);
+    for (i = 0; i < 1000; i++) {
+        int mirror, left;
+        CHECK(next(&data, &s) == CGD_OK);
+        mirror = byte_at(s.a, 0, 0, 0) > byte_at(s.a, 1, 0, 0);
+        left = byte_at(s.a, mirror ? SIDE - 1 : 0, 0, 0);
+        for (x = 0; x < SIDE; x++)
+            CHECK(byte_at(s.a, x, 3, 0) == left + (mirror ? SIDE - 1 - x : x));
+        CHECK(byte_at(s.a, 5, 9, 1) == byte_at(s.a, 5, 0, 1) + 9);
+        CHECK(byte_at(s.a, 7, 7, 2) == 77);
+        mirrored += mirror;
+        lefts[left]++;
+        tops[byte_at(s.a, 0, 0, 1)]++;
+        differ += memcmp(s.a, s.b, sizeof s.a) != 0;
+    }
+    CHECK(mirrored > 420 && mirrored < 580 && differ > 900);
+    for (i = 0; i < 25; i++) CHECK(lefts[i] > 10);        /* 40 expected     */
+    for (i = 0; i < 5; i++) CHECK(tops[i] > 130);         /* 200             */
+    data.config.flip = 0;
+    for (i = 0; i < 50; i++) {
+        CHECK(next(&data, &s) == CGD_OK);
+        CHECK(byte_at(s.a, 0, 0, 0) < byte_at(s.a, 1, 0, 0));
+    }
+    cgd_dataset_close(&data);
+    end(&ctx);
+}
+
+/* 1 x 1 and 3000 x 17 in every way of fitting, colour and grey. */
+static void pictures_of_any_shape_fit(void)
+{
+    const char *folder = scratch("shapes");
+    char path[400];
+    cgd_ctx ctx;
+    cgd_data_config config = small_config(NULL);
+    int fit, i;
+    start(&ctx, 0);
+    write_noise(&ctx, folder, "dot.png", 1, 1, 3, 4UL);
+    write_noise(&ctx, folder, "long.png", 3000, 17, 1, 5UL);
+    write_noise(&ctx, folder, "tall.bmp", 5, 900, 3, 6UL);
+    write_noise(&ctx, folder, "alpha.png", 30, 20, 4, 7UL);
+    make_root(path, "shapes");
+    config.dir[0] = config.dir[1] = path;
+    config.channels[1] = 1;
+    for (fit = 0; fit < 3; fit++) {
+        cgd_dataset data;
+        sample s;
+        config.fit = fit;
+        config.load_size = fit ? 20 : 0;                  /* 0: as size      */
+        CHECK(cgd_dataset_open(&ctx, &data, &config) == CGD_OK);
+        for (i = 0; i < 12; i++) {
+            size_t k;
+            CHECK(next(&data, &s) == CGD_OK);
+            for (k = 0; k < PIXELS; k++) CHECK(fabs(s.a[k]) <= 1);
+        }
+        CHECK(warnings == 0);
+        cgd_dataset_close(&data);
+    }
+    end(&ctx);
+}
+
+static void widths_and_enlargements_keep_the_aspect(void)
+{
+    cgd_data_config c = small_config("x");
+    size_t w = 30, h = 45;
+    c.fit = CGD_FIT_WIDTH_CROP;
+    cgd__data_fit(&c, &w, &h);
+    CHECK(w == 20 && h == 30);
+    w = 100, h = 30;
+    cgd__data_fit(&c, &w, &h);
+    CHECK(w == 20 && h == 16);                            /* no less         */
+    c.fit = CGD_FIT_CROP;
+    w = 100, h = 30;
+    cgd__data_fit(&c, &w, &h);
+    CHECK(w == 100 && h == 30);
+    w = 100, h = 8;
+    cgd__data_fit(&c, &w, &h);
+    CHECK(w == 200 && h == 16);
+    w = 1, h = 1000000;
+    cgd__data_fit(&c, &w, &h);
+    CHECK(w == 16 && h > 1000000);               /* and refused by cgd_image */
+}
+
+static void broken_files_are_left_out_with_a_warning(void)
+{
+    const char *folder = scratch("broken");
+    char path[400];
+    cgd_ctx ctx;
+    cgd_dataset data;
+    cgd_data_config config = small_config(NULL);
+    start(&ctx, 1);
+    write_file(folder, "a.jpg", "this is text", 12);
+    make_root(path, "broken");
+    config.dir[0] = config.dir[1] = path;
+    CHECK(cgd_dataset_open(&ctx, &data, &config) == CGD_ERR_FORMAT);
+    CHECK(says(&ctx, "none of the folder's 1 pictures"));
+    CHECK(warnings == 1 && strstr(warning, "a.jpg") != NULL);
+    write_noise(&ctx, folder, "b.png", 20, 20, 3, 4UL);
+    CHECK(cgd_dataset_open(&ctx, &data, &config) == CGD_OK);
+    CHECK(cgd_dataset_count(&data, 0) == 1 && warnings == 3);
+    cgd_dataset_close(&data);
+    end(&ctx);
+}
+
+/* A PNG whose compressed pixels are spoilt: only decoding finds out. */
+static void spoil(const char *folder, const char *name)
+{
+    char path[400];
+    unsigned char bytes[4000];
+    size_t size, i;
+    FILE *f = fopen(in_folder(path, folder, name), "rb");
+    CHECK(f != NULL);
+    if (!f) return;
+    size = fread(bytes, 1, sizeof bytes, f);
+    fclose(f);
+    for (i = 41; i < size - 30; i++) bytes[i] = 0xff;
+    write_file(folder, name, bytes, size);
+}
+
+static void a_picture_found_broken_later_is_replaced_by_the_next(void)
+{
+    char root[300], folder[400];
+    cgd_ctx ctx;
+    cgd_dataset data;
+    cgd_data_config config;
+    sample s;
+    int i;
+    start(&ctx, 1);
+    noise_set(&ctx, "spoilt", root, 4, 2);
+    in_folder(folder, root, "trainA");
+    spoil(folder, "1.png");
+    spoil(folder, "2.png");
+    config = small_config(root);
+    collect(run_one, &config, 2);
+    CHECK(warnings == 2 && strstr(warning, "takes its place") != NULL);
+    CHECK(cgd_dataset_open(&ctx, &data, &config) == CGD_OK);
+    CHECK(cgd_dataset_count(&data, 0) == 4);
+    for (i = STEPS; i-- > 0;) {           /* whatever is known by then       */
+        data.position = (unsigned long)i;
+        CHECK(next(&data, &s) == CGD_OK);
+        CHECK(memcmp(&s, &run_one[i], sizeof s) == 0);
+    }
+    cgd_dataset_close(&data);
+    spoil(folder, "0.png");
+    spoil(folder, "3.png");
+    CHECK(cgd_dataset_open(&ctx, &data, &config) == CGD_OK);
+    CHECK(next(&data, &s) == CGD_ERR_FORMAT && data.position == 0);
+    CHECK(says(&ctx, "none of domain A's 4 pictures"));
+    cgd_dataset_close(&data);
+    end(&ctx);
+}
+
+static void a_packed_file_gives_the_same_samples(void)
+{
+    char root[300], file[400];
+    cgd_ctx ctx;
+    cgd_data_config config;
+    make_root(root, "noise");
+    make_root(file, "packed.safetensors");
+    config = small_config(root);
+    collect(run_one, &config, 1);
+    start(&ctx, 2);
+    CHECK(cgd_dataset_pack(&ctx, root, 20, CGD_BICUBIC, file) == CGD_OK);
+    end(&ctx);
+    config.root = file;
+    collect(run_two, &config, 2);
+    CHECK(memcmp(run_one, run_two, sizeof run_one) == 0);
+    start(&ctx, 2);                            /* in their own sizes         */
+    CHECK(cgd_dataset_pack(&ctx, root, 0, CGD_BICUBIC, file) == CGD_OK);
+    end(&ctx);
+    collect(run_two, &config, 1);
+    CHECK(memcmp(run_one, run_two, sizeof run_one) == 0);
+    config.channels[0] = config.channels[1] = 1;
+    config.cache_bytes = 0;
+    collect(run_two, &config, 1);
+    config.root = root;
+    collect(run_one, &config, 1);
+    CHECK(memcmp(run_one, run_two, sizeof run_one) == 0);
+}
+
+static void packing_takes_what_is_there_and_says_what_is_not(void)
+{
+    char root[300], file[400];
+    const char *folder;
+    cgd_ctx ctx;
+    cgd_dataset data;
+    cgd_data_config config;
+    cgd_file packed;
+    start(&ctx, 1);
+    make_root(file, "some.safetensors");
+    remove(file);
+    scratch("some/trainB");
+    scratch("some/trainA");
+    folder = scratch("some/testA");
+    make_root(root, "some");
+    CHECK(cgd_dataset_pack(&ctx, root, 8, CGD_BICUBIC, file)
+          == CGD_ERR_FORMAT);
+    CHECK(says(&ctx, "some: there is no readable picture") && !exists(file));
+    write_noise(&ctx, folder, "a.png", 20, 20, 3, 4UL);
+    write_noise(&ctx, folder, "b.png", 20, 20, 3, 4UL);
+    write_noise(&ctx, folder, "d.png", 20, 20, 3, 5UL);
+    write_file(folder, "c.jpg", "this is text", 12);
+    spoil(folder, "a.png");
+    CHECK(cgd_dataset_pack(&ctx, root, 8, 7, file) == CGD_ERR_ARGUMENT);
+    CHECK(cgd_dataset_pack(&ctx, root, 8, CGD_BILINEAR, file) == CGD_OK);
+    CHECK(warnings == 2);
+    CHECK(cgd_file_open(&ctx, &packed, file) == CGD_OK);
+    CHECK(packed.n_tensors == 2);
+    CHECK(cgd_file_find(&packed, "testA/b.png") == &packed.tensors[0]);
+    CHECK(cgd_file_find(&packed, "testA/d.png") == &packed.tensors[1]);
+    cgd_file_close(&packed);
+    config = small_config(file);
+    CHECK(cgd_dataset_open(&ctx, &data, &config) == CGD_ERR_FORMAT);
+    CHECK(says(&ctx, "no picture trainA/..."));
+    CHECK(cgd_dataset_pack(&ctx, "nowhere", 8, CGD_BILINEAR, file)
+          == CGD_ERR_FORMAT);
+    end(&ctx);
+}
+
+static void wrong_data_settings_are_refused_in_a_sentence(void)
+{
+    cgd_ctx ctx;
+    cgd_dataset data;
+    cgd_data_config good = small_config("nowhere"), c;
+    start(&ctx, 1);
+    CHECK(cgd_dataset_open(&ctx, &data, &good) == CGD_ERR_IO);
+    CHECK(says(&ctx, "nowhere/trainA: there is no such folder"));
+    c = good, c.root = NULL;
+    CHECK(cgd_dataset_open(&ctx, &data, &c) == CGD_ERR_ARGUMENT);
+    c = good, c.size = 21;
+    CHECK(cgd_dataset_open(&ctx, &data, &c) == CGD_ERR_ARGUMENT);
+    CHECK(says(&ctx, "a crop of 21 pixels"));
+    c = good, c.size = 0;
+    CHECK(cgd_dataset_open(&ctx, &data, &c) == CGD_ERR_ARGUMENT);
+    c = good, c.load_size = (size_t)-1;
+    CHECK(cgd_dataset_open(&ctx, &data, &c) == CGD_ERR_ARGUMENT);
+    c = good, c.channels[1] = 2;
+    CHECK(cgd_dataset_open(&ctx, &data, &c) == CGD_ERR_ARGUMENT);
+    c = good, c.fit = 3;
+    CHECK(cgd_dataset_open(&ctx, &data, &c) == CGD_ERR_ARGUMENT);
+    c = good, c.filter = -1;
+    CHECK(cgd_dataset_open(&ctx, &data, &c) == CGD_ERR_ARGUMENT);
+    CHECK(data.ctx == NULL);
+    end(&ctx);
+}
+
+/* ---- memory --------------------------------------------------------------*/
+
+/* Open, draw two samples, close: the first failure. */
+static cgd_status use_data(cgd_ctx *ctx, const cgd_data_config *config)
+{
+    cgd_dataset data;
+    sample s;
+    cgd_status status = cgd_dataset_open(ctx, &data, config);
+    if (status != CGD_OK) return status;
+    status = next(&data, &s);
+    if (status == CGD_OK) status = next(&data, &s);
+    cgd_dataset_close(&data);
+    return status;
+}
+
+/* What to try with the n-th allocation failing. */
+static cgd_status use(cgd_ctx *ctx, int what, const char *root,
+                      const char *file)
+{
+    cgd_data_config config = small_config(what == 1 ? file : root);
+    cgd_image in, out;
+    cgd_status status;
+    config.cache_bytes = 2000;
+    if (what == 0 || what == 1) return use_data(ctx, &config);
+    if (what == 2) return cgd_dataset_pack(ctx, root, 9, CGD_BICUBIC, file);
+    status = cgd_image_decode(ctx, &in, golden_progressive,
+                              sizeof golden_progressive, 1, "test");
+    if (status != CGD_OK) return status;
+    status = cgd_image_resize(ctx, &out, &in, 50, 60, CGD_BILINEAR);
+    cgd_image_free(ctx, &out);
+    cgd_image_free(ctx, &in);
+    return status;
+}
+
+static void every_allocation_may_fail(void)
+{
+    char root[300], file[400];
+    int what;
+    make_root(root, "noise");
+    make_root(file, "packed.safetensors");
+    for (what = 0; what < 4; what++) {
+        cgd_status status = CGD_ERR_MEMORY;
+        long k;
+        for (k = 1; k < 2000 && status != CGD_OK; k++) {
+            cgd_ctx ctx;
+            start(&ctx, 1);
+            failing = k;
+            status = use(&ctx, what, root, file);
+            CHECK(status == CGD_OK || status == CGD_ERR_MEMORY);
+            CHECK(status == CGD_OK || says(&ctx, "memory"));
+            CHECK(warnings == 0);
+            end(&ctx);
+        }
+        CHECK(status == CGD_OK && k > 5 && k < 2000);
+    }
+}
+
+int main(void)
+{
+    RUN(resizing_gives_pillows_bytes);
+    RUN(resizing_rows_that_pillow_was_asked_by_hand);
+    RUN(sizes_that_no_picture_has_are_refused);
+    RUN(all_eight_orientations_come_upright);
+    RUN(damaged_files_do_no_harm);
+    RUN(truncated_pictures_are_refused);
+    RUN(jpeg_tables_are_checked_before_stb_image_sees_them);
+    RUN(what_follows_a_jpeg_or_hides_in_it_does_not_matter);
+    RUN(grey_alpha_palette_and_16_bits_decode_as_in_pillow);
+    RUN(what_is_saved_is_loaded_again);
+    RUN(grey_is_pillows_luma);
+    RUN(files_that_are_no_pictures_are_refused_in_a_sentence);
+    RUN(a_picture_of_a_billion_pixels_is_refused_unseen);
+    RUN(saving_fails_in_a_sentence_and_harms_nothing);
+    RUN(listing_is_sorted_and_holds_pictures_only);
+    RUN(missing_and_empty_folders_are_named);
+    RUN(an_epoch_visits_a_in_shuffled_order_and_draws_b);
+    RUN(the_smaller_a_comes_round_again_within_an_epoch);
+    RUN(samples_depend_on_the_seed_and_nothing_else);
+    RUN(setting_the_position_resumes);
+    RUN(a_batch_of_two_is_two_samples);
+    RUN(crops_fall_everywhere_and_half_are_mirrored);
+    RUN(pictures_of_any_shape_fit);
+    RUN(widths_and_enlargements_keep_the_aspect);
+    RUN(broken_files_are_left_out_with_a_warning);
+    RUN(a_picture_found_broken_later_is_replaced_by_the_next);
+    RUN(a_packed_file_gives_the_same_samples);
+    RUN(packing_takes_what_is_there_and_says_what_is_not);
+    RUN(wrong_data_settings_are_refused_in_a_sentence);
+    RUN(every_allocation_may_fail);
+    return test_end();
+}

@@ -1,0 +1,414 @@
+/* How fast is it?   make bench
+ *
+ * Prints one line per figure, "name value unit", medians of repeated runs:
+ * the machine's peak, every convolution shape of teacher and student, whole
+ * nets, whole steps and their memory. Names end in the number of threads.
+ * Arguments pick figures by the beginning of their names: bench conv_ fma_
+ */
+#define CGD_IMPLEMENTATION
+#include "../cycle_gan_distil.h"
+#include <stdio.h>
+#include <stdlib.h>
+#if defined(__unix__) || defined(__APPLE__)
+#include <sys/time.h>
+#else
+#include <time.h>
+#endif
+
+#define MAX_RUNS 101
+
+static int threads;                    /* of the figures being taken         */
+static double peak[3];                 /* GFLOP/s with so many threads       */
+static char **wanted;
+
+static double seconds(void)
+{
+#if defined(__unix__) || defined(__APPLE__)
+    struct timeval t;
+    gettimeofday(&t, NULL);
+    return (double)t.tv_sec + 1e-6 * (double)t.tv_usec;
+#else
+    return (double)clock() / CLOCKS_PER_SEC;
+#endif
+}
+
+static int wants(const char *name)
+{
+    char **w;
+    if (!*wanted) return 1;
+    for (w = wanted; *w; w++)
+        if (strncmp(name, *w, strlen(*w)) == 0) return 1;
+    return 0;
+}
+
+static void report(const char *name, const char *suffix, double value,
+                   const char *unit)
+{
+    printf("%s_%dt%s %.4g %s\n", name, threads, suffix, value, unit);
+    fflush(stdout);
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Median seconds of a call, repeated for at least a second or 101 times. */
+static double median(void (*call)(void *), void *data)
+{
+    double took[MAX_RUNS], start = seconds();
+    int n = 0;
+    call(data);                        /* warm                               */
+    while (n < 3 || (n < MAX_RUNS && seconds() - start < 1.5)) {
+        double t = seconds();
+        call(data);
+        took[n++] = seconds() - t;
+    }
+    qsort(took, (size_t)n, sizeof *took, by_size);
+    return took[n / 2];
+}
+
+/* ---- the machine ---------------------------------------------------------*/
+
+#define FMA_ROUNDS 2000000L
+#if defined(CGD__X86)
+#define FMA_LOOP(name, set, V, W, SET1, FMA, STORE)                           \
+__attribute__((target(set), optimize("O2"))) static double name(void)         \
+{                                                                             \
+    V a[12], x = SET1(0.999f), y = SET1(0.001f);                              \
+    float out[16];                                                            \
+    long i;                                                                   \
+    int k;                                                                    \
+    for (k = 0; k < 12; k++) a[k] = SET1((float)k);                           \
+    for (i = 0; i < FMA_ROUNDS; i++)                                          \
+        CGD__UNROLL for (k = 0; k < 12; k++) a[k] = FMA(a[k], x, y);          \
+    for (k = 1; k < 12; k++) a[0] = FMA(a[0], x, a[k]);                       \
+    STORE(out, a[0]);                                                         \
+    if (out[0] == 12345) puts("");     /* the sum is used                    */\
+    return 2.0 * 12 * W * FMA_ROUNDS;                                         \
+}
+FMA_LOOP(fma_avx512, "avx512f", __m512, 16, _mm512_set1_ps, _mm512_fmadd_ps,
+         _mm512_storeu_ps)
+FMA_LOOP(fma_avx2, "avx2,fma", __m256, 8, _mm256_set1_ps, _mm256_fmadd_ps,
+         _mm256_storeu_ps)
+#endif
+
+static double fma_plain(void)
+{
+    float a[16];
+    long i;
+    int k;
+    for (k = 0; k < 16; k++) a[k] = (float)k;
+    for (i = 0; i < FMA_ROUNDS; i++)
+        for (k = 0; k < 16; k++) a[k] = a[k] * 0.999f + 0.001f;
+    for (k = 1; k < 16; k++) a[0] += a[k];
+    if (a[0] == 12345) puts("");
+    return 2.0 * 16 * FMA_ROUNDS;
+}
+
+static double (*fma_loop)(void) = fma_plain;
+
+static void fma_slice(void *job, size_t slice)
+{
+    ((double *)job)[slice] = fma_loop();
+}
+
+static void bench_peak(cgd_ctx *ctx)
+{
+    double work[64], start, best = 0, total = 0;
+    int run, i;
+#if defined(CGD__X86)
+    if (strcmp(cgd_kernels_name(ctx), "avx512") == 0) fma_loop = fma_avx512;
+    if (strcmp(cgd_kernels_name(ctx), "avx2") == 0) fma_loop = fma_avx2;
+#endif
+    for (run = 0; run < 7; run++) {
+        start = seconds();
+        cgd__for(ctx, (size_t)threads, fma_slice, work);
+        start = seconds() - start;
+        for (total = 0, i = 0; i < threads; i++) total += work[i];
+        if (total / start > best) best = total / start;
+    }
+    peak[threads > 2 ? 2 : threads] = best * 1e-9;
+    if (wants("fma_peak")) report("fma_peak", "", best * 1e-9, "GFLOP/s");
+}
+
+typedef struct { const float *data; size_t part; double sums[64]; } reading;
+
+static void read_slice(void *job, size_t slice)
+{
+    reading *r = (reading *)job;
+    const float *p = r->data + slice * r->part;
+    float sum[16] = { 0 };
+    size_t i, k;
+    for (i = 0; i < r->part; i += 16)
+        for (k = 0; k < 16; k++) sum[k] += p[i + k];
+    r->sums[slice] = (double)sum[0] + (double)sum[7];
+}
+
+static void bench_memory(cgd_ctx *ctx)
+{
+    size_t count = 64 << 20, i;
+    float *data = (float *)malloc(count * sizeof *data);
+    double best = 1e9, start;
+    reading r;
+    if (!data) return;
+    for (i = 0; i < count; i++) data[i] = 1;
+    r.data = data;
+    r.part = count / (size_t)threads / 16 * 16;
+    for (i = 0; i < 5; i++) {
+        start = seconds();
+        cgd__for(ctx, (size_t)threads, read_slice, &r);
+        if (seconds() - start < best) best = seconds() - start;
+    }
+    report("memory_read", "", (double)count * 4e-9 / best, "GB/s");
+    free(data);
+}
+
+/* ---- convolutions --------------------------------------------------------*/
+
+typedef struct {
+    const char *name;
+    size_t h, c, o, kernel, stride, pad;
+    int pad_mode, deconv;              /* h: of the side a layer reads       */
+} conv_case;
+
+static const conv_case convs[] = {
+    { "conv_stem", 256, 3, 64, 7, 1, 3, CGD_PAD_REFLECT, 0 },
+    { "conv_down1", 256, 64, 128, 3, 2, 1, CGD_PAD_ZERO, 0 },
+    { "conv_down2", 128, 128, 256, 3, 2, 1, CGD_PAD_ZERO, 0 },
+    { "conv_res", 64, 256, 256, 3, 1, 1, CGD_PAD_REFLECT, 0 },
+    { "conv_up1", 64, 256, 128, 3, 2, 1, CGD_PAD_ZERO, 1 },
+    { "conv_up2", 128, 128, 64, 3, 2, 1, CGD_PAD_ZERO, 1 },
+    { "conv_head", 256, 64, 3, 7, 1, 3, CGD_PAD_REFLECT, 0 },
+    { "conv_disc2", 128, 64, 128, 4, 2, 1, CGD_PAD_ZERO, 0 },
+    { "conv_disc4", 32, 256, 512, 4, 1, 1, CGD_PAD_ZERO, 0 },
+    { "conv_res_64_16", 16, 64, 64, 3, 1, 1, CGD_PAD_REFLECT, 0 },
+    { "conv_stem_64_16", 64, 3, 16, 7, 1, 3, CGD_PAD_REFLECT, 0 },
+    { "conv_head_64_16", 64, 16, 3, 7, 1, 3, CGD_PAD_REFLECT, 0 }
+};
+
+typedef struct {
+    cgd_ctx *ctx;
+    cgd__shape s;
+    float *x, *y, *w, *scratch;
+    int pass;                          /* 0 forward, 1 data, 2 weights       */
+} conv_job;
+
+static void run_conv(void *data)
+{
+    conv_job *q = (conv_job *)data;
+    const cgd__kernels *k = q->ctx->kernels;
+    if (q->pass == 0)
+        k->forward(q->ctx, &q->s, q->y, q->x, q->w, NULL, 0, q->scratch);
+    else if (q->pass == 1)
+        k->adjoint(q->ctx, &q->s, q->x, q->y, q->w, NULL, 0, q->scratch);
+    else
+        k->weights(q->ctx, &q->s, q->w, q->x, q->y, q->scratch);
+}
+
+static float *values(size_t count)
+{
+    float *p = (float *)malloc(count * sizeof *p + 64);
+    size_t i;
+    if (!p) { fprintf(stderr, "bench: out of memory\n"); exit(1); }
+    for (i = 0; i < count; i++) p[i] = (float)(i * 7919 % 1009) / 1009 - 0.5f;
+    return p;
+}
+
+static void bench_conv(cgd_ctx *ctx, const conv_case *c)
+{
+    static const char *const pass_name[3] = { "_fwd", "_bwd_data",
+                                              "_bwd_weights" };
+    cgd_window window;
+    conv_job q;
+    double flop;
+    int pass;
+    if (!wants(c->name)) return;
+    window.kernel = c->kernel;
+    window.stride = c->stride;
+    window.pad = c->pad;
+    window.pad_mode = c->pad_mode;
+    q.ctx = ctx;
+    if (c->deconv)
+        cgd__shape_from(&q.s, 1, 2 * c->h, 2 * c->h, c->o, c->c, &window);
+    else
+        cgd__shape_from(&q.s, 1, c->h, c->h, c->c, c->o, &window);
+    q.x = values(q.s.h * q.s.w * q.s.c);
+    q.y = values(q.s.oh * q.s.ow * q.s.o);
+    q.w = values(c->kernel * c->kernel * c->c * c->o);
+    q.scratch = values(ctx->kernels->scratch(&q.s));
+    flop = 2.0 * (double)(q.s.oh * q.s.ow) * (double)(c->kernel * c->kernel)
+         * (double)c->c * (double)c->o;
+    for (pass = 0; pass < 3; pass++) {
+        char name[64];
+        double t;
+        /* the forward pass of a transposed convolution is an adjoint */
+        q.pass = c->deconv && pass < 2 ? 1 - pass : pass;
+        t = median(run_conv, &q);
+        sprintf(name, "%s%s", c->name, pass_name[pass]);
+        report(name, "", t * 1e3, "ms");
+        report(name, "_rate", flop / t * 1e-9, "GFLOP/s");
+        report(name, "_share", flop / t * 1e-7 / peak[threads], "%");
+    }
+    free(q.x); free(q.y); free(q.w); free(q.scratch);
+}
+
+/* ---- nets and steps ------------------------------------------------------*/
+
+typedef struct { cgd_pass pass; cgd_tensor x; } net_job;
+
+static void run_net(void *data)
+{
+    net_job *q = (net_job *)data;
+    cgd_pass_forward(&q->pass, &q->x);
+}
+
+/* Inference of a generator; memory is what the context and its objects hold. */
+static void bench_net(cgd_ctx *ctx, const char *name, size_t size, int width,
+                      int blocks)
+{
+    cgd_generator_config g = cgd_generator_defaults();
+    cgd_rng rng;
+    cgd_net net;
+    net_job q;
+    size_t before = cgd_memory_in_use(ctx);
+    if (!wants(name)) return;
+    g.width = width;
+    g.blocks = blocks;
+    cgd_rng_seed(&rng, 1, 0);
+    q.x = cgd_tensor_view(1, size, size, 3, values(size * size * 3));
+    if (cgd_generator_init(ctx, &net, &g) != CGD_OK) exit(1);
+    cgd_net_init_weights(&net, CGD_INIT_NORMAL, 0.02f, &rng);
+    if (cgd_pass_init(&q.pass, &net, 1, size, size, CGD_INFER, NULL, 0, NULL)
+        != CGD_OK) exit(1);
+    report(name, "", median(run_net, &q) * 1e3, "ms");
+    report(name, "_peak", (double)(cgd_memory_in_use(ctx) - before) * 1e-6,
+           "MB");
+    cgd_pass_free(&q.pass);
+    cgd_net_free(&net);
+    free(q.x.data);
+}
+
+typedef struct { cgd_trainer t; cgd_tensor a, b; } step_job;
+
+static void run_step(void *data)
+{
+    step_job *q = (step_job *)data;
+    cgd_losses losses;
+    if (cgd_train_step(&q->t, &q->a, &q->b, &losses) != CGD_OK) exit(1);
+}
+
+static void time_step(cgd_ctx *ctx, const char *name, step_job *q,
+                      size_t size, size_t before)
+{
+    q->a = cgd_tensor_view(1, size, size, 3, values(size * size * 3));
+    q->b = cgd_tensor_view(1, size, size, 3, values(size * size * 3));
+    report(name, "", median(run_step, q) * 1e3, "ms");
+    report(name, "_peak", (double)(cgd_memory_in_use(ctx) - before) * 1e-6,
+           "MB");
+    free(q->a.data);
+    free(q->b.data);
+    cgd_trainer_free(&q->t);
+}
+
+static void set_shape(cgd_train_config *c, size_t size, int width)
+{
+    c->generator.width = width;
+    c->discriminator.width = width;
+    c->height = c->width = size;
+    c->pool = 0;
+}
+
+static void bench_train(cgd_ctx *ctx, const char *name, size_t size,
+                        int width)
+{
+    cgd_train_config c = cgd_train_defaults();
+    size_t before = cgd_memory_in_use(ctx);
+    step_job q;
+    if (!wants(name)) return;
+    set_shape(&c, size, width);
+    if (cgd_trainer_init(ctx, &q.t, &c) != CGD_OK) exit(1);
+    time_step(ctx, name, &q, size, before);
+}
+
+/* All terms of the original method, the reverse generator frozen. */
+static void bench_distil(cgd_ctx *ctx, const char *name, size_t size,
+                         int width)
+{
+    cgd_distil_config d = cgd_distil_original();
+    cgd_generator_config g = cgd_generator_defaults();
+    size_t before = cgd_memory_in_use(ctx);
+    cgd_net teacher, reverse;
+    cgd_rng rng;
+    step_job q;
+    if (!wants(name)) return;
+    set_shape(&d.train, size, width);
+    d.train_reverse = 0;
+    g.width = width;
+    cgd_rng_seed(&rng, 1, 0);
+    if (cgd_generator_init(ctx, &teacher, &g) != CGD_OK
+        || cgd_generator_init(ctx, &reverse, &g) != CGD_OK) exit(1);
+    cgd_net_init_weights(&teacher, CGD_INIT_NORMAL, 0.02f, &rng);
+    cgd_net_init_weights(&reverse, CGD_INIT_NORMAL, 0.02f, &rng);
+    if (cgd_distiller_init(ctx, &q.t, &d, &teacher, &reverse) != CGD_OK)
+        exit(1);
+    cgd_net_free(&teacher);
+    cgd_net_free(&reverse);
+    time_step(ctx, name, &q, size, before);
+}
+
+static void bench_all(void)
+{
+    static const struct { const char *name; size_t size; int width; }
+        sizes[3] = { { "256_64", 256, 64 }, { "128_32", 128, 32 },
+                     { "64_16", 64, 16 } };
+    cgd_options options;
+    cgd_ctx ctx;
+    char name[64];
+    size_t i;
+    int blocks;
+    memset(&options, 0, sizeof options);
+    options.threads = threads;
+    cgd_init(&ctx, &options);
+    if (getenv("CGD_ISA")
+        && cgd_use_kernels(&ctx, getenv("CGD_ISA")) != CGD_OK) {
+        fprintf(stderr, "bench: CGD_ISA: %s\n",
+                cgd_message(&ctx, CGD_ERR_UNSUPPORTED));
+        exit(1);
+    }
+    printf("# %s kernels, %d threads\n", cgd_kernels_name(&ctx), threads);
+    bench_peak(&ctx);
+    if (wants("memory_read")) bench_memory(&ctx);
+    for (i = 0; i < sizeof convs / sizeof *convs; i++)
+        bench_conv(&ctx, convs + i);
+    for (i = 0; i < 3; i++) {
+        sprintf(name, "teacher_%s", sizes[i].name);
+        bench_net(&ctx, name, sizes[i].size, sizes[i].width, 9);
+        sprintf(name, "student_%s", sizes[i].name);
+        bench_net(&ctx, name, sizes[i].size, sizes[i].width, 3);
+    }
+    for (i = 0; i < 3; i++) {
+        sprintf(name, "train_%s", sizes[i].name);
+        bench_train(&ctx, name, sizes[i].size, sizes[i].width);
+        sprintf(name, "distil_%s", sizes[i].name);
+        bench_distil(&ctx, name, sizes[i].size, sizes[i].width);
+    }
+    for (i = 64; i <= 1024; i *= 2) {          /* cost against pixels        */
+        sprintf(name, "scale_%lu_16", (unsigned long)i);
+        bench_net(&ctx, name, i, 16, 9);
+    }
+    for (blocks = 1; blocks <= 9; blocks += 2) {   /* and against blocks     */
+        sprintf(name, "blocks_%d_128_32", blocks);
+        bench_net(&ctx, name, 128, 32, blocks);
+    }
+    cgd_free(&ctx);
+}
+
+int main(int argc, char **argv)
+{
+    (void)argc;
+    wanted = argv + 1;
+    for (threads = 1; threads <= 2; threads++) bench_all();
+    return 0;
+}
