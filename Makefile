@@ -38,6 +38,9 @@ demo: ## draw, train, distil, translate and judge, in under 10 minutes
 	@$(MAKE) build/cgd build/demo_report
 	@sh tools/demo.sh
 
+bench: build/bench ## measure speed: the machine, convolutions, nets, steps
+	@build/bench
+
 clean: ## remove build/
 	rm -rf build
 
@@ -53,6 +56,10 @@ build/demo_report: tools/demo.c $(headers) | stb
 	@mkdir -p $(@D) && rm -f $@
 	$(CC) $(CFLAGS) -o $@ $< $(LDLIBS) -lm
 
+build/bench: tools/bench.c $(headers)
+	@mkdir -p $(@D) && rm -f $@
+	$(CC) $(CFLAGS) -o $@ $< $(LDLIBS)
+
 $(examples): build/%: examples/%.c $(headers) | stb
 	@mkdir -p $(@D) && rm -f $@
 	$(CC) $(CFLAGS) -o $@ $< $(LDLIBS)
@@ -65,4 +72,4 @@ build/sanitize/%: tests/%.c $(headers)
 	@mkdir -p $(@D) && rm -f $@
 	$(CC) $(sanitize) -o $@ $< $(LDLIBS) -lm
 
-.PHONY: all help test sanitize demo clean stb
+.PHONY: all help test sanitize demo bench clean stb

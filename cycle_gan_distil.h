@@ -55,6 +55,7 @@
  *   [impl:threads]        the thread pool
  *   [impl:reference]      convolution, reference kernels
  *   [impl:gemm]           convolution as a blocked matrix product
+ *   [impl:narrow]         convolutions with one or three outputs
  *   [impl:winograd]       Winograd convolution
  *   [impl:vector]         vector vocabulary and micro kernels
  *   [impl:dispatch]       instruction sets
@@ -271,8 +272,9 @@ enum { CGD_NORM_NONE = 0, CGD_NORM_INSTANCE, CGD_NORM_INSTANCE_AFFINE,
        CGD_NORM_BATCH };
 enum { CGD_ACT_NONE = 0, CGD_ACT_RELU, CGD_ACT_LEAKY, CGD_ACT_TANH };
 
-/* The window of a convolution. pad_mode CGD_PAD_REFLECT mirrors without
- * repeating the edge and needs pad < height and width. */
+/* The window of a convolution: kernel and stride 1 to 16, pad < kernel.
+ * pad_mode CGD_PAD_REFLECT mirrors without repeating the edge and needs
+ * pad < height and width. */
 typedef struct cgd_window { size_t kernel, stride, pad; int pad_mode; }
     cgd_window;
 
@@ -1937,6 +1939,12 @@ typedef struct cgd__micro {
                          int load);
     void (*outer[3])(float *const *dst, const float *const *src,
                      size_t pixels, const float *panel);
+    /* For 1 output and for 3: see [impl:narrow]. */
+    size_t dot_rows;
+    void (*dot[2])(float *sums, const float *const *src, size_t taps,
+                   size_t run, const float *weights);
+    void (*outer_narrow[2][2])(float *dw, size_t plane, const float *x,
+                               size_t step, const float *y, size_t pixels);
     /* The transforms of [impl:winograd]. */
     void (*patch_in)(float *v, size_t plane, const float *const px[36],
                      size_t first, size_t count);
@@ -2211,25 +2219,36 @@ static void cgd__gather_join(cgd__gather *q)
     for (t = 0; t < q->n_taps; t++) q->taps[t] = q->taps[t * across];
 }
 
+static int cgd__is_narrow(const cgd__micro *m, size_t channels,
+                          size_t outputs, size_t kernel);
+static void cgd__narrow_pack(const cgd__gather *q, const cgd__shape *s,
+                             const float *w, int transposed, float *weights);
+static void cgd__narrow_slice(void *job, size_t slice);
+
 /* Pack, then gather: zeros and panels come from scratch. */
 static void cgd__gather_run(cgd_ctx *ctx, cgd__gather *q, const cgd__shape *s,
                             const float *w, int transposed, float *scratch)
 {
     cgd__pack_job pack;
     size_t zeros, pixels = q->n * q->rows * q->cols;
+    int narrow;
     if (pixels == 0 || q->n_taps == 0) return;
     zeros = cgd__round_up(q->ic * (q->wide ? s->kernel : 1), 16);
     memset(scratch, 0, zeros * sizeof(float));
     pack.micro = q->micro; pack.s = s; pack.taps = q->taps;
     pack.n_taps = q->n_taps; pack.w = w; pack.panels = scratch + zeros;
     pack.transposed = transposed;
-    cgd__for(ctx, q->n_taps, cgd__pack_tap, &pack);
+    narrow = q->wide && s->stride == 1
+          && cgd__is_narrow(q->micro, q->ic, q->oc, s->kernel);
+    if (narrow) cgd__narrow_pack(q, s, w, transposed, pack.panels);
+    else cgd__for(ctx, q->n_taps, cgd__pack_tap, &pack);
     q->run = q->ic;
     if (q->wide) cgd__gather_join(q);
     q->zeros = scratch;
     q->panels = scratch + zeros;
     q->chunk = cgd__chunk_pixels(q->n_taps * q->run, q->oc, pixels);
-    cgd__for(ctx, cgd__ceil_div(pixels, q->chunk), cgd__gather_slice, q);
+    cgd__for(ctx, cgd__ceil_div(pixels, q->chunk),
+             narrow ? cgd__narrow_slice : cgd__gather_slice, q);
 }
 
 static void cgd__conv_forward_gemm(cgd_ctx *ctx, const cgd__micro *micro,
@@ -2554,6 +2573,126 @@ static size_t cgd__conv_scratch_gemm(const cgd__micro *m, const cgd__shape *s)
         adjoint += cgd__padded(s->n, s->oh, s->ow, s->o, s->kernel);
     }
     return zeros + cgd__max(cgd__max(forward, adjoint), weights);
+}
+
+/* ======================================================================== */
+/* [impl:narrow] Convolutions with one or three outputs                     */
+/* ======================================================================== */
+/* Owns the head's path (64 channels to RGB), its weight gradient, and that of
+ * a discriminator's last layer. With so few outputs, lanes that run over them
+ * would be empty; here they run over the channels read, which lie side by
+ * side, and are added up at the end. Needs wide taps that fill vectors. */
+
+static int cgd__is_narrow(const cgd__micro *m, size_t channels,
+                          size_t outputs, size_t kernel)
+{
+    return (outputs == 1 || outputs == 3) && kernel > 1
+        && channels * kernel % m->vector == 0;
+}
+
+/* Weights as (k / W, output, k % W), k running over taps and channels. */
+static void cgd__narrow_pack(const cgd__gather *q, const cgd__shape *s,
+                             const float *w, int transposed, float *weights)
+{
+    size_t lanes = q->micro->vector, k, o;
+    size_t along = transposed ? 1 : s->o, across = transposed ? s->o : 1;
+    for (k = 0; k < q->n_taps * q->ic; k++)
+        for (o = 0; o < q->oc; o++)
+            weights[(k / lanes * q->oc + o) * lanes + k % lanes] =
+                w[q->taps[k / q->ic].weight * s->c * s->o
+                  + k % q->ic * along + o * across];
+}
+
+static void cgd__narrow_slice(void *job, size_t slice)
+{
+    const cgd__gather *q = (const cgd__gather *)job;
+    const cgd__micro *m = q->micro;
+    const float *table[CGD__TAP_BLOCK * CGD__CHUNK];
+    const float *src[CGD__TAP_BLOCK * CGD__GROUP];
+    size_t total = q->n * q->rows * q->cols, first = slice * q->chunk;
+    size_t count = cgd__min(q->chunk, total - first), p, r, t, o;
+    cgd__gather_pointers(q, table, first, count, 0, q->n_taps);
+    for (p = 0; p < count; p += m->dot_rows) {
+        float sums[CGD__GROUP * 3];
+        for (t = 0; t < q->n_taps; t++)
+            for (r = 0; r < m->dot_rows; r++)
+                src[t * m->dot_rows + r] = p + r < count
+                    ? table[t * CGD__CHUNK + p + r] : q->zeros;
+        m->dot[q->oc == 3](sums, src, q->n_taps, q->run, q->panels);
+        for (r = 0; r < m->dot_rows && p + r < count; r++) {
+            float *out = cgd__gather_target(q, first + p + r);
+            for (o = 0; o < q->oc; o++)
+                out[o] = sums[r * q->oc + o] + (q->bias ? q->bias[o] : 0)
+                       + (q->accumulate ? out[o] : 0);
+        }
+    }
+}
+
+/* The weight gradient: a band of output rows sums into a buffer of its own,
+ * (output, tap row, run); the bands are then added in order. */
+#define CGD__BANDS 16
+
+typedef struct cgd__narrow {
+    const cgd__micro *micro;
+    const cgd__shape *s;
+    const float *x, *y;            /* x padded                               */
+    float *sums, *dw;
+    size_t w, run, size, bands;    /* padded width, K*C, values of dw        */
+} cgd__narrow;
+
+static void cgd__narrow_row(const cgd__narrow *q, size_t row, float *sums)
+{
+    const cgd__shape *s = q->s;
+    const cgd__micro *m = q->micro;
+    size_t u, r, width, wide = m->vectors[0] * m->vector;
+    size_t n = row / s->oh, i = row % s->oh;
+    for (u = 0; u < s->kernel; u++)
+        for (r = 0; r < q->run; r += width) {
+            size_t full = q->run - r >= wide;
+            width = full ? wide : m->vector;
+            m->outer_narrow[s->o == 3][full](sums + u * q->run + r,
+                q->size / s->o, q->x + ((n * (s->h + 2 * s->pad)
+                + i * s->stride + u) * q->w) * s->c + r, s->stride * s->c,
+                q->y + row * s->ow * s->o, s->ow);
+        }
+}
+
+static void cgd__narrow_band(void *job, size_t band)
+{
+    const cgd__narrow *q = (const cgd__narrow *)job;
+    size_t rows = q->s->n * q->s->oh, row = rows * band / q->bands;
+    size_t end = rows * (band + 1) / q->bands;
+    float *sums = q->sums + band * q->size;
+    memset(sums, 0, q->size * sizeof(float));
+    for (; row < end; row++) cgd__narrow_row(q, row, sums);
+}
+
+static void cgd__narrow_weights(cgd_ctx *ctx, const cgd__micro *m,
+                                const cgd__shape *s, float *dw,
+                                const float *x, const float *y,
+                                float *scratch)
+{
+    cgd__narrow q;
+    size_t k, o, band, ph = s->h + 2 * s->pad;
+    q.micro = m; q.s = s; q.x = scratch; q.y = y; q.dw = dw;
+    q.w = s->w + 2 * s->pad;
+    q.run = s->kernel * s->c;
+    q.size = s->kernel * q.run * s->o;
+    q.bands = cgd__min(CGD__BANDS, s->n * s->oh);
+    q.sums = scratch + cgd__round_up(s->n * ph * q.w * s->c, 16);
+    cgd__pad(ctx, scratch, x, s->n, s->h, s->w, s->c, s->pad, s->pad_mode);
+    cgd__for(ctx, q.bands, cgd__narrow_band, &q);
+    for (band = 0; band < q.bands; band++)
+        for (o = 0; o < s->o; o++)
+            for (k = 0; k < q.size / s->o; k++)
+                dw[k * s->o + o] += q.sums[band * q.size
+                                           + o * (q.size / s->o) + k];
+}
+
+static size_t cgd__narrow_scratch(const cgd__shape *s)
+{
+    return cgd__padded(s->n, s->h, s->w, s->c, s->pad)
+         + CGD__BANDS * s->kernel * s->kernel * s->c * s->o;
 }
 
 /* ======================================================================== */
@@ -3049,7 +3188,9 @@ static void cgd__conv_weights_fast(cgd_ctx *ctx, const cgd__micro *m,
                                    const float *x, const float *y,
                                    float *scratch)
 {
-    if (cgd__wino_fits(m, s))
+    if (cgd__is_narrow(m, s->c, s->o, s->kernel))
+        cgd__narrow_weights(ctx, m, s, dw, x, y, scratch);
+    else if (cgd__wino_fits(m, s))
         cgd__wino_weights(ctx, m, s, dw, x, y, scratch);
     else
         cgd__conv_weights_gemm(ctx, m, s, dw, x, y, scratch);
@@ -3057,8 +3198,11 @@ static void cgd__conv_weights_fast(cgd_ctx *ctx, const cgd__micro *m,
 
 static size_t cgd__conv_scratch_fast(const cgd__micro *m, const cgd__shape *s)
 {
-    return cgd__wino_fits(m, s) ? cgd__wino_scratch(m, s)
-                                : cgd__conv_scratch_gemm(m, s);
+    size_t narrow = cgd__is_narrow(m, s->c, s->o, s->kernel)
+                  ? cgd__narrow_scratch(s) : 0;
+    return cgd__max(narrow, cgd__wino_fits(m, s)
+                            ? cgd__wino_scratch(m, s)
+                            : cgd__conv_scratch_gemm(m, s));
 }
 
 #endif /* CGD__IMPLEMENTED, first half */
@@ -3130,6 +3274,67 @@ CGD__HOT static void CGD__NAME(name)(float *const *dst,                      \
         CGD__UNROLL for (q = 0; q < Q; q++)                                  \
             CGD__VSTORE(dst[r] + q * CGD__W, sum[r][q]);                     \
 }
+
+/* R pixels by O outputs, lanes over what is read; see [impl:narrow]. */
+#define CGD__DOT(name, R, O)                                                 \
+CGD__HOT static void CGD__NAME(name)(float *sums, const float *const *src,   \
+    size_t taps, size_t run, const float *weights)                           \
+{                                                                            \
+    CGD__V sum[R][O];                                                        \
+    size_t t, k, r, o, i;                                                    \
+    CGD__UNROLL for (r = 0; r < R; r++)                                      \
+        CGD__UNROLL for (o = 0; o < O; o++) sum[r][o] = CGD__VSET1(0.0f);    \
+    for (t = 0; t < taps; t++, src += R)                                     \
+        for (k = 0; k < run; k += CGD__W, weights += O * CGD__W) {           \
+            CGD__V w[O];                                                     \
+            CGD__UNROLL for (o = 0; o < O; o++)                              \
+                w[o] = CGD__VLOAD(weights + o * CGD__W);                     \
+            CGD__UNROLL for (r = 0; r < R; r++) {                            \
+                CGD__V x = CGD__VLOAD(src[r] + k);                           \
+                CGD__UNROLL for (o = 0; o < O; o++)                          \
+                    sum[r][o] = CGD__VFMA(x, w[o], sum[r][o]);               \
+            }                                                                \
+        }                                                                    \
+    for (r = 0; r < R; r++)                                                  \
+        for (o = 0; o < O; o++) {                                            \
+            float lanes[CGD__W];                                             \
+            CGD__VSTORE(lanes, sum[r][o]);                                   \
+            for (i = 1; i < CGD__W; i++) lanes[0] += lanes[i];               \
+            *sums++ = lanes[0];                                              \
+        }                                                                    \
+}
+
+/* dw (O planes) += y (pixel, O) times Q vectors of x, `step` a pixel. */
+#define CGD__OUTER_NARROW(name, Q, O)                                        \
+CGD__HOT static void CGD__NAME(name)(float *dw, size_t plane,                \
+    const float *x, size_t step, const float *y, size_t pixels)              \
+{                                                                            \
+    CGD__V sum[O][Q];                                                        \
+    size_t p, q, o;                                                          \
+    CGD__UNROLL for (o = 0; o < O; o++)                                      \
+        CGD__UNROLL for (q = 0; q < Q; q++)                                  \
+            sum[o][q] = CGD__VLOAD(dw + o * plane + q * CGD__W);             \
+    for (p = 0; p < pixels; p++, x += step, y += O) {                        \
+        CGD__V v[Q];                                                         \
+        CGD__UNROLL for (q = 0; q < Q; q++)                                  \
+            v[q] = CGD__VLOAD(x + q * CGD__W);                               \
+        CGD__UNROLL for (o = 0; o < O; o++) {                                \
+            CGD__V d = CGD__VSET1(y[o]);                                     \
+            CGD__UNROLL for (q = 0; q < Q; q++)                              \
+                sum[o][q] = CGD__VFMA(d, v[q], sum[o][q]);                   \
+        }                                                                    \
+    }                                                                        \
+    CGD__UNROLL for (o = 0; o < O; o++)                                      \
+        CGD__UNROLL for (q = 0; q < Q; q++)                                  \
+            CGD__VSTORE(dw + o * plane + q * CGD__W, sum[o][q]);             \
+}
+
+CGD__DOT(cgd__dot_1_, CGD__DOT_ROWS, 1)
+CGD__DOT(cgd__dot_3_, CGD__DOT_ROWS, 3)
+CGD__OUTER_NARROW(cgd__outer_narrow_10_, 1, 1)
+CGD__OUTER_NARROW(cgd__outer_narrow_11_, CGD__Q0, 1)
+CGD__OUTER_NARROW(cgd__outer_narrow_30_, 1, 3)
+CGD__OUTER_NARROW(cgd__outer_narrow_31_, CGD__Q0, 3)
 
 /* Three numbers of rows for each width; the first leaves just enough
  * registers for the weights and one broadcast value. */
@@ -3387,6 +3592,9 @@ static const cgd__micro CGD__NAME(cgd__micro_) = {
       { NULL, NULL, NULL } },
     { CGD__NAME(cgd__outer_0_), CGD__NAME(cgd__outer_1_), NULL },
 #endif
+    CGD__DOT_ROWS, { CGD__NAME(cgd__dot_1_), CGD__NAME(cgd__dot_3_) },
+    { { CGD__NAME(cgd__outer_narrow_10_), CGD__NAME(cgd__outer_narrow_11_) },
+      { CGD__NAME(cgd__outer_narrow_30_), CGD__NAME(cgd__outer_narrow_31_) } },
     CGD__NAME(cgd__patch_in_), CGD__NAME(cgd__patch_out_),
     CGD__NAME(cgd__tile_in_), CGD__NAME(cgd__tile_out_),
     CGD__NAME(cgd__weights_in_), CGD__NAME(cgd__weights_out_)
@@ -3461,6 +3669,9 @@ static const cgd__kernels CGD__NAME(cgd__kernels_) = {
 #undef CGD__VADD
 #undef CGD__VSUB
 #undef CGD__OUTER
+#undef CGD__DOT
+#undef CGD__DOT_ROWS
+#undef CGD__OUTER_NARROW
 #undef CGD__NAME
 #undef CGD__JOIN
 #undef CGD__JOIN2
@@ -3512,6 +3723,7 @@ static const cgd__kernels CGD__NAME(cgd__kernels_) = {
 #define CGD__HOT CGD__OPTIMIZED __attribute__((target("avx512f")))
 #define CGD__V __m512
 #define CGD__W 16
+#define CGD__DOT_ROWS 8
 #define CGD__VLOAD(p) _mm512_loadu_ps(p)
 #define CGD__VSTORE(p, v) _mm512_storeu_ps(p, v)
 #define CGD__VSET1(x) _mm512_set1_ps(x)
@@ -3531,6 +3743,7 @@ static const cgd__kernels CGD__NAME(cgd__kernels_) = {
 #define CGD__HOT CGD__OPTIMIZED __attribute__((target("avx2,fma")))
 #define CGD__V __m256
 #define CGD__W 8
+#define CGD__DOT_ROWS 4
 #define CGD__VLOAD(p) _mm256_loadu_ps(p)
 #define CGD__VSTORE(p, v) _mm256_storeu_ps(p, v)
 #define CGD__VSET1(x) _mm256_set1_ps(x)
@@ -3553,6 +3766,7 @@ static const cgd__kernels CGD__NAME(cgd__kernels_) = {
 #define CGD__HOT CGD__OPTIMIZED
 #define CGD__V float32x4_t
 #define CGD__W 4
+#define CGD__DOT_ROWS 4
 #define CGD__VLOAD(p) vld1q_f32(p)
 #define CGD__VSTORE(p, v) vst1q_f32(p, v)
 #define CGD__VSET1(x) vdupq_n_f32(x)
@@ -3571,6 +3785,7 @@ static const cgd__kernels CGD__NAME(cgd__kernels_) = {
 #define CGD__HOT CGD__OPTIMIZED
 #define CGD__V __m128
 #define CGD__W 4
+#define CGD__DOT_ROWS 4
 #define CGD__VLOAD(p) _mm_loadu_ps(p)
 #define CGD__VSTORE(p, v) _mm_storeu_ps(p, v)
 #define CGD__VSET1(x) _mm_set1_ps(x)
@@ -3589,6 +3804,7 @@ static const cgd__kernels CGD__NAME(cgd__kernels_) = {
 #define CGD__HOT CGD__OPTIMIZED
 #define CGD__V float
 #define CGD__W 1
+#define CGD__DOT_ROWS 4
 #define CGD__VLOAD(p) (*(p))
 #define CGD__VSTORE(p, v) (*(p) = (v))
 #define CGD__VSET1(x) (x)
@@ -6275,72 +6491,78 @@ CGDDEF cgd_status cgd_train_step(cgd_trainer *t, const cgd_tensor *a,
 
 /* ---- building a trainer --------------------------------------------------*/
 
-/* Stack bytes of one pass over n pictures, or 0; and of a picture tensor. */
-static size_t cgd__pass_room(const cgd_trainer *t, const cgd_net *net,
-                             int mode, const size_t *keep, size_t n_keep)
+/* Add the stack bytes of one pass over a step's pictures to *room. */
+static cgd_status cgd__pass_room(const cgd_trainer *t, const cgd_net *net,
+                                 int mode, const size_t *keep, size_t n_keep,
+                                 size_t *room)
 {
     const cgd_train_config *c = &t->config;
-    size_t bytes = cgd_pass_bytes(net, c->batch, c->height, c->width, mode,
-                                  keep, n_keep);
-    return bytes ? cgd__round_up(bytes, CGD__ALIGN) : 0;
+    size_t bytes;
+    cgd_status status = cgd__pass_measure(net, c->batch, c->height, c->width,
+                                          mode, keep, n_keep, &bytes);
+    if (status != CGD_OK) return status;
+    if (!cgd__add(room, *room, cgd__round_up(bytes, CGD__ALIGN)))
+        return cgd__fail(t->ctx, CGD_ERR_SHAPE, "pictures of %u x %u are too "
+                         "large for this machine", c->width, c->height);
+    return CGD_OK;
+}
+
+static cgd_status cgd__judge_room(const cgd_trainer *t, const cgd_net *net,
+                                  size_t *room)
+{
+    cgd_status status = cgd__pass_room(t, net, CGD_TRAIN, NULL, 0, room);
+    if (status != CGD_ERR_SHAPE) return status;
+    return cgd__fail(t->ctx, status,
+        "pictures of %u x %u are too small for the discriminator: take "
+        "larger ones, fewer of its layers, or another kind",
+        t->config.width, t->config.height);
 }
 
 static size_t cgd__lesson_keep(const cgd_trainer *t, size_t keep[16]);
 
-/* The most the stack of passes ever holds; 0 if some pass is impossible. It
- * mirrors cgd__translate_terms: the student's (or a generator's) pass stays
- * below whatever the terms push and pop above it. */
-static size_t cgd__step_room(const cgd_trainer *t)
+/* What the terms of cgd__translate_terms(s) hold at most: the pass of G_s and
+ * its lesson stay below what the others push and pop. */
+static cgd_status cgd__side_room(const cgd_trainer *t, int s, size_t *room)
+{
+    const cgd_side *side = &t->side[s], *other = &t->side[!s];
+    size_t back = 0, judge = 0, keep[16];
+    cgd_status status = CGD_OK;
+    if (cgd__exists(&side->g))
+        status = cgd__pass_room(t, &side->g.net, CGD_TRAIN, NULL, 0, room);
+    if (status == CGD_OK && cgd__taught(t, s)) {
+        size_t n_keep = cgd__lesson_keep(t, keep);
+        status = cgd__pass_room(t, &t->teacher, CGD_INFER, keep, n_keep,
+                                room);
+    }
+    if (status == CGD_OK && cgd__exists(&other->g))
+        status = cgd__pass_room(t, &other->g.net, CGD_TRAIN, NULL, 0, &back);
+    if (status == CGD_OK && cgd__exists(&side->d))
+        status = cgd__judge_room(t, &side->d.net, &judge);
+    *room += cgd__max(back, judge);
+    return status;
+}
+
+/* The block that the passes of a step share. */
+static cgd_status cgd__trainer_arena(cgd_trainer *t)
 {
     const cgd_train_config *c = &t->config;
     size_t channels = cgd__max(cgd__channels(t, 0), cgd__channels(t, 1));
     size_t picture = cgd__round_up(c->batch * c->height * c->width * channels
-                                   * sizeof(float), CGD__ALIGN);
-    size_t g[2], d[2], most = 0, keep[16];
+                                   * sizeof(float), CGD__ALIGN), room[2];
     int s;
     for (s = 0; s < 2; s++) {
-        const cgd_side *side = &t->side[s];
-        g[s] = d[s] = 0;
-        if (cgd__exists(&side->g)
-            && (g[s] = cgd__pass_room(t, &side->g.net, CGD_TRAIN, NULL, 0))
-               == 0) return 0;
-        if (cgd__exists(&side->d)
-            && (d[s] = cgd__pass_room(t, &side->d.net, CGD_TRAIN, NULL, 0))
-               == 0) return 0;
-    }
-    for (s = 0; s < 2; s++) {
-        size_t room = g[s] + cgd__max(g[!s], d[s]);
-        if (cgd__taught(t, s)) {
-            size_t n_keep = cgd__lesson_keep(t, keep);
-            size_t lesson = cgd__pass_room(t, &t->teacher, CGD_INFER, keep,
-                                           n_keep);
-            if (lesson == 0) return 0;
-            room += lesson;
-        }
-        most = cgd__max(most, room);
-    }
-    return most + 6 * picture;         /* two fakes, gradients               */
-}
-
-static cgd_status cgd__trainer_arena(cgd_trainer *t)
-{
-    const cgd_train_config *c = &t->config;
-    size_t i;
-    t->ctx->message[0] = 0;
-    t->arena_size = cgd__step_room(t);
-    if (t->arena_size == 0)
-        return t->ctx->message[0] ? CGD_ERR_SHAPE : CGD_ERR_MEMORY;
-    t->arena = (unsigned char *)cgd__alloc_zeroed(t->ctx, t->arena_size, 1,
-                                                  "the passes of a step");
-    if (!t->arena) return CGD_ERR_MEMORY;
-    for (i = 0; i < 2; i++) {
         cgd_status status;
-        if (!cgd__exists(&t->side[i].d)) continue;
-        status = cgd_pool_init(t->ctx, &t->side[i].pool, c->pool,
-            c->height * c->width * cgd__channels(t, !i));
+        room[s] = 6 * picture;         /* two fakes, gradients               */
+        status = cgd__side_room(t, s, &room[s]);
+        if (status == CGD_OK && cgd__exists(&t->side[s].d))
+            status = cgd_pool_init(t->ctx, &t->side[s].pool, c->pool,
+                c->height * c->width * cgd__channels(t, !s));
         if (status != CGD_OK) return status;
     }
-    return CGD_OK;
+    t->arena_size = cgd__max(room[0], room[1]);
+    t->arena = (unsigned char *)cgd__alloc_zeroed(t->ctx, t->arena_size, 1,
+                                                  "the passes of a step");
+    return t->arena ? CGD_OK : CGD_ERR_MEMORY;
 }
 
 static cgd_status cgd__check_config(cgd_ctx *ctx, const cgd_train_config *c)
@@ -6815,15 +7037,30 @@ static size_t cgd__model_input(const cgd_model *model, size_t width,
     return cgd__round_up(bytes, CGD__ALIGN);
 }
 
+static cgd_status cgd__model_measure(const cgd_model *model, size_t width,
+                                     size_t height, size_t *need)
+{
+    size_t input = cgd__model_input(model, width, height), pass;
+    cgd_status status;
+    *need = 0;
+    if (input == 0)
+        return cgd__fail(model->net.ctx, CGD_ERR_SHAPE,
+            "a picture of %u x %u cannot be translated", width, height);
+    status = cgd__pass_measure(&model->net, 1, cgd__model_side(height),
+                               cgd__model_side(width), CGD_INFER, NULL, 0,
+                               &pass);
+    if (status == CGD_OK && !cgd__add(need, input + CGD__ALIGN, pass))
+        return cgd__fail(model->net.ctx, CGD_ERR_SHAPE,
+            "a picture of %u x %u is too large", width, height);
+    return status;
+}
+
 CGDDEF size_t cgd_model_workspace(const cgd_model *model, size_t width,
                                   size_t height)
 {
-    size_t input = cgd__model_input(model, width, height), pass, total;
-    if (input == 0) return 0;
-    pass = cgd_pass_bytes(&model->net, 1, cgd__model_side(height),
-                          cgd__model_side(width), CGD_INFER, NULL, 0);
-    if (pass == 0 || !cgd__add(&total, input + CGD__ALIGN, pass)) return 0;
-    return total;
+    size_t need;
+    cgd__model_measure(model, width, height, &need);
+    return need;
 }
 
 /* Bytes to floats, the last row and column repeated to fill the tensor. */
@@ -6862,11 +7099,8 @@ CGDDEF cgd_status cgd_translate(cgd_model *model, unsigned char *out,
     cgd_tensor x;
     cgd_pass pass;
     cgd_status status;
-    ctx->message[0] = 0;
-    need = cgd_model_workspace(model, width, height);
-    if (need == 0)
-        return ctx->message[0] ? CGD_ERR_SHAPE : cgd__fail(ctx, CGD_ERR_SHAPE,
-            "a picture of %u x %u cannot be translated", width, height);
+    status = cgd__model_measure(model, width, height, &need);
+    if (status != CGD_OK) return status;
     if (block && workspace_size < need)
         return cgd__fail(ctx, CGD_ERR_MEMORY,
             "translating %u x %u pixels needs a workspace of %u bytes, but "

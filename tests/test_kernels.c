@@ -397,7 +397,7 @@ static void begin_way(cgd_ctx *ctx, int way)
 static void count_slice(void *job, size_t slice)
 {
     volatile int idle = 0;
-    while (idle < (int)(slice % 4) * 100) idle++;
+    while (idle < (int)(slice % 5) / 4 * 100) idle++;
     ((unsigned char *)job)[slice]++;
 }
 
@@ -410,7 +410,7 @@ static void every_slice_runs_exactly_once(void)
     for (way = 1; way < WAYS; way++) {
         cgd_ctx ctx;
         begin_way(&ctx, way);
-        for (job = 0; job < 5000; job++) {
+        for (job = 0; job < 100000; job++) {
             size_t slices = job % 61;
             memset(seen, 0, sizeof seen);
             cgd__for(&ctx, slices, count_slice, seen);

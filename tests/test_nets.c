@@ -324,6 +324,23 @@ static void parameters_of_the_original_project_are_counted(void)
     cgd_net_free(&net);
 }
 
+/* By hand. Affine instance norms: 2 x 5248 more than 11378179. A PatchGAN of
+ * five layers: 64, 128, 256 and then always 512 channels. */
+static void parameters_of_rarer_nets_are_counted(void)
+{
+    cgd_generator_config g = cgd_generator_defaults();
+    cgd_discriminator_config d = cgd_discriminator_defaults();
+    cgd_net net;
+    g.norm = CGD_NORM_INSTANCE_AFFINE;
+    CHECK(cgd_generator_init(&context, &net, &g) == CGD_OK);
+    CHECK(cgd_net_cost(&net, 256, 256).params_official == 11388675);
+    cgd_net_free(&net);
+    d.layers = 5;
+    CHECK(cgd_discriminator_init(&context, &net, &d) == CGD_OK);
+    CHECK(cgd_net_cost(&net, 256, 256).params_official == 11154369);
+    cgd_net_free(&net);
+}
+
 /* ---- sizes ---------------------------------------------------------------*/
 
 static cgd_net generator(int width, int blocks, int norm, int up, int block)
@@ -442,6 +459,56 @@ static void apply_net(const cgd_net *net, const cgd_tensor *x,
     }
 }
 
+/* Give every tensor of a planned pass memory of its own, in a block that is
+ * returned: what the plan might have laid over each other, now is not. */
+static float *spread_out(cgd_pass *pass)
+{
+    size_t i, k, at = 0, step = pass->bytes / sizeof(float);
+    size_t bytes = pass->net->n_layers * CGD__TENSORS * pass->bytes;
+    float *block = (float *)malloc(bytes);
+    if (!block) { printf("no memory\n"); exit(1); }
+    for (i = 0; i < pass->net->n_layers; i++)
+        for (k = 0; k < CGD__TENSORS; k++)
+            if (pass->slots[i].at[k] != CGD__NOWHERE) {
+                pass->slots[i].at[k] = at;
+                at += step / 16 * 16;
+            }
+    pass->arena = block;
+    return block;
+}
+
+/* Forward and backward; the gradients end up in net->grads and dx. */
+static void learn(cgd_pass *pass, const cgd_tensor *x, cgd_tensor *dx)
+{
+    cgd_net *net = pass->net;
+    float *dy = numbers(cgd_tensor_size(&pass->y), 22);
+    cgd_tensor d = pass->y;
+    d.data = dy;
+    memset(net->grads, 0, net->count * sizeof(float));
+    CHECK(cgd_pass_forward(pass, x) == CGD_OK);
+    CHECK(cgd_pass_backward(pass, &d, dx) == CGD_OK);
+    free(dy);
+}
+
+/* Backward, too, gives what it gives when nothing shares memory. */
+static void check_backward_plan(cgd_net *net, const cgd_tensor *x)
+{
+    cgd_tensor dx = empty_like(x), want_dx = empty_like(x);
+    float *want = golden_floats(&gold, net->count), *block;
+    cgd_pass pass;
+    CHECK(cgd_pass_init(&pass, net, x->n, x->h, x->w, CGD_TRAIN, NULL, 0,
+                        NULL) == CGD_OK);
+    learn(&pass, x, &dx);
+    memcpy(want, net->grads, net->count * sizeof(float));
+    block = spread_out(&pass);
+    learn(&pass, x, &want_dx);
+    CHECK(same(&dx, &want_dx));
+    CHECK(memcmp(want, net->grads, net->count * sizeof(float)) == 0);
+    CHECK(largest(want, net->count) < 1e30 && largest(want, net->count) > 0);
+    cgd_pass_free(&pass);
+    free(block);
+}
+
 #define GUARD 4096
 
 /* A pass in a lent block that starts askew, is full of NaNs, and is followed
@@ -494,6 +561,7 @@ static void check_plans(cgd_net *net, size_t n, size_t h, size_t w)
     check_plan(net, &x, CGD_INFER, NULL, 0, outs);
     check_plan(net, &x, CGD_INFER, keep, 3, outs);
     check_plan(net, &x, CGD_TRAIN, all, net->n_layers, outs);
+    check_backward_plan(net, &x);
     free(x.data);
     golden_forget(&gold);
 }
@@ -909,6 +977,7 @@ int main(void)
     RUN(reading_a_net_turns_weights_like_the_test_does);
     RUN(costs_of_generators_are_known);
     RUN(parameters_of_the_original_project_are_counted);
+    RUN(parameters_of_rarer_nets_are_counted);
     RUN(odd_sizes_grow_to_multiples_of_four);
     RUN(patch_discriminator_maps_256_to_30);
     RUN(passes_equal_the_operators_one_by_one);

@@ -32,12 +32,14 @@ static double seconds(void)
 #endif
 }
 
+/* Is a figure, or a group of figures, among those asked for? */
 static int wants(const char *name)
 {
     char **w;
+    size_t n = strlen(name);
     if (!*wanted) return 1;
     for (w = wanted; *w; w++)
-        if (strncmp(name, *w, strlen(*w)) == 0) return 1;
+        if (strncmp(name, *w, strlen(*w) < n ? strlen(*w) : n) == 0) return 1;
     return 0;
 }
 
@@ -245,8 +247,9 @@ static void bench_conv(cgd_ctx *ctx, const conv_case *c)
         double t;
         /* the forward pass of a transposed convolution is an adjoint */
         q.pass = c->deconv && pass < 2 ? 1 - pass : pass;
-        t = median(run_conv, &q);
         sprintf(name, "%s%s", c->name, pass_name[pass]);
+        if (!wants(name)) continue;
+        t = median(run_conv, &q);
         report(name, "", t * 1e3, "ms");
         report(name, "_rate", flop / t * 1e-9, "GFLOP/s");
         report(name, "_share", flop / t * 1e-7 / peak[threads], "%");
