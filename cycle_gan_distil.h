@@ -3213,7 +3213,8 @@ static size_t cgd__conv_scratch_fast(const cgd__micro *m, const cgd__shape *s)
 /* This section is compiled once per instruction set: the file includes itself
  * with CGD__ISA set (see [impl:dispatch]) and everything else skipped. It
  * needs of an instruction set: a vector V of W floats, load, store, broadcast,
- * fused multiply-add, and for Adam add, multiply, divide, square root. */
+ * a load of values some distance apart, fused multiply-add, add, subtract,
+ * multiply, and for Adam divide and square root. */
 #ifdef CGD__ISA
 
 #define CGD__JOIN2(a, b) a##b
@@ -3543,12 +3544,10 @@ CGD__HOT static void CGD__NAME(cgd__weights_in_)(float *u, size_t plane,
     const float *w, size_t tap, size_t lane)
 {
     CGD__V g[9], t[18], d[36];
-    size_t i, k;
-    for (i = 0; i < 9; i++) {
-        float lanes[CGD__W];
-        for (k = 0; k < CGD__W; k++) lanes[k] = w[i * tap + k * lane];
-        g[i] = CGD__VLOAD(lanes);
-    }
+    size_t i;
+    for (i = 0; i < 9; i++)
+        g[i] = lane == 1 ? CGD__VLOAD(w + i * tap)
+                         : CGD__VSTRIDED(w + i * tap, lane);
     CGD__UNROLL for (i = 0; i < 3; i++) CGD__WINO_G(t + i, 3, g + i, 3);
     CGD__UNROLL for (i = 0; i < 6; i++)
         CGD__WINO_G(d + 6 * i, 1, t + 3 * i, 1);
@@ -3683,6 +3682,7 @@ static const cgd__kernels CGD__NAME(cgd__kernels_) = {
 #undef CGD__VLOAD
 #undef CGD__VSTORE
 #undef CGD__VSET1
+#undef CGD__VSTRIDED
 #undef CGD__VFMA
 #undef CGD__VMUL
 #undef CGD__VDIV
@@ -3727,6 +3727,10 @@ static const cgd__kernels CGD__NAME(cgd__kernels_) = {
 #define CGD__VLOAD(p) _mm512_loadu_ps(p)
 #define CGD__VSTORE(p, v) _mm512_storeu_ps(p, v)
 #define CGD__VSET1(x) _mm512_set1_ps(x)
+#define CGD__VSTRIDED(p, s) _mm512_mask_i32gather_ps(_mm512_setzero_ps(),    \
+    (__mmask16)-1, _mm512_mullo_epi32(_mm512_set1_epi32((int)(s)),           \
+    _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)), \
+    p, 4)
 #define CGD__VFMA(a, b, c) _mm512_fmadd_ps(a, b, c)
 #define CGD__VADD(a, b) _mm512_add_ps(a, b)
 #define CGD__VSUB(a, b) _mm512_sub_ps(a, b)
@@ -3747,6 +3751,8 @@ static const cgd__kernels CGD__NAME(cgd__kernels_) = {
 #define CGD__VLOAD(p) _mm256_loadu_ps(p)
 #define CGD__VSTORE(p, v) _mm256_storeu_ps(p, v)
 #define CGD__VSET1(x) _mm256_set1_ps(x)
+#define CGD__VSTRIDED(p, s) _mm256_i32gather_ps(p, _mm256_mullo_epi32(       \
+    _mm256_set1_epi32((int)(s)), _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0)), 4)
 #define CGD__VFMA(a, b, c) _mm256_fmadd_ps(a, b, c)
 #define CGD__VADD(a, b) _mm256_add_ps(a, b)
 #define CGD__VSUB(a, b) _mm256_sub_ps(a, b)
@@ -3770,6 +3776,8 @@ static const cgd__kernels CGD__NAME(cgd__kernels_) = {
 #define CGD__VLOAD(p) vld1q_f32(p)
 #define CGD__VSTORE(p, v) vst1q_f32(p, v)
 #define CGD__VSET1(x) vdupq_n_f32(x)
+#define CGD__VSTRIDED(p, s) vsetq_lane_f32((p)[3 * (s)], vsetq_lane_f32(     \
+    (p)[2 * (s)], vsetq_lane_f32((p)[s], vdupq_n_f32(*(p)), 1), 2), 3)
 #define CGD__VFMA(a, b, c) vfmaq_f32(c, a, b)
 #define CGD__VADD(a, b) vaddq_f32(a, b)
 #define CGD__VSUB(a, b) vsubq_f32(a, b)
@@ -3789,6 +3797,7 @@ static const cgd__kernels CGD__NAME(cgd__kernels_) = {
 #define CGD__VLOAD(p) _mm_loadu_ps(p)
 #define CGD__VSTORE(p, v) _mm_storeu_ps(p, v)
 #define CGD__VSET1(x) _mm_set1_ps(x)
+#define CGD__VSTRIDED(p, s) _mm_set_ps((p)[3 * (s)], (p)[2 * (s)], (p)[s], *(p))
 #define CGD__VFMA(a, b, c) _mm_add_ps(_mm_mul_ps(a, b), c)
 #define CGD__VADD(a, b) _mm_add_ps(a, b)
 #define CGD__VSUB(a, b) _mm_sub_ps(a, b)
@@ -3808,6 +3817,7 @@ static const cgd__kernels CGD__NAME(cgd__kernels_) = {
 #define CGD__VLOAD(p) (*(p))
 #define CGD__VSTORE(p, v) (*(p) = (v))
 #define CGD__VSET1(x) (x)
+#define CGD__VSTRIDED(p, s) (*(p))
 #define CGD__VFMA(a, b, c) ((a) * (b) + (c))
 #define CGD__VADD(a, b) ((a) + (b))
 #define CGD__VSUB(a, b) ((a) - (b))
