@@ -3727,10 +3727,11 @@ static const cgd__kernels CGD__NAME(cgd__kernels_) = {
 #define CGD__VLOAD(p) _mm512_loadu_ps(p)
 #define CGD__VSTORE(p, v) _mm512_storeu_ps(p, v)
 #define CGD__VSET1(x) _mm512_set1_ps(x)
-#define CGD__VSTRIDED(p, s) _mm512_mask_i32gather_ps(_mm512_setzero_ps(),    \
-    (__mmask16)-1, _mm512_mullo_epi32(_mm512_set1_epi32((int)(s)),           \
-    _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)), \
-    p, 4)
+/* Not the gather instruction: without -O GCC makes a macro of it that warns. */
+#define CGD__VSTRIDED(p, s) _mm512_set_ps((p)[15 * (s)], (p)[14 * (s)],      \
+    (p)[13 * (s)], (p)[12 * (s)], (p)[11 * (s)], (p)[10 * (s)],              \
+    (p)[9 * (s)], (p)[8 * (s)], (p)[7 * (s)], (p)[6 * (s)], (p)[5 * (s)],    \
+    (p)[4 * (s)], (p)[3 * (s)], (p)[2 * (s)], (p)[s], *(p))
 #define CGD__VFMA(a, b, c) _mm512_fmadd_ps(a, b, c)
 #define CGD__VADD(a, b) _mm512_add_ps(a, b)
 #define CGD__VSUB(a, b) _mm512_sub_ps(a, b)
@@ -3751,8 +3752,8 @@ static const cgd__kernels CGD__NAME(cgd__kernels_) = {
 #define CGD__VLOAD(p) _mm256_loadu_ps(p)
 #define CGD__VSTORE(p, v) _mm256_storeu_ps(p, v)
 #define CGD__VSET1(x) _mm256_set1_ps(x)
-#define CGD__VSTRIDED(p, s) _mm256_i32gather_ps(p, _mm256_mullo_epi32(       \
-    _mm256_set1_epi32((int)(s)), _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0)), 4)
+#define CGD__VSTRIDED(p, s) _mm256_set_ps((p)[7 * (s)], (p)[6 * (s)],        \
+    (p)[5 * (s)], (p)[4 * (s)], (p)[3 * (s)], (p)[2 * (s)], (p)[s], *(p))
 #define CGD__VFMA(a, b, c) _mm256_fmadd_ps(a, b, c)
 #define CGD__VADD(a, b) _mm256_add_ps(a, b)
 #define CGD__VSUB(a, b) _mm256_sub_ps(a, b)
