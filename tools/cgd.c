@@ -364,7 +364,7 @@ static const preset presets[] = {
   "the pictures that `cgd dataset` draws, in minutes" },
 { "paper", TRAIN, train_base,
   "size=256 load-size=286 schedule=linear epochs=100 decay=100",
-  "Zhu et al. 2017: days on a processor" },
+  "Zhu et al. 2017: weeks on two cores" },
 { "original", TRAIN, train_base,
   "size=256 load-size=300 filter=bilinear norm=batch up=bilinear disc=five "
   "init=pytorch beta1=0.9 schedule=constant epochs=100",
@@ -378,6 +378,14 @@ static const preset presets[] = {
   "transfer=auto disc-layers=2 ndf=32 schedule=linear steps=1000 "
   "decay-part=0.7",
   "fast, for a teacher trained with demo" },
+{ "small", DISTIL, cgd_distil_defaults,
+  "size=128 load-size=144 ngf=0 blocks=3 norm=teacher up=teacher "
+  "transfer=auto schedule=linear steps=20000 decay-part=0.7",
+  "fast with more steps, for a teacher trained with small" },
+{ "paper", DISTIL, cgd_distil_defaults,
+  "size=256 load-size=286 ngf=0 blocks=3 norm=teacher up=teacher "
+  "transfer=auto schedule=linear epochs=10 decay=20",
+  "fast, for a teacher trained with paper" },
 { "original", DISTIL, cgd_distil_original,
   "size=256 load-size=300 filter=bilinear ngf=0 blocks=3 norm=teacher "
   "up=teacher disc=five init=pytorch beta1=0.9 schedule=constant epochs=100",
