@@ -4628,15 +4628,20 @@ static void cgd__bias_backward(cgd_ctx *ctx, float *db, const float *dy,
     cgd__for(ctx, cgd__ceil_div(c, 16), cgd__bias_slice, &q);
 }
 
-/* Rows of x for the data gradient (each channel run gathers from y), and taps
- * for the weight gradient. */
-static void cgd__depth_data_picture(void *job, size_t n)
+/* The data gradient of some channels of one picture: a slice owns what it
+ * scatters to. */
+#define CGD__DEPTH_CHANNELS 16
+
+CGD__OPTIMIZED static void cgd__depth_data_slice(void *job, size_t slice)
 {
     const cgd__depth_job *q = (const cgd__depth_job *)job;
     const cgd__shape *s = q->s;
-    size_t c = s->c, i, j, u, v, k;
+    size_t c = s->c, groups = cgd__ceil_div(c, CGD__DEPTH_CHANNELS);
+    size_t n = slice / groups, first = slice % groups * CGD__DEPTH_CHANNELS;
+    size_t end = cgd__min(first + CGD__DEPTH_CHANNELS, c), i, j, u, v, k;
     float *dx = q->out + n * s->h * s->w * c;
-    if (!q->accumulate) memset(dx, 0, s->h * s->w * c * sizeof(float));
+    for (i = 0; !q->accumulate && i < s->h * s->w; i++)
+        for (k = first; k < end; k++) dx[i * c + k] = 0;
     for (i = 0; i < s->oh; i++)
     for (j = 0; j < s->ow; j++)
     for (u = 0; u < s->kernel; u++)
@@ -4650,11 +4655,11 @@ static void cgd__depth_data_picture(void *job, size_t n)
         float *to;
         if (a == CGD__OUTSIDE || b == CGD__OUTSIDE) continue;
         to = dx + (a * s->w + b) * c;
-        for (k = 0; k < c; k++) to[k] += w[k] * dy[k];
+        CGD__EACH for (k = first; k < end; k++) to[k] += w[k] * dy[k];
     }
 }
 
-static void cgd__depth_weights_tap(void *job, size_t tap)
+CGD__OPTIMIZED static void cgd__depth_weights_tap(void *job, size_t tap)
 {
     const cgd__depth_job *q = (const cgd__depth_job *)job;
     const cgd__shape *s = q->s;
@@ -4679,7 +4684,8 @@ static void cgd__depth_data(cgd_ctx *ctx, const cgd__shape *s, float *dx,
     cgd__depth_job q;
     q.s = s; q.x = NULL; q.y = dy; q.w = w; q.b = NULL; q.out = dx;
     q.accumulate = accumulate;
-    cgd__for(ctx, s->n, cgd__depth_data_picture, &q);
+    cgd__for(ctx, s->n * cgd__ceil_div(s->c, CGD__DEPTH_CHANNELS),
+             cgd__depth_data_slice, &q);
 }
 
 static void cgd__depth_weights(cgd_ctx *ctx, const cgd__shape *s, float *dw,
