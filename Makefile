@@ -22,7 +22,7 @@ stb_ask  := { echo 'Please install stb_image (Debian: apt-get install' \
 all: build/cgd $(examples) ## build the command line and the examples
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1	\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1	\2/p' Makefile | expand -t 20
 
 test: stb ## build and run every test
 	-@$(MAKE) -k all $(tests:%=build/tests/%)
@@ -40,6 +40,9 @@ demo: ## draw, train, distil, translate and judge, in under 10 minutes
 
 bench: build/bench ## measure speed: the machine, convolutions, nets, steps
 	@build/bench
+
+bench-peers: build/bench ## the same beside PyTorch and ONNX Runtime
+	@python3 tools/bench_peers.py
 
 clean: ## remove build/
 	rm -rf build
@@ -72,4 +75,4 @@ build/sanitize/%: tests/%.c $(headers)
 	@mkdir -p $(@D) && rm -f $@
 	$(CC) $(sanitize) -o $@ $< $(LDLIBS) -lm
 
-.PHONY: all help test sanitize demo bench clean stb
+.PHONY: all help test sanitize demo bench bench-peers clean stb
