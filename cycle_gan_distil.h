@@ -387,6 +387,7 @@ typedef struct cgd_layer {
     char norm_name[32];       /* of the norm's tensors: "model.2"            */
     size_t w, b, gamma, beta; /* where they start in params; set by the net  */
     size_t mean, var;         /* running statistics, after all parameters    */
+    size_t pack;              /* where it starts in packs, or (size_t)-1     */
 } cgd_layer;
 
 enum { CGD_BLOCK_PLAIN = 0, CGD_BLOCK_SEPARABLE };
@@ -424,6 +425,9 @@ typedef struct cgd_net {
     size_t n_layers, count, state;
     float *params;
     float *grads;             /* count values, or NULL: cgd_net_with_grads   */
+    float *packs;             /* weights as kernels want them: cgd_net_pack  */
+    size_t pack_floats;
+    const struct cgd__kernels *pack_kernels;  /* who wants them so           */
     int image_stats;
     int is_generator;
     cgd_generator_config generator;
@@ -444,6 +448,14 @@ CGDDEF cgd_status cgd_net_init(cgd_ctx *ctx, cgd_net *net,
                                const cgd_layer *layers, size_t n_layers);
 CGDDEF cgd_status cgd_net_with_grads(cgd_net *net);
 CGDDEF void cgd_net_free(cgd_net *net);
+
+/* For a net that will be applied many times without learning: keep as many
+ * layers' weights as fit into max_bytes in the form that the kernels multiply
+ * (0: none), which a pass otherwise makes anew. Results are the same bit for
+ * bit. Call it again after changing params by hand; the functions of this
+ * library that change a net's params drop what was kept. Error:
+ * CGD_ERR_MEMORY, nothing is kept then. */
+CGDDEF cgd_status cgd_net_pack(cgd_net *net, size_t max_bytes);
 
 /* Copy all parameters between nets of the same layers; CGD_ERR_SHAPE else. */
 CGDDEF cgd_status cgd_net_copy(cgd_net *to, const cgd_net *from);
@@ -1738,18 +1750,23 @@ typedef struct cgd__shape {
 } cgd__shape;
 
 /* b may be NULL; forward and adjoint add to what is there if accumulate.
- * scratch holds cgd__kernels.scratch(shape) floats. */
+ * scratch holds cgd__kernels.scratch(shape) floats. packed: what pack made of
+ * w, pack_size(c, o) floats, or NULL, in which case forward does that work
+ * itself, every time. pack_size is 0 where nothing is gained. */
 typedef struct cgd__kernels {
     const char *name;
     void (*forward)(cgd_ctx *ctx, const cgd__shape *s, float *y,
                     const float *x, const float *w, const float *b,
-                    int accumulate, float *scratch);
+                    int accumulate, const float *packed, float *scratch);
     void (*adjoint)(cgd_ctx *ctx, const cgd__shape *s, float *x,
                     const float *y, const float *w, const float *b,
                     int accumulate, float *scratch);
     void (*weights)(cgd_ctx *ctx, const cgd__shape *s, float *dw,
                     const float *x, const float *y, float *scratch);
     size_t (*scratch)(const cgd__shape *s);
+    size_t (*pack_size)(const cgd__shape *s);
+    void (*pack)(cgd_ctx *ctx, const cgd__shape *s, const float *w,
+                 float *packed);
     void (*adam)(float *p, float *m, float *v, const float *g, size_t count,
                  float beta1, float beta2, float rate, float scale, float eps);
 } cgd__kernels;
@@ -1852,9 +1869,10 @@ static void cgd__ref_weights_channel(void *job, size_t o)
 static void cgd__conv_forward_ref(cgd_ctx *ctx, const cgd__shape *s, float *y,
                                   const float *x, const float *w,
                                   const float *b, int accumulate,
-                                  float *scratch)
+                                  const float *packed, float *scratch)
 {
     cgd__ref_job q;
+    (void)packed;
     (void)scratch;
     q.s = s; q.x = x; q.y = NULL; q.w = w; q.b = b; q.out = y;
     q.accumulate = accumulate;
@@ -1884,6 +1902,7 @@ static void cgd__conv_weights_ref(cgd_ctx *ctx, const cgd__shape *s,
     cgd__for(ctx, s->o, cgd__ref_weights_channel, &q);
 }
 
+/* The reference needs no scratch and no packed weights. */
 static size_t cgd__conv_scratch_ref(const cgd__shape *s)
 {
     (void)s;
@@ -1904,7 +1923,8 @@ static void cgd__adam_ref(float *p, float *m, float *v, const float *g,
 
 static const cgd__kernels cgd__kernels_reference = {
     "reference", cgd__conv_forward_ref, cgd__conv_adjoint_ref,
-    cgd__conv_weights_ref, cgd__conv_scratch_ref, cgd__adam_ref
+    cgd__conv_weights_ref, cgd__conv_scratch_ref, cgd__conv_scratch_ref, NULL,
+    cgd__adam_ref
 };
 
 /* ======================================================================== */
@@ -2986,39 +3006,47 @@ static void cgd__wino_pack_row(void *job, size_t k)
     }
 }
 
-/* Both data passes: transform the weights, then run the lanes. */
-static void cgd__wino_run(cgd_ctx *ctx, cgd__wino *q, const float *w,
-                          int transposed, float *scratch)
+/* Transform all weights into panels; transposed: for the adjoint. */
+static void cgd__wino_pack_weights(cgd_ctx *ctx, const cgd__micro *m,
+                                   const cgd__shape *s, const float *w,
+                                   int transposed, float *panels)
 {
-    const cgd__shape *s = q->s;
-    cgd__wino_pack pack;
-    size_t zeros = cgd__round_up(cgd__max(s->c, s->o), 16);
-    pack.micro = q->micro; pack.s = s; pack.w = w;
-    pack.depth = transposed ? s->o : s->c;
-    pack.outputs = transposed ? s->c : s->o;
-    pack.along = transposed ? 1 : s->o;
-    pack.across = transposed ? s->o : 1;
-    pack.panels = scratch + zeros;
-    memset(scratch, 0, zeros * sizeof(float));
-    cgd__for(ctx, pack.depth, cgd__wino_pack_row, &pack);
-    q->zeros = scratch;
-    q->panels = pack.panels;
-    q->buffers = scratch + zeros
-               + cgd__wino_panels(q->micro, pack.depth, pack.outputs);
-    if (transposed) q->strips = q->buffers + q->lanes * q->lane_size;
-    cgd__for(ctx, q->lanes, cgd__wino_lane, q);
-    if (transposed) cgd__for(ctx, s->n * s->h, cgd__wino_fold_row, q);
+    cgd__wino_pack q;
+    q.micro = m; q.s = s; q.w = w;
+    q.panels = panels;
+    q.depth = transposed ? s->o : s->c;
+    q.outputs = transposed ? s->c : s->o;
+    q.along = transposed ? 1 : s->o;
+    q.across = transposed ? s->o : 1;
+    cgd__for(ctx, q.depth, cgd__wino_pack_row, &q);
+}
+
+/* The front of the scratch: zeros, which all three passes read. */
+static size_t cgd__wino_zeros(const cgd__shape *s)
+{
+    return cgd__round_up(cgd__max(s->c, s->o), 16);
 }
 
 static void cgd__wino_forward(cgd_ctx *ctx, const cgd__micro *m,
                               const cgd__shape *s, float *y, const float *x,
                               const float *w, const float *b, int accumulate,
-                              float *scratch)
+                              const float *packed, float *scratch)
 {
     cgd__wino q;
+    size_t zeros = cgd__wino_zeros(s);
+    float *panels = scratch + zeros;
     cgd__wino_tiles(&q, m, s, s->c, s->o);
     q.in = x; q.out = y; q.bias = b; q.accumulate = accumulate;
-    cgd__wino_run(ctx, &q, w, 0, scratch);
+    memset(scratch, 0, zeros * sizeof(float));
+    q.zeros = scratch;
+    q.buffers = panels;
+    q.panels = packed;
+    if (!packed) {
+        cgd__wino_pack_weights(ctx, m, s, w, 0, panels);
+        q.panels = panels;
+        q.buffers = panels + cgd__wino_panels(m, s->c, s->o);
+    }
+    cgd__for(ctx, q.lanes, cgd__wino_lane, &q);
 }
 
 static void cgd__wino_adjoint(cgd_ctx *ctx, const cgd__micro *m,
@@ -3027,9 +3055,18 @@ static void cgd__wino_adjoint(cgd_ctx *ctx, const cgd__micro *m,
                               float *scratch)
 {
     cgd__wino q;
+    size_t zeros = cgd__wino_zeros(s);
+    float *panels = scratch + zeros;
     cgd__wino_tiles(&q, m, s, s->o, s->c);
     q.in = y; q.out = x; q.bias = b; q.accumulate = accumulate;
-    cgd__wino_run(ctx, &q, w, 1, scratch);
+    memset(scratch, 0, zeros * sizeof(float));
+    q.zeros = scratch;
+    q.panels = panels;
+    q.buffers = panels + cgd__wino_panels(m, s->o, s->c);
+    q.strips = q.buffers + q.lanes * q.lane_size;
+    cgd__wino_pack_weights(ctx, m, s, w, 1, panels);
+    cgd__for(ctx, q.lanes, cgd__wino_lane, &q);
+    cgd__for(ctx, s->n * s->h, cgd__wino_fold_row, &q);
 }
 
 /* ---- the weight gradient -------------------------------------------------*/
@@ -3121,7 +3158,7 @@ static void cgd__wino_weights(cgd_ctx *ctx, const cgd__micro *m,
                               const float *y, float *scratch)
 {
     cgd__wino_outer q;
-    size_t zeros = cgd__round_up(cgd__max(s->c, s->o), 16);
+    size_t zeros = cgd__wino_zeros(s);
     memset(scratch, 0, zeros * sizeof(float));
     cgd__wino_tiles(&q.x, m, s, s->c, s->o);
     q.y = q.x;
@@ -3143,7 +3180,7 @@ static void cgd__wino_weights(cgd_ctx *ctx, const cgd__micro *m,
 static size_t cgd__wino_scratch(const cgd__micro *m, const cgd__shape *s)
 {
     cgd__wino q;
-    size_t zeros = cgd__round_up(cgd__max(s->c, s->o), 16), chunk, tiles;
+    size_t zeros = cgd__wino_zeros(s), chunk, tiles;
     size_t forward, adjoint, weights;
     cgd__wino_tiles(&q, m, s, s->c, s->o);
     forward = cgd__wino_panels(m, s->c, s->o) + q.lanes * q.lane_size;
@@ -3163,10 +3200,10 @@ static void cgd__conv_forward_fast(cgd_ctx *ctx, const cgd__micro *m,
                                    const cgd__shape *s, float *y,
                                    const float *x, const float *w,
                                    const float *b, int accumulate,
-                                   float *scratch)
+                                   const float *packed, float *scratch)
 {
     if (cgd__wino_fits(m, s))
-        cgd__wino_forward(ctx, m, s, y, x, w, b, accumulate, scratch);
+        cgd__wino_forward(ctx, m, s, y, x, w, b, accumulate, packed, scratch);
     else
         cgd__conv_forward_gemm(ctx, m, s, y, x, w, b, accumulate, scratch);
 }
@@ -3194,6 +3231,12 @@ static void cgd__conv_weights_fast(cgd_ctx *ctx, const cgd__micro *m,
         cgd__wino_weights(ctx, m, s, dw, x, y, scratch);
     else
         cgd__conv_weights_gemm(ctx, m, s, dw, x, y, scratch);
+}
+
+/* Only Winograd's weights are worth keeping: the others are but copied. */
+static size_t cgd__pack_size_fast(const cgd__micro *m, const cgd__shape *s)
+{
+    return cgd__wino_fits(m, s) ? cgd__wino_panels(m, s->c, s->o) : 0;
 }
 
 static size_t cgd__conv_scratch_fast(const cgd__micro *m, const cgd__shape *s)
@@ -3601,10 +3644,10 @@ static const cgd__micro CGD__NAME(cgd__micro_) = {
 
 static void CGD__NAME(cgd__conv_forward_)(cgd_ctx *ctx, const cgd__shape *s,
     float *y, const float *x, const float *w, const float *b, int accumulate,
-    float *scratch)
+    const float *packed, float *scratch)
 {
     cgd__conv_forward_fast(ctx, &CGD__NAME(cgd__micro_), s, y, x, w, b,
-                           accumulate, scratch);
+                           accumulate, packed, scratch);
 }
 
 static void CGD__NAME(cgd__conv_adjoint_)(cgd_ctx *ctx, const cgd__shape *s,
@@ -3624,6 +3667,17 @@ static void CGD__NAME(cgd__conv_weights_)(cgd_ctx *ctx, const cgd__shape *s,
 static size_t CGD__NAME(cgd__conv_scratch_)(const cgd__shape *s)
 {
     return cgd__conv_scratch_fast(&CGD__NAME(cgd__micro_), s);
+}
+
+static size_t CGD__NAME(cgd__pack_size_)(const cgd__shape *s)
+{
+    return cgd__pack_size_fast(&CGD__NAME(cgd__micro_), s);
+}
+
+static void CGD__NAME(cgd__pack_)(cgd_ctx *ctx, const cgd__shape *s,
+                                  const float *w, float *packed)
+{
+    cgd__wino_pack_weights(ctx, &CGD__NAME(cgd__micro_), s, w, 0, packed);
 }
 
 CGD__HOT static void CGD__NAME(cgd__adam_)(float *p, float *m, float *v,
@@ -3653,7 +3707,8 @@ CGD__HOT static void CGD__NAME(cgd__adam_)(float *p, float *m, float *v,
 static const cgd__kernels CGD__NAME(cgd__kernels_) = {
     CGD__ISA_NAME, CGD__NAME(cgd__conv_forward_),
     CGD__NAME(cgd__conv_adjoint_), CGD__NAME(cgd__conv_weights_),
-    CGD__NAME(cgd__conv_scratch_), CGD__NAME(cgd__adam_)
+    CGD__NAME(cgd__conv_scratch_), CGD__NAME(cgd__pack_size_),
+    CGD__NAME(cgd__pack_), CGD__NAME(cgd__adam_)
 };
 
 #undef CGD__GATHER
@@ -4312,7 +4367,7 @@ CGDDEF cgd_status cgd_conv2d(cgd_ctx *ctx, cgd_tensor *y, const cgd_tensor *x,
     cgd_status status = cgd__window_open(ctx, "conv2d", &s, x, y, window,
                                          &scratch, &bytes);
     if (status != CGD_OK) return status;
-    ctx->kernels->forward(ctx, &s, y->data, x->data, w, b, 0, scratch);
+    ctx->kernels->forward(ctx, &s, y->data, x->data, w, b, 0, NULL, scratch);
     cgd__free(ctx, scratch, bytes);
     return CGD_OK;
 }
@@ -4954,6 +5009,13 @@ CGDDEF cgd_status cgd_net_with_grads(cgd_net *net)
     return net->grads ? CGD_OK : CGD_ERR_MEMORY;
 }
 
+static void cgd__net_unpack(cgd_net *net)
+{
+    if (net->packs)
+        cgd__free(net->ctx, net->packs, net->pack_floats * sizeof(float));
+    net->packs = NULL;
+}
+
 CGDDEF cgd_status cgd_net_copy(cgd_net *to, const cgd_net *from)
 {
     size_t i;
@@ -4963,12 +5025,14 @@ CGDDEF cgd_status cgd_net_copy(cgd_net *to, const cgd_net *from)
     if (!same)
         return cgd__fail(to->ctx, CGD_ERR_SHAPE,
                          "nets of different layers cannot be copied");
+    cgd__net_unpack(to);
     memcpy(to->params, from->params, to->state * sizeof(float));
     return CGD_OK;
 }
 
 CGDDEF void cgd_net_free(cgd_net *net)
 {
+    cgd__net_unpack(net);
     if (net->grads)
         cgd__free(net->ctx, net->grads, net->count * sizeof(float));
     if (net->params)
@@ -5003,6 +5067,50 @@ static void cgd__layer_out(const cgd_layer *l, const cgd__shape *s, size_t *h,
 {
     *h = l->kind == CGD_DECONV ? s->h : s->oh;
     *w = l->kind == CGD_DECONV ? s->w : s->ow;
+}
+
+/* ---- packed weights ------------------------------------------------------*/
+
+#define CGD__NOWHERE ((size_t)-1)      /* where what is not stored lies      */
+
+/* What layer l's weights take when packed for these kernels: 0 if they gain
+ * nothing by it. The map's size does not matter unless it is tiny. */
+static size_t cgd__layer_pack_size(const cgd__kernels *k, const cgd_layer *l,
+                                   cgd__shape *s)
+{
+    if (l->kind != CGD_CONV || !cgd__layer_shape(l, 1, 64, 64, s)) return 0;
+    return cgd__round_up(k->pack_size(s), 16);
+}
+
+CGDDEF cgd_status cgd_net_pack(cgd_net *net, size_t max_bytes)
+{
+    const cgd__kernels *k = net->ctx->kernels;
+    size_t i, size, floats = 0;
+    cgd__shape s;
+    cgd__net_unpack(net);
+    for (i = 0; i < net->n_layers; i++) {
+        cgd_layer *l = net->layers + i;
+        size = cgd__layer_pack_size(k, l, &s);
+        l->pack = CGD__NOWHERE;
+        if (size == 0 || size > max_bytes / sizeof(float) - floats) continue;
+        l->pack = floats;
+        floats += size;
+    }
+    if (floats == 0) return CGD_OK;
+    net->packs = (float *)cgd__alloc(net->ctx, floats * sizeof(float));
+    if (!net->packs)
+        return cgd__fail(net->ctx, CGD_ERR_MEMORY,
+            "out of memory: packed weights need %u bytes",
+            floats * sizeof(float));
+    net->pack_floats = floats;
+    net->pack_kernels = k;
+    for (i = 0; i < net->n_layers; i++) {
+        const cgd_layer *l = net->layers + i;
+        if (l->pack == CGD__NOWHERE) continue;
+        cgd__layer_pack_size(k, l, &s);
+        k->pack(net->ctx, &s, net->params + l->w, net->packs + l->pack);
+    }
+    return CGD_OK;
 }
 
 static cgd_status cgd__too_small(cgd_ctx *ctx, size_t i, const cgd_layer *l,
@@ -5074,6 +5182,7 @@ CGDDEF void cgd_net_init_weights(cgd_net *net, int init, float gain,
                                  cgd_rng *rng)
 {
     size_t i, k;
+    cgd__net_unpack(net);
     for (i = 0; i < net->n_layers; i++) {
         const cgd_layer *l = net->layers + i;
         double in, out, deviation, bound;
@@ -5111,8 +5220,6 @@ CGDDEF void cgd_net_init_weights(cgd_net *net, int init, float gain,
 
 enum { CGD__UPPED, CGD__RAW, CGD__OUT, CGD__STATS, CGD__WORK, CGD__D_OUT,
        CGD__D_UPPED, CGD__WORK_BACK, CGD__TENSORS };
-
-#define CGD__NOWHERE ((size_t)-1)
 
 typedef struct cgd__slot {
     cgd__shape shape;
@@ -5404,6 +5511,15 @@ static void cgd__pass_norm(cgd_pass *pass, size_t i, const float *raw)
                       affine ? p + l->beta : NULL, stats, work);
 }
 
+/* The layer's packed weights, if the net keeps them for this pass's kernels. */
+static const float *cgd__pass_packed(const cgd_pass *pass, size_t i)
+{
+    const cgd_net *net = pass->net;
+    return net->packs && net->pack_kernels == pass->kernels
+        && net->layers[i].pack != CGD__NOWHERE
+        ? net->packs + net->layers[i].pack : NULL;
+}
+
 static void cgd__pass_layer(cgd_pass *pass, size_t i)
 {
     cgd_net *net = pass->net;
@@ -5427,7 +5543,8 @@ static void cgd__pass_layer(cgd_pass *pass, size_t i)
     else if (l->kind == CGD_DECONV)
         pass->kernels->adjoint(ctx, &slot->shape, raw, in, w, b, 0, work);
     else
-        pass->kernels->forward(ctx, &slot->shape, raw, in, w, b, 0, work);
+        pass->kernels->forward(ctx, &slot->shape, raw, in, w, b, 0,
+                               cgd__pass_packed(pass, i), work);
     if (l->norm) {
         cgd__pass_norm(pass, i, raw);
     } else {
@@ -5531,7 +5648,7 @@ static void cgd__pass_data_back(cgd_pass *pass, size_t i, const float *d,
         cgd__depth_data(ctx, &slot->shape, to, d, w, to_add);
     else if (l->kind == CGD_DECONV)
         pass->kernels->forward(ctx, &slot->shape, to, d, w, NULL, to_add,
-                               work);
+                               NULL, work);
     else
         pass->kernels->adjoint(ctx, &slot->shape, to, d, w, NULL, to_add,
                                work);
@@ -6179,6 +6296,7 @@ static cgd_status cgd__learner_start(cgd_learner *l, int ema)
     cgd_ctx *ctx = l->net.ctx;
     cgd_status status = cgd_net_with_grads(&l->net);
     if (status != CGD_OK) return status;
+    cgd__net_unpack(&l->net);
     l->m = (float *)cgd__alloc_zeroed(ctx, l->net.count, sizeof(float),
                                       "Adam's moments");
     l->v = (float *)cgd__alloc_zeroed(ctx, l->net.count, sizeof(float),
@@ -6820,6 +6938,7 @@ CGDDEF cgd_status cgd_transfer(cgd_net *student, const cgd_net *teacher,
                 teacher->layers[from].name, teacher->layers[from].in_c,
                 teacher->layers[from].out_c, student->layers[to].name,
                 student->layers[to].in_c, student->layers[to].out_c);
+    cgd__net_unpack(student);
     for (i = 0; cgd__transfer_pair(student, teacher, transfer, teacher_blocks,
                                    i, &from, &to); i++)
         cgd__copy_layer(student, student->layers + to, teacher,
@@ -8412,6 +8531,7 @@ CGDDEF cgd_status cgd_net_read(cgd_net *net, const cgd_file *file,
 {
     cgd_status status = cgd__net_check(net, file, prefix);
     if (status != CGD_OK) return status;
+    cgd__net_unpack(net);
     return cgd__net_fill(net, file, prefix, net->params);
 }
 

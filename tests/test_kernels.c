@@ -126,6 +126,23 @@ static void weight_sums(const problem *p, int axis, double times, double *sum)
             += times * fabs((double)p->w[i]);
 }
 
+/* With packed weights the same results, bit for bit. */
+static void check_packed(problem *p, const float *want, const float *start)
+{
+    size_t size = p->fast->pack_size(&p->s);
+    float *packed, *got;
+    if (size == 0) return;
+    packed = guarded(size);
+    got = copied(start, p->n_y);
+    p->fast->pack(&context, &p->s, p->w, packed);
+    check_guard(packed, size);
+    p->fast->forward(&context, &p->s, got, p->x, p->w, p->bias ? p->b : NULL,
+                     p->accumulate, packed, p->scratch);
+    CHECK(memcmp(got, want, p->n_y * sizeof(float)) == 0);
+    free(packed);
+    free(got);
+}
+
 static void check_forward(problem *p, double *scale)
 {
     float *start = numbers(p->n_y), *want = copied(start, p->n_y);
@@ -133,13 +150,14 @@ static void check_forward(problem *p, double *scale)
     const float *b = p->bias ? p->b : NULL;
     if (p->accumulate) memcpy(got, start, p->n_y * sizeof(float));
     cgd__kernels_reference.forward(&context, &p->s, want, p->x, p->w, b,
-                                   p->accumulate, NULL);
+                                   p->accumulate, NULL, NULL);
     p->fast->forward(&context, &p->s, got, p->x, p->w, b, p->accumulate,
-                     p->scratch);
+                     NULL, p->scratch);
     weight_sums(p, 1, largest(p->x, p->n_x), scale);
     compare(p, "forward", got, want, p->accumulate ? start : NULL, p->n_y,
             p->s.o, scale);
     check_guard(got, p->n_y);
+    check_packed(p, got, start);
     free(start);
     free(want);
     free(got);

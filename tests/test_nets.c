@@ -645,6 +645,52 @@ static void inference_needs_far_less_memory_than_training(void)
     cgd_net_free(&net);
 }
 
+/* All layers packed, some, and none; and then after other weights came. */
+static void packed_weights_change_no_result(void)
+{
+    static const size_t budgets[] = { (size_t)-1, 700000, 1000, 0 };
+    cgd_generator_config g = cgd_generator_defaults();
+    cgd_rng rng;
+    cgd_net net;
+    cgd_pass plain, packed;
+    size_t i, count, empty = cgd_memory_in_use(&context), used[4];
+    static float picture[32 * 32 * 3];
+    cgd_tensor x = cgd_tensor_view(1, 32, 32, 3, picture);
+    g.width = 16;
+    g.blocks = 2;
+    cgd_rng_seed(&rng, 3, 0);
+    for (i = 0; i < cgd_tensor_size(&x); i++)
+        picture[i] = (float)cgd_rng_normal(&rng);
+    CHECK(cgd_generator_init(&context, &net, &g) == CGD_OK);
+    cgd_net_init_weights(&net, CGD_INIT_NORMAL, 0.1f, &rng);
+    CHECK(cgd_pass_init(&plain, &net, 1, 32, 32, CGD_INFER, NULL, 0, NULL)
+          == CGD_OK);
+    CHECK(cgd_pass_init(&packed, &net, 1, 32, 32, CGD_INFER, NULL, 0, NULL)
+          == CGD_OK);
+    count = cgd_tensor_size(&plain.y);
+    for (i = 0; i < 4; i++) {
+        CHECK(cgd_net_pack(&net, 0) == CGD_OK);
+        CHECK(cgd_pass_forward(&plain, &x) == CGD_OK);
+        CHECK(cgd_net_pack(&net, budgets[i]) == CGD_OK);
+        used[i] = cgd_memory_in_use(&context);
+        CHECK(cgd_pass_forward(&packed, &x) == CGD_OK);
+        CHECK(memcmp(plain.y.data, packed.y.data, count * sizeof(float))
+              == 0);
+        cgd_net_init_weights(&net, CGD_INIT_NORMAL, 0.1f, &rng);
+        CHECK(cgd_pass_forward(&packed, &x) == CGD_OK);
+        CHECK(memcmp(plain.y.data, packed.y.data, count * sizeof(float))
+              != 0);
+    }
+    CHECK(used[2] == used[3] && used[1] >= used[2] && used[0] >= used[1]);
+    if (strcmp(cgd_kernels_name(&context), "reference") != 0)
+        CHECK(used[0] > used[1] && used[1] > used[2]
+              && used[1] <= used[2] + 700200);
+    cgd_pass_free(&plain);
+    cgd_pass_free(&packed);
+    cgd_net_free(&net);
+    CHECK(cgd_memory_in_use(&context) == empty);
+}
+
 /* Frozen statistics: what a batch norm does at inference when it is told not
  * to look at the picture. */
 static void batch_norm_can_use_its_running_statistics(void)
@@ -983,6 +1029,7 @@ int main(void)
     RUN(passes_equal_the_operators_one_by_one);
     RUN(nets_of_ones_own_design_equal_the_operators);
     RUN(inference_needs_far_less_memory_than_training);
+    RUN(packed_weights_change_no_result);
     RUN(batch_norm_can_use_its_running_statistics);
     RUN(pictures_of_a_batch_are_strangers_at_inference);
     RUN(pictures_too_small_or_too_large_are_refused);

@@ -194,7 +194,7 @@ static const conv_case convs[] = {
 typedef struct {
     cgd_ctx *ctx;
     cgd__shape s;
-    float *x, *y, *w, *scratch;
+    float *x, *y, *w, *packed, *scratch;
     int pass;                          /* 0 forward, 1 data, 2 weights       */
 } conv_job;
 
@@ -203,7 +203,8 @@ static void run_conv(void *data)
     conv_job *q = (conv_job *)data;
     const cgd__kernels *k = q->ctx->kernels;
     if (q->pass == 0)
-        k->forward(q->ctx, &q->s, q->y, q->x, q->w, NULL, 0, q->scratch);
+        k->forward(q->ctx, &q->s, q->y, q->x, q->w, NULL, 0, q->packed,
+                   q->scratch);
     else if (q->pass == 1)
         k->adjoint(q->ctx, &q->s, q->x, q->y, q->w, NULL, 0, q->scratch);
     else
@@ -233,6 +234,7 @@ static void bench_conv(cgd_ctx *ctx, const conv_case *c)
     window.pad = c->pad;
     window.pad_mode = c->pad_mode;
     q.ctx = ctx;
+    q.packed = NULL;
     if (c->deconv)
         cgd__shape_from(&q.s, 1, 2 * c->h, 2 * c->h, c->o, c->c, &window);
     else
@@ -268,6 +270,9 @@ static void run_net(void *data)
     cgd_pass_forward(&q->pass, &q->x);
 }
 
+/* What inference may spend on packed weights. */
+#define PACKS ((size_t)96 << 20)
+
 /* Inference of a generator; memory is what the context and its objects hold. */
 static void bench_net(cgd_ctx *ctx, const char *name, size_t size, int width,
                       int blocks)
@@ -284,6 +289,7 @@ static void bench_net(cgd_ctx *ctx, const char *name, size_t size, int width,
     q.x = cgd_tensor_view(1, size, size, 3, values(size * size * 3));
     if (cgd_generator_init(ctx, &net, &g) != CGD_OK) exit(1);
     cgd_net_init_weights(&net, CGD_INIT_NORMAL, 0.02f, &rng);
+    if (cgd_net_pack(&net, PACKS) != CGD_OK) exit(1);
     if (cgd_pass_init(&q.pass, &net, 1, size, size, CGD_INFER, NULL, 0, NULL)
         != CGD_OK) exit(1);
     report(name, "", median(run_net, &q) * 1e3, "ms");

@@ -1710,6 +1710,8 @@ static int check_names(const inputs *in)
     return 0;
 }
 
+#define PACKED_WEIGHTS ((size_t)96 << 20)  /* bytes, at most */
+
 static int translate_all(translation *t, const inputs *in)
 {
     size_t i;
@@ -1721,6 +1723,8 @@ static int translate_all(translation *t, const inputs *in)
     if (t->to_folder) bad = check_names(in);
     if (t->to_folder && !bad) bad = make_folder(out);
     if (bad) return bad;
+    /* Only many pictures repay it; without the memory it is as right. */
+    if (in->count >= 4) cgd_net_pack(&t->model.net, PACKED_WEIGHTS);
     for (i = 0; i < in->count; i++) translate_one(t, in->paths[i], in->count);
     live_end(&t->line);
     if (t->done > 0 && !t->s->raw)
