@@ -6261,8 +6261,9 @@ CGDDEF void cgd_pool_query(cgd_pool *pool, cgd_rng *rng, cgd_tensor *fakes)
  *   then D_s   1/2 (GAN(D_s(y), real) + GAN(D_s(pooled G_s(x)), fake))
  *
  * Each direction's cycle is taken forward and back before the next begins, so
- * that at most two generator passes are alive. The passes live in one block,
- * used as a stack: a step allocates nothing. */
+ * that at most two generator passes are alive. Small pictures make small
+ * matrices; there, one pass over a batch of both translates x and y. The
+ * passes live in one block, used as a stack: a step allocates nothing. */
 
 CGDDEF cgd_train_config cgd_train_defaults(void)
 {
@@ -6489,25 +6490,69 @@ static int cgd__has_cycle(const cgd_trainer *t, int s)
         && (cgd__learns(&t->side[s].g) || cgd__learns(&t->side[!s].g));
 }
 
-/* All that hangs on fake = G_s(x): adversarial, cycle, teacher. */
+#define CGD__JOINED ((size_t)64 * 64)  /* pixels of a step's batch, at most  */
+
+/* Does one pass of G_s serve both the translation and the identity term? Not
+ * under batch norm, which would mix the domains' statistics. */
+static int cgd__joined(const cgd_trainer *t, int s)
+{
+    const cgd_train_config *c = &t->config;
+    return c->identity_weight > 0 && cgd__learns(&t->side[s].g)
+        && !cgd__taught(t, s) && c->generator.norm != CGD_NORM_BATCH
+        && c->batch * c->height * c->width <= CGD__JOINED;
+}
+
+/* Pictures [first, first + n) of a batch. */
+static cgd_tensor cgd__part_of_batch(const cgd_tensor *x, size_t first,
+                                     size_t n)
+{
+    return cgd_tensor_view(n, x->h, x->w, x->c,
+                           x->data + first * x->h * x->w * x->c);
+}
+
+/* A batch of x and then y on the stack. */
+static cgd_tensor cgd__push_both(cgd_trainer *t, const cgd_tensor *x,
+                                 const cgd_tensor *y)
+{
+    size_t count = cgd_tensor_size(x);
+    cgd_tensor both = *x;
+    both.n *= 2;
+    both = cgd__push_like(t, &both);
+    memcpy(both.data, x->data, count * sizeof(float));
+    memcpy(both.data + count, y->data, count * sizeof(float));
+    return both;
+}
+
+/* All that hangs on fake = G_s(x): adversarial, cycle, teacher; where passes
+ * are joined the identity term of y too. */
 static cgd_status cgd__translate_terms(cgd_trainer *t, int s,
-                                       const cgd_tensor *x, cgd_tensor *fake,
+                                       const cgd_tensor *x,
+                                       const cgd_tensor *y, cgd_tensor *fake,
                                        cgd_losses *losses)
 {
     size_t mark = t->arena_used;
     int learns = cgd__learns(&t->side[s].g), taught = cgd__taught(t, s);
+    int joined = cgd__joined(t, s);
     cgd_pass go, lesson;
-    cgd_tensor d_fake, d_more;
+    cgd_tensor in = joined ? cgd__push_both(t, x, y) : *x;
+    cgd_tensor d, d_fake, d_more;
     cgd_status status = CGD_OK;
     if (taught) status = cgd__lesson_begin(t, &lesson, x);
     if (status == CGD_OK)
         status = cgd__push_pass(t, &go, &t->side[s].g.net,
-                                learns ? CGD_TRAIN : CGD_INFER, x, NULL, 0);
+                                learns ? CGD_TRAIN : CGD_INFER, &in, NULL, 0);
     if (status != CGD_OK) return status;
     memcpy(fake->data, go.y.data, cgd_tensor_size(fake) * sizeof(float));
-    d_fake = cgd__push_like(t, fake);
+    d = cgd__push_like(t, &go.y);
+    d_fake = cgd__part_of_batch(&d, 0, fake->n);
     d_more = cgd__push_like(t, fake);
     memset(d_fake.data, 0, cgd_tensor_size(fake) * sizeof(float));
+    if (joined) {
+        cgd_tensor same = cgd__part_of_batch(&go.y, x->n, x->n);
+        cgd_tensor d_same = cgd__part_of_batch(&d, x->n, x->n);
+        losses->identity[s] = cgd_loss_l1(t->ctx, &same, y,
+            t->config.identity_weight, &d_same, 0);
+    }
     if (cgd__has_adversary(t, s))
         status = cgd__adversarial(t, s, fake, &d_fake, &losses->gan[s]);
     if (status == CGD_OK && cgd__has_cycle(t, s)) {
@@ -6519,7 +6564,7 @@ static cgd_status cgd__translate_terms(cgd_trainer *t, int s,
     }
     if (taught) cgd__lesson_end(t, &go, &lesson, &d_fake, losses);
     if (status == CGD_OK && learns)
-        status = cgd_pass_backward(&go, &d_fake, NULL);
+        status = cgd_pass_backward(&go, &d, NULL);
     t->arena_used = mark;
     return status;
 }
@@ -6544,9 +6589,11 @@ static cgd_status cgd__generators_step(cgd_trainer *t,
     for (s = 0; s < 2 && status == CGD_OK; s++)
         if (cgd__learns(&t->side[s].g)
             || (cgd__exists(&t->side[s].g) && cgd__has_cycle(t, s)))
-            status = cgd__translate_terms(t, s, real[s], &fake[s], l);
+            status = cgd__translate_terms(t, s, real[s], real[!s], &fake[s],
+                                          l);
     for (s = 0; s < 2 && status == CGD_OK; s++)
-        if (t->config.identity_weight > 0 && cgd__learns(&t->side[s].g))
+        if (t->config.identity_weight > 0 && cgd__learns(&t->side[s].g)
+            && !cgd__joined(t, s))
             status = cgd__identity(t, s, real[!s], &l->identity[s]);
     if (status != CGD_OK) return status;
     l->generators = l->feature + l->output;
@@ -6626,15 +6673,15 @@ CGDDEF cgd_status cgd_train_step(cgd_trainer *t, const cgd_tensor *a,
 
 /* ---- building a trainer --------------------------------------------------*/
 
-/* Add the stack bytes of one pass over a step's pictures to *room. */
+/* Add the stack bytes of one pass over n pictures of a step to *room. */
 static cgd_status cgd__pass_room(const cgd_trainer *t, const cgd_net *net,
-                                 int mode, const size_t *keep, size_t n_keep,
-                                 size_t *room)
+                                 size_t n, int mode, const size_t *keep,
+                                 size_t n_keep, size_t *room)
 {
     const cgd_train_config *c = &t->config;
     size_t bytes;
-    cgd_status status = cgd__pass_measure(net, c->batch, c->height, c->width,
-                                          mode, keep, n_keep, &bytes);
+    cgd_status status = cgd__pass_measure(net, n, c->height, c->width, mode,
+                                          keep, n_keep, &bytes);
     if (status != CGD_OK) return status;
     if (!cgd__add(room, *room, cgd__round_up(bytes, CGD__ALIGN)))
         return cgd__fail(t->ctx, CGD_ERR_SHAPE, "pictures of %u x %u are too "
@@ -6645,7 +6692,8 @@ static cgd_status cgd__pass_room(const cgd_trainer *t, const cgd_net *net,
 static cgd_status cgd__judge_room(const cgd_trainer *t, const cgd_net *net,
                                   size_t *room)
 {
-    cgd_status status = cgd__pass_room(t, net, CGD_TRAIN, NULL, 0, room);
+    cgd_status status = cgd__pass_room(t, net, t->config.batch, CGD_TRAIN,
+                                       NULL, 0, room);
     if (status != CGD_ERR_SHAPE) return status;
     return cgd__fail(t->ctx, status,
         "pictures of %u x %u are too small for the discriminator: take "
@@ -6660,17 +6708,20 @@ static size_t cgd__lesson_keep(const cgd_trainer *t, size_t keep[16]);
 static cgd_status cgd__side_room(const cgd_trainer *t, int s, size_t *room)
 {
     const cgd_side *side = &t->side[s], *other = &t->side[!s];
-    size_t back = 0, judge = 0, keep[16];
+    size_t back = 0, judge = 0, keep[16], n = t->config.batch;
     cgd_status status = CGD_OK;
     if (cgd__exists(&side->g))
-        status = cgd__pass_room(t, &side->g.net, CGD_TRAIN, NULL, 0, room);
+        status = cgd__pass_room(t, &side->g.net,
+                                cgd__joined(t, s) ? 2 * n : n, CGD_TRAIN,
+                                NULL, 0, room);
     if (status == CGD_OK && cgd__taught(t, s)) {
         size_t n_keep = cgd__lesson_keep(t, keep);
-        status = cgd__pass_room(t, &t->teacher, CGD_INFER, keep, n_keep,
+        status = cgd__pass_room(t, &t->teacher, n, CGD_INFER, keep, n_keep,
                                 room);
     }
     if (status == CGD_OK && cgd__exists(&other->g))
-        status = cgd__pass_room(t, &other->g.net, CGD_TRAIN, NULL, 0, &back);
+        status = cgd__pass_room(t, &other->g.net, n, CGD_TRAIN, NULL, 0,
+                                &back);
     if (status == CGD_OK && cgd__exists(&side->d))
         status = cgd__judge_room(t, &side->d.net, &judge);
     *room += cgd__max(back, judge);
@@ -6687,7 +6738,7 @@ static cgd_status cgd__trainer_arena(cgd_trainer *t)
     int s;
     for (s = 0; s < 2; s++) {
         cgd_status status;
-        room[s] = 6 * picture;         /* two fakes, gradients               */
+        room[s] = 9 * picture;         /* fakes, a joined input, gradients   */
         status = cgd__side_room(t, s, &room[s]);
         if (status == CGD_OK && cgd__exists(&t->side[s].d))
             status = cgd_pool_init(t->ctx, &t->side[s].pool, c->pool,
