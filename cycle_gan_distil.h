@@ -2787,11 +2787,12 @@ static void cgd__wino_tiles(cgd__wino *q, const cgd__micro *m,
                                          CGD__PANEL));
 }
 
-/* Floats of the transformed weights: all panels, all points. */
+/* Floats of the transformed weights: all panels, all points. Each has a row
+ * more than it fills, lest all points share cache sets. */
 static size_t cgd__wino_panels(const cgd__micro *m, size_t depth,
                                size_t outputs)
 {
-    return CGD__POINTS * depth * cgd__panels_width(m, outputs);
+    return CGD__POINTS * (depth + 1) * cgd__panels_width(m, outputs);
 }
 
 /* Where the patch of tile (n, i, j) reads: 36 pointers to pixels of x. */
@@ -2858,7 +2859,7 @@ static void cgd__wino_multiply(const cgd__wino *q, size_t kind, size_t depth,
                 dst[r] = m + (point * CGD__TILES + tile) * width;
             }
             micro->gather[kind][k](dst, src, 1, depth,
-                                   panel + point * depth * width, 0);
+                                   panel + point * (depth + 1) * width, 0);
         }
 }
 
@@ -2882,7 +2883,7 @@ static void cgd__wino_forward_block(const cgd__wino *q, float *v, float *m,
         size_t kind = cgd__panel_kind(micro, s->o - o);
         width = micro->vectors[kind] * micro->vector;
         cgd__wino_multiply(q, kind, s->c, v, q->panels
-                           + o * CGD__POINTS * s->c, m, tiles);
+                           + o * CGD__POINTS * (s->c + 1), m, tiles);
         for (t = 0; t < tiles; t++) {
             float *px[16];
             size_t row = first + t / cols;
@@ -2913,7 +2914,7 @@ static void cgd__wino_adjoint_block(const cgd__wino *q, float *v, float *m,
         size_t kind = cgd__panel_kind(micro, s->c - c);
         width = micro->vectors[kind] * micro->vector;
         cgd__wino_multiply(q, kind, s->o, v, q->panels
-                           + c * CGD__POINTS * s->o, m, tiles);
+                           + c * CGD__POINTS * (s->o + 1), m, tiles);
         for (t = 0; t < tiles; t++)
             micro->patch_out(q->strips + (first + t / cols) * 6 * line
                              + 4 * (j0 + t % cols) * s->c + c, line, s->c,
@@ -2996,11 +2997,12 @@ static void cgd__wino_pack_row(void *job, size_t k)
     const cgd__wino_pack *q = (const cgd__wino_pack *)job;
     size_t o, i, width;
     for (o = 0; o < q->outputs; o += width) {
-        float *panel = q->panels + o * CGD__POINTS * q->depth;
+        float *panel = q->panels + o * CGD__POINTS * (q->depth + 1);
         width = q->micro->vectors[cgd__panel_kind(q->micro, q->outputs - o)]
               * q->micro->vector;
         for (i = 0; i < width; i += q->micro->vector)
-            q->micro->weights_in(panel + k * width + i, q->depth * width,
+            q->micro->weights_in(panel + k * width + i,
+                                 (q->depth + 1) * width,
                                  q->w + k * q->along + (o + i) * q->across,
                                  q->s->c * q->s->o, q->across);
     }
