@@ -1442,16 +1442,16 @@ typedef volatile LONG_PTR cgd__word;
 #define CGD__CAS(p, old, now) \
     (InterlockedCompareExchange64((volatile LONG64 *)(p), (LONG64)(now), \
                                   (LONG64)(old)) == (LONG64)(old))
-#define CGD__INCREMENT(p) InterlockedIncrement64((volatile LONG64 *)(p))
-#define CGD__DECREMENT(p) InterlockedDecrement64((volatile LONG64 *)(p))
+#define CGD__ADD(p, v) ((size_t)InterlockedExchangeAdd64( \
+    (volatile LONG64 *)(p), (LONG64)(v)) + (v))
 #define CGD__STORE(p, v) \
     InterlockedExchange64((volatile LONG64 *)(p), (LONG64)(v))
 #else
 #define CGD__CAS(p, old, now) \
     (InterlockedCompareExchange((volatile LONG *)(p), (LONG)(now), \
                                 (LONG)(old)) == (LONG)(old))
-#define CGD__INCREMENT(p) InterlockedIncrement((volatile LONG *)(p))
-#define CGD__DECREMENT(p) InterlockedDecrement((volatile LONG *)(p))
+#define CGD__ADD(p, v) ((size_t)InterlockedExchangeAdd( \
+    (volatile LONG *)(p), (LONG)(v)) + (v))
 #define CGD__STORE(p, v) InterlockedExchange((volatile LONG *)(p), (LONG)(v))
 #endif
 #define CGD__LOAD(p) ((size_t)*(p))
@@ -1467,8 +1467,7 @@ typedef CONDITION_VARIABLE cgd__condition;
 #else
 typedef size_t cgd__word;
 #define CGD__CAS(p, old, now) __sync_bool_compare_and_swap(p, old, now)
-#define CGD__INCREMENT(p) __atomic_add_fetch(p, 1, __ATOMIC_SEQ_CST)
-#define CGD__DECREMENT(p) __atomic_sub_fetch(p, 1, __ATOMIC_SEQ_CST)
+#define CGD__ADD(p, v) __atomic_add_fetch(p, v, __ATOMIC_SEQ_CST)
 #define CGD__STORE(p, v) __atomic_store_n(p, v, __ATOMIC_SEQ_CST)
 #define CGD__LOAD(p) __atomic_load_n(p, __ATOMIC_SEQ_CST)
 #if defined(__x86_64__) || defined(__i386__)
@@ -1491,8 +1490,14 @@ typedef pthread_cond_t cgd__condition;
 #define CGD__SLICE_MASK (((size_t)1 << CGD__SLICE_BITS) - 1)
 #define CGD__SPINS 4000
 
-struct cgd__pool {
+/* A thread's share of the slices, on a cache line of its own. */
+typedef struct cgd__share {
     cgd__word ticket;            /* job number and next slice                */
+    char apart[128 - sizeof(cgd__word)];
+} cgd__share;
+
+struct cgd__pool {
+    cgd__share shares[CGD__MAX_THREADS];
     cgd__word done;              /* slices finished                          */
     cgd__word sleepers, quit;
     cgd__word slices;
@@ -1502,39 +1507,55 @@ struct cgd__pool {
     cgd__thread threads[CGD__MAX_THREADS];
     cgd__mutex mutex;
     cgd__condition wake;
+    cgd__word number;            /* threads that know who they are           */
 };
 
-/* Run slices of the job that is current until none is left. */
-static void cgd__pool_help(struct cgd__pool *pool)
+static size_t cgd__pool_share(const struct cgd__pool *pool, size_t slices,
+                              size_t thread)
 {
-    for (;;) {
-        size_t ticket = CGD__LOAD(&pool->ticket);
-        if ((ticket & CGD__SLICE_MASK) >= CGD__LOAD(&pool->slices)) return;
-        if (!CGD__CAS(&pool->ticket, ticket, ticket + 1)) continue;
-        pool->fn(pool->job, ticket & CGD__SLICE_MASK);
-        CGD__INCREMENT(&pool->done);
+    return slices * thread / ((size_t)pool->workers + 1);
+}
+
+/* Run the slices of the current job: first a thread's own share, then what
+ * the others have not begun. */
+static void cgd__pool_help(struct cgd__pool *pool, size_t thread)
+{
+    size_t threads = (size_t)pool->workers + 1, i, ran = 0;
+    for (i = 0; i < threads; i++) {
+        size_t owner = (thread + i) % threads;
+        cgd__word *word = &pool->shares[owner].ticket;
+        for (;;) {
+            size_t ticket = CGD__LOAD(word), slice = ticket & CGD__SLICE_MASK;
+            if (slice >= cgd__pool_share(pool, CGD__LOAD(&pool->slices),
+                                         owner + 1)) break;
+            if (!CGD__CAS(word, ticket, ticket + 1)) continue;
+            pool->fn(pool->job, slice);
+            ran++;
+        }
     }
+    if (ran > 0) CGD__ADD(&pool->done, ran);
 }
 
 static void cgd__pool_work(struct cgd__pool *pool)
 {
-    size_t seen = 0;
+    size_t seen = 0, thread = CGD__ADD(&pool->number, 1);
+    cgd__word *ticket = &pool->shares[thread].ticket;
     while (!CGD__LOAD(&pool->quit)) {
         int spins = 0;
-        while (CGD__LOAD(&pool->ticket) >> CGD__SLICE_BITS == seen
+        while (CGD__LOAD(ticket) >> CGD__SLICE_BITS == seen
                && !CGD__LOAD(&pool->quit)) {
             CGD__PAUSE();
             if (++spins < CGD__SPINS) continue;
             CGD__LOCK(&pool->mutex);
-            CGD__INCREMENT(&pool->sleepers);
-            while (CGD__LOAD(&pool->ticket) >> CGD__SLICE_BITS == seen
+            CGD__ADD(&pool->sleepers, 1);
+            while (CGD__LOAD(ticket) >> CGD__SLICE_BITS == seen
                    && !CGD__LOAD(&pool->quit))
                 CGD__WAIT(&pool->wake, &pool->mutex);
-            CGD__DECREMENT(&pool->sleepers);
+            CGD__ADD(&pool->sleepers, (size_t)-1);
             CGD__UNLOCK(&pool->mutex);
         }
-        seen = CGD__LOAD(&pool->ticket) >> CGD__SLICE_BITS;
-        cgd__pool_help(pool);
+        seen = CGD__LOAD(ticket) >> CGD__SLICE_BITS;
+        cgd__pool_help(pool, thread);
     }
 }
 
@@ -1550,23 +1571,27 @@ static void cgd__pool_for(void *user, size_t slices,
                           void (*fn)(void *job, size_t slice), void *job)
 {
     struct cgd__pool *pool = (struct cgd__pool *)user;
-    size_t number, i;
+    size_t threads = (size_t)pool->workers + 1, number, i;
     int spins = 0;
-    if (slices < 2 || pool->workers == 0 || slices > CGD__SLICE_MASK) {
+    if (slices < 2 || pool->workers == 0 || slices >= CGD__SLICE_MASK) {
         for (i = 0; i < slices; i++) fn(job, i);
         return;
     }
-    /* The number moves twice: while it is odd the counter stands past the
+    /* The number moves twice: while it is odd the tickets stand past the
      * end and nobody can claim anything, so the job can change hands. */
-    number = (CGD__LOAD(&pool->ticket) >> CGD__SLICE_BITS) + 1;
-    CGD__STORE(&pool->ticket, number << CGD__SLICE_BITS | CGD__SLICE_MASK);
+    number = (CGD__LOAD(&pool->shares[0].ticket) >> CGD__SLICE_BITS) + 1;
+    for (i = 0; i < threads; i++)
+        CGD__STORE(&pool->shares[i].ticket,
+                   number << CGD__SLICE_BITS | CGD__SLICE_MASK);
     pool->fn = fn;
     pool->job = job;
     CGD__STORE(&pool->done, 0);
     CGD__STORE(&pool->slices, slices);
-    CGD__STORE(&pool->ticket, (number + 1) << CGD__SLICE_BITS);
+    for (i = threads; i-- > 0; )
+        CGD__STORE(&pool->shares[i].ticket, (number + 1) << CGD__SLICE_BITS
+                   | cgd__pool_share(pool, slices, i));
     cgd__pool_wake(pool);
-    cgd__pool_help(pool);
+    cgd__pool_help(pool, 0);
     while (CGD__LOAD(&pool->done) < slices) {
         CGD__PAUSE();
         if (++spins > CGD__SPINS) CGD__YIELD();
