@@ -1969,8 +1969,9 @@ static const cgd__kernels cgd__kernels_reference = {
 
 #define CGD__GROUP 12            /* most pixels a micro kernel takes at once */
 #define CGD__CHUNK 96            /* most pixels in a slice                   */
+#define CGD__SLICES 16           /* at least, where there is work for them   */
 #define CGD__TAP_BLOCK 16        /* taps of which pointers are kept at once  */
-#define CGD__PIXEL_BLOCK 256     /* pixels per pass of the weight gradient   */
+#define CGD__PIXEL_BLOCK 128     /* pixels per pass of the weight gradient   */
 #define CGD__PANEL 64            /* most outputs in a panel                  */
 
 typedef struct cgd__tap { size_t di, dj, weight; } cgd__tap;
@@ -2019,7 +2020,8 @@ typedef struct cgd__gather {
     float *out;
     size_t oh, ow, oc, out_step, out_i, out_j;
     int accumulate;
-    size_t chunk;                          /* pixels in a slice              */
+    size_t chunk, chunks, part;            /* a slice is so many pixels, of
+                                              so many chunks, and outputs    */
 } cgd__gather;
 
 static size_t cgd__panel_kind(const cgd__micro *m, size_t left)
@@ -2128,13 +2130,15 @@ static void cgd__gather_slice(void *job, size_t slice)
     const cgd__gather *q = (const cgd__gather *)job;
     const cgd__micro *m = q->micro;
     const float *table[CGD__TAP_BLOCK * CGD__CHUNK];
-    size_t total = q->n * q->rows * q->cols, first = slice * q->chunk;
+    size_t total = q->n * q->rows * q->cols;
+    size_t first = slice % q->chunks * q->chunk;
     size_t count = cgd__min(q->chunk, total - first), tap, p, o, kind, group;
-    size_t depth = q->n_taps * q->run;
+    size_t begin = slice / q->chunks * q->part;
+    size_t end = cgd__min(begin + q->part, q->oc), depth = q->n_taps * q->run;
     for (tap = 0; tap < q->n_taps; tap += CGD__TAP_BLOCK) {
         size_t taps = cgd__min(CGD__TAP_BLOCK, q->n_taps - tap), width;
         cgd__gather_pointers(q, table, first, count, tap, taps);
-        for (o = 0; o < q->oc; o += width) {
+        for (o = begin; o < end; o += width) {
             const float *panel;
             kind = cgd__panel_kind(m, q->oc - o);
             width = m->vectors[kind] * m->vector;
@@ -2150,15 +2154,21 @@ static void cgd__gather_slice(void *job, size_t slice)
     }
 }
 
-/* Pixels per slice: about four million multiplications, so that small maps
- * still fall into several slices and a slice outweighs its hand-over. */
-static size_t cgd__chunk_pixels(size_t depth, size_t outputs, size_t pixels)
+/* Cut the work into slices: many pixels each, since every slice reads its
+ * outputs' weights anew. Where a map has few, its outputs are shared out too,
+ * the pixels of one panel side by side. */
+static void cgd__gather_cut(cgd__gather *q)
 {
-    size_t work = cgd__max(depth * outputs, 1);
-    size_t chunk = cgd__max(2000000 / work, 1) * CGD__GROUP / 4;
-    chunk = cgd__min(chunk, cgd__ceil_div(pixels, 8));
-    return cgd__min(cgd__round_up(cgd__max(chunk, 1), CGD__GROUP),
-                    CGD__CHUNK);
+    size_t pixels = q->n * q->rows * q->cols;
+    size_t panel = q->micro->vectors[0] * q->micro->vector, parts;
+    q->chunks = cgd__ceil_div(pixels, CGD__CHUNK);
+    parts = cgd__min(cgd__ceil_div(q->oc, panel),
+                     cgd__ceil_div(CGD__SLICES, q->chunks));
+    q->chunks = cgd__max(q->chunks, cgd__min(
+        CGD__SLICES / cgd__max(parts, 1), cgd__ceil_div(pixels, CGD__GROUP)));
+    q->chunk = cgd__round_up(cgd__ceil_div(pixels, q->chunks), CGD__GROUP);
+    q->chunks = cgd__ceil_div(pixels, q->chunk);
+    q->part = cgd__round_up(cgd__ceil_div(q->oc, parts), panel);
 }
 
 typedef struct cgd__pack_job {
@@ -2291,8 +2301,8 @@ static void cgd__gather_run(cgd_ctx *ctx, cgd__gather *q, const cgd__shape *s,
     if (q->wide) cgd__gather_join(q);
     q->zeros = scratch;
     q->panels = scratch + zeros;
-    q->chunk = cgd__chunk_pixels(q->n_taps * q->run, q->oc, pixels);
-    cgd__for(ctx, cgd__ceil_div(pixels, q->chunk),
+    cgd__gather_cut(q);
+    cgd__for(ctx, q->chunks * cgd__ceil_div(q->oc, q->part),
              narrow ? cgd__narrow_slice : cgd__gather_slice, q);
 }
 
@@ -2430,35 +2440,37 @@ static void cgd__conv_adjoint_gemm(cgd_ctx *ctx, const cgd__micro *micro,
 }
 
 /* ---- the weight gradient -------------------------------------------------*/
+/* A slice takes a band of pixels and some rows (tap, channel) of the gradient.
+ * Where pixels are many, each band sums into a gradient of its own, and these
+ * are then added in order, so that both maps are read once; where weights are
+ * many, there is one band, and the slices share out the rows. */
 
 typedef struct cgd__outer {
     const cgd__micro *micro;
     const cgd__shape *s;
-    const float *x, *y, *zeros, *panels;
-    float *panels_out, *dw;
+    const float *x, *y, *zeros;
+    float *dw, *sums, *panels;
     size_t h, w, pad;              /* of x, which may be a padded copy       */
     size_t across, run;            /* taps in a row of the window; values in
                                       each                                   */
-    size_t chunk, pixels;
+    size_t pixels, rows, width;    /* rows of dw, floats of a packed pixel   */
+    size_t bands, band, chunk;     /* pixels in a band, rows in a slice      */
 } cgd__outer;
 
-/* Copy a block of y's pixels into the panels: panel-major, pixel rows. */
-CGD__OPTIMIZED static void cgd__outer_pack(void *job, size_t block)
+/* Copy a block of y's pixels into panels of pixel rows. */
+CGD__OPTIMIZED static void cgd__outer_pack(const cgd__outer *q, float *panel,
+                                           size_t first, size_t count)
 {
-    const cgd__outer *q = (const cgd__outer *)job;
-    size_t first = block * CGD__PIXEL_BLOCK, oc = q->s->o, o, p, width;
-    size_t count = cgd__min(CGD__PIXEL_BLOCK, q->pixels - first);
+    size_t oc = q->s->o, o, p, width;
     for (o = 0; o < oc; o += width) {
         size_t valid;
-        float *row;
         width = q->micro->vectors[cgd__panel_kind(q->micro, oc - o)]
               * q->micro->vector;
         valid = cgd__min(width, oc - o);
-        row = q->panels_out + o * q->pixels + first * width;
-        for (p = 0; p < count; p++, row += width) {
-            memcpy(row, q->y + (first + p) * oc + o, valid * sizeof(float));
+        for (p = 0; p < count; p++, panel += width) {
+            memcpy(panel, q->y + (first + p) * oc + o, valid * sizeof(float));
             if (valid < width)
-                memset(row + valid, 0, (width - valid) * sizeof(float));
+                memset(panel + valid, 0, (width - valid) * sizeof(float));
         }
     }
 }
@@ -2510,10 +2522,10 @@ CGD__OPTIMIZED static void cgd__outer_sources(const cgd__outer *q,
     for (p = 0; p < count; p++) src[p] = rows + p * group;
 }
 
-/* One block of pixels into rows [begin, end) of the weight gradient. */
-static void cgd__outer_block(const cgd__outer *q,
+/* One block of pixels into rows [begin, end) of a gradient. */
+static void cgd__outer_block(const cgd__outer *q, float *dw,
                              const float *(*table)[CGD__PIXEL_BLOCK],
-                             size_t begin, size_t end, size_t first,
+                             const float *panel, size_t begin, size_t end,
                              size_t count)
 {
     const cgd__micro *m = q->micro;
@@ -2531,38 +2543,78 @@ static void cgd__outer_block(const cgd__outer *q,
             cgd__outer_sources(q, table, begin / q->run, src, rows, row,
                                group, end, count);
             for (r = 0; r < group; r++)
-                dst[r] = direct ? q->dw + (row + r) * oc + o
-                                : spill + r * width;
+                dst[r] = direct ? dw + (row + r) * oc + o : spill + r * width;
             if (!direct) memset(spill, 0, group * width * sizeof(float));
-            m->outer[kind](dst, src, count, q->panels + o * q->pixels
-                           + first * width);
+            m->outer[kind](dst, src, count, panel);
             if (direct) continue;
             for (r = 0; r < group && row + r < end; r++)
                 for (k = 0; k < valid; k++)
-                    q->dw[(row + r) * oc + o + k] += dst[r][k];
+                    dw[(row + r) * oc + o + k] += dst[r][k];
         }
+        panel += count * width;
     }
 }
 
 static void cgd__outer_slice(void *job, size_t slice)
 {
     const cgd__outer *q = (const cgd__outer *)job;
-    size_t total = q->s->kernel * q->s->kernel * q->s->c, first;
-    size_t begin = slice * q->chunk, end = cgd__min(begin + q->chunk, total);
-    size_t tap = begin / q->run, taps = (end - 1) / q->run - tap + 1;
+    size_t band = slice % q->bands, size = q->rows * q->s->o;
+    size_t first = band * q->band, last = cgd__min(first + q->band, q->pixels);
+    size_t begin = slice / q->bands * q->chunk;
+    size_t end = cgd__min(begin + q->chunk, q->rows), tap = begin / q->run;
     const float *table[CGD__TAP_BLOCK][CGD__PIXEL_BLOCK];
-    for (first = 0; first < q->pixels; first += CGD__PIXEL_BLOCK) {
-        size_t count = cgd__min(CGD__PIXEL_BLOCK, q->pixels - first);
-        cgd__outer_pointers(q, table, tap, taps, first, count);
-        cgd__outer_block(q, table, begin, end, first, count);
+    float *panel = q->panels + slice * CGD__PIXEL_BLOCK * q->width;
+    float *dw = q->bands > 1 ? q->sums + band * size : q->dw;
+    if (q->bands > 1)
+        memset(dw + begin * q->s->o, 0,
+               (end - begin) * q->s->o * sizeof(float));
+    for (; first < last; first += CGD__PIXEL_BLOCK) {
+        size_t count = cgd__min(CGD__PIXEL_BLOCK, last - first);
+        cgd__outer_pointers(q, table, tap, (end - 1) / q->run - tap + 1,
+                            first, count);
+        cgd__outer_pack(q, panel, first, count);
+        cgd__outer_block(q, dw, table, panel, begin, end, count);
     }
 }
 
-/* Rows in a slice: few enough for many slices and for the table of taps. */
-static size_t cgd__outer_chunk(size_t rows, size_t c)
+/* Add the bands' gradients of one row. */
+CGD__OPTIMIZED static void cgd__outer_add(void *job, size_t row)
 {
-    size_t chunk = cgd__round_up(cgd__max(rows / 16, 1), CGD__GROUP);
-    return cgd__min(cgd__min(chunk, 96), (CGD__TAP_BLOCK - 1) * c);
+    const cgd__outer *q = (const cgd__outer *)job;
+    size_t oc = q->s->o, band, k;
+    float *dw = q->dw + row * oc;
+    for (band = 0; band < q->bands; band++) {
+        const float *sums = q->sums + (band * q->rows + row) * oc;
+        for (k = 0; k < oc; k++) dw[k] += sums[k];
+    }
+}
+
+/* Bands while their gradients weigh no more than the map; rows for the rest
+ * of the slices, as many as the table of taps holds. */
+static void cgd__outer_cut(cgd__outer *q, const cgd__micro *m,
+                           const cgd__shape *s)
+{
+    int wide = cgd__wide(s);
+    q->micro = m; q->s = s;
+    q->across = wide ? 1 : s->kernel;
+    q->run = wide ? s->kernel * s->c : s->c;
+    q->rows = s->kernel * s->kernel * s->c;
+    q->width = cgd__panels_width(m, s->o);
+    q->pixels = s->n * s->oh * s->ow;
+    q->bands = cgd__min(q->pixels / q->rows,
+                        q->pixels / (2 * CGD__PIXEL_BLOCK));
+    q->bands = cgd__min(cgd__max(q->bands, 1), CGD__SLICES);
+    q->band = cgd__round_up(cgd__ceil_div(q->pixels, q->bands),
+                            CGD__PIXEL_BLOCK);
+    q->bands = cgd__ceil_div(q->pixels, q->band);
+    q->chunk = cgd__ceil_div(q->rows * q->bands, CGD__SLICES);
+    q->chunk = cgd__min(cgd__round_up(q->chunk, CGD__GROUP),
+                        (CGD__TAP_BLOCK - 1) * q->run);
+}
+
+static size_t cgd__outer_slices(const cgd__outer *q)
+{
+    return q->bands * cgd__ceil_div(q->rows, q->chunk);
 }
 
 static void cgd__conv_weights_gemm(cgd_ctx *ctx, const cgd__micro *micro,
@@ -2572,10 +2624,9 @@ static void cgd__conv_weights_gemm(cgd_ctx *ctx, const cgd__micro *micro,
 {
     cgd__outer q;
     size_t zeros = cgd__round_up(s->c + CGD__GROUP, 16);
-    size_t rows = s->kernel * s->kernel * s->c;
-    q.micro = micro; q.s = s; q.x = x; q.y = y; q.dw = dw;
+    cgd__outer_cut(&q, micro, s);
+    q.x = x; q.y = y; q.dw = dw;
     q.h = s->h; q.w = s->w; q.pad = s->pad;
-    q.across = s->kernel; q.run = s->c;
     if (cgd__wide(s)) {
         cgd__pad(ctx, scratch, x, s->n, s->h, s->w, s->c, s->pad,
                  s->pad_mode);
@@ -2583,18 +2634,22 @@ static void cgd__conv_weights_gemm(cgd_ctx *ctx, const cgd__micro *micro,
         q.h += 2 * s->pad;
         q.w += 2 * s->pad;
         q.pad = 0;
-        q.across = 1;
-        q.run = s->kernel * s->c;
         scratch += cgd__round_up(s->n * q.h * q.w * s->c, 16);
     }
     memset(scratch, 0, zeros * sizeof(float));
     q.zeros = scratch;
-    q.panels = q.panels_out = scratch + zeros;
-    q.pixels = s->n * s->oh * s->ow;
-    cgd__for(ctx, cgd__ceil_div(q.pixels, CGD__PIXEL_BLOCK), cgd__outer_pack,
-             &q);
-    q.chunk = cgd__outer_chunk(rows, q.run);
-    cgd__for(ctx, cgd__ceil_div(rows, q.chunk), cgd__outer_slice, &q);
+    q.panels = scratch + zeros;
+    q.sums = q.panels + cgd__outer_slices(&q) * CGD__PIXEL_BLOCK * q.width;
+    cgd__for(ctx, cgd__outer_slices(&q), cgd__outer_slice, &q);
+    if (q.bands > 1) cgd__for(ctx, q.rows, cgd__outer_add, &q);
+}
+
+static size_t cgd__outer_scratch(const cgd__micro *m, const cgd__shape *s)
+{
+    cgd__outer q;
+    cgd__outer_cut(&q, m, s);
+    return cgd__outer_slices(&q) * CGD__PIXEL_BLOCK * q.width
+         + (q.bands > 1 ? q.bands * q.rows * s->o : 0);
 }
 
 /* A map of c channels with a margin all around, in floats. */
@@ -2609,7 +2664,7 @@ static size_t cgd__conv_scratch_gemm(const cgd__micro *m, const cgd__shape *s)
     size_t zeros = 32 + s->kernel * cgd__max(s->c, s->o);
     size_t forward = taps * s->c * cgd__panels_width(m, s->o);
     size_t adjoint = taps * s->o * cgd__panels_width(m, s->c);
-    size_t weights = s->n * s->oh * s->ow * cgd__panels_width(m, s->o);
+    size_t weights = cgd__outer_scratch(m, s);
     size_t padded = cgd__padded(s->n, s->h, s->w, s->c, s->pad);
     if (s->pad_mode == CGD_PAD_REFLECT && s->pad > 0) adjoint += padded;
     if (cgd__wide(s)) {
@@ -2771,6 +2826,7 @@ static size_t cgd__narrow_scratch(const cgd__shape *s)
 #define CGD__POINTS 36
 #define CGD__TILES 32            /* most tiles in a block                    */
 #define CGD__LANES 16
+#define CGD__TILE_BLOCK 256      /* tiles per pass of the weight gradient    */
 
 typedef struct cgd__wino {
     const cgd__micro *micro;
@@ -3134,9 +3190,9 @@ static void cgd__wino_outer_point(const cgd__wino_outer *q, size_t point,
     const cgd__micro *micro = q->x.micro;
     size_t outputs = q->x.s->o, depth = q->x.s->c, first, o, row, r, width;
     float spill[CGD__GROUP * CGD__PANEL];
-    for (first = 0; first < q->tiles; first += CGD__PIXEL_BLOCK) {
-        size_t count = cgd__min(CGD__PIXEL_BLOCK, q->tiles - first);
-        const float *src[CGD__PIXEL_BLOCK];
+    for (first = 0; first < q->tiles; first += CGD__TILE_BLOCK) {
+        size_t count = cgd__min(CGD__TILE_BLOCK, q->tiles - first);
+        const float *src[CGD__TILE_BLOCK];
         for (o = 0; o < outputs; o += width) {
             size_t kind = cgd__panel_kind(micro, outputs - o);
             size_t group = micro->rows[kind][0];
