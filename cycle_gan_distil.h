@@ -501,7 +501,7 @@ typedef struct cgd_pass {
 } cgd_pass;
 
 /* Bytes a pass needs; keep (n_keep layer indices, or NULL) names layers whose
- * outputs stay readable after forward. 0 when the size does not fit. */
+ * outputs stay readable after forward, and can be matched. 0 when the size does not fit. */
 CGDDEF size_t cgd_pass_bytes(const cgd_net *net, size_t n, size_t h, size_t w,
                              int mode, const size_t *keep, size_t n_keep);
 /* memory: a block of that many bytes, lent until the pass is freed, or NULL
@@ -516,11 +516,13 @@ CGDDEF void cgd_pass_free(cgd_pass *pass);
  * pass->y. In CGD_TRAIN mode batch norms use the batch's statistics and,
  * where the net has gradients, move the running ones. */
 CGDDEF cgd_status cgd_pass_forward(cgd_pass *pass, const cgd_tensor *x);
+/* The output of a layer that is kept. In CGD_TRAIN mode data is NULL for one
+ * that is not, and that backward makes again from the raw convolution. */
 CGDDEF cgd_tensor cgd_pass_output(const cgd_pass *pass, size_t layer);
 
 /* Ask that backward also descends weight * mean((output - target)^2) at a
- * layer (hidden-state distillation), and return that loss. target must stay
- * until backward. */
+ * layer that is kept (hidden-state distillation), and return that loss, or -1
+ * if it is not. target must stay until backward. */
 CGDDEF double cgd_pass_match(cgd_pass *pass, size_t layer,
                              const cgd_tensor *target, float weight);
 
@@ -5299,10 +5301,16 @@ CGDDEF void cgd_net_init_weights(cgd_net *net, int init, float gain,
  * backward (layer i at 2L-1-i). Every tensor has a first and a last moment;
  * two may share memory when these do not meet. The planner places the largest
  * first, each as low as the others allow. One list of tensors serves
- * inference and training, which differ only in the moments. */
+ * inference and training, which differ only in the moments.
+ *
+ * For backward only raw convolutions and residual sums are kept: an output
+ * that a norm made of a raw map, and a map that was upsampled, are made again
+ * when backward comes to the layer that read them, for a hundredth of the
+ * time and half of the memory. */
 
 enum { CGD__UPPED, CGD__RAW, CGD__OUT, CGD__STATS, CGD__WORK, CGD__D_OUT,
-       CGD__D_UPPED, CGD__WORK_BACK, CGD__TENSORS };
+       CGD__OUT_AGAIN, CGD__UPPED_AGAIN, CGD__D_UPPED, CGD__WORK_BACK,
+       CGD__TENSORS };
 
 typedef struct cgd__slot {
     cgd__shape shape;
@@ -5365,6 +5373,15 @@ static size_t cgd__place(cgd__tensor_plan *t, size_t count,
     return total;
 }
 
+/* Is the output of layer i made again for backward, instead of kept? Only
+ * the next layer may read it, since sums take part in none. */
+static int cgd__made_again(const cgd_net *net, size_t i,
+                           const cgd__slot *slot)
+{
+    return net->layers[i].norm && !net->layers[i].skip
+        && i + 1 < net->n_layers && slot->last_reader == i + 1;
+}
+
 /* What layer i keeps, and from when to when. */
 static void cgd__plan_layer(const cgd_net *net, size_t n, int train, size_t i,
                             cgd__slot *slot, int kept, cgd__tensor_plan *t)
@@ -5372,15 +5389,17 @@ static void cgd__plan_layer(const cgd_net *net, size_t n, int train, size_t i,
     const cgd_layer *l = net->layers + i;
     size_t end = 2 * net->n_layers - 1, back = end - i;
     size_t pixels = slot->h * slot->w, out = n * pixels * l->out_c;
+    size_t upped = n * 4 * slot->in_h * slot->in_w * l->in_c;
     size_t work = l->kind == CGD_DEPTHWISE ? 0
                 : net->ctx->kernels->scratch(&slot->shape);
+    int again = train && !kept && cgd__made_again(net, i, slot);
     size_t last = kept || i + 1 == net->n_layers ? end
-                : train ? back : slot->last_reader;
+                : train && !again ? back : slot->last_reader;
     if (l->norm)
         work = cgd__max(work, cgd__norm_scratch(n, pixels, l->out_c));
-    if (l->up)
-        cgd__want(t + CGD__UPPED, n * 4 * slot->in_h * slot->in_w * l->in_c,
-                  i, train ? back : i);
+    if (i > 0)                         /* for making that one's output again */
+        work = cgd__max(work, 3 * n * l->in_c);
+    if (l->up) cgd__want(t + CGD__UPPED, upped, i, i);
     if (l->norm && train) cgd__want(t + CGD__RAW, out, i, back);
     cgd__want(t + CGD__OUT, out, i, last);
     if (l->norm)
@@ -5389,9 +5408,11 @@ static void cgd__plan_layer(const cgd_net *net, size_t n, int train, size_t i,
     if (!train) return;
     if (i + 1 < net->n_layers)
         cgd__want(t + CGD__D_OUT, out, end - slot->last_reader, back);
-    if (l->up)
-        cgd__want(t + CGD__D_UPPED, n * 4 * slot->in_h * slot->in_w * l->in_c,
-                  back, back);
+    if (again) cgd__want(t + CGD__OUT_AGAIN, out, back - 1, back);
+    if (l->up) {
+        cgd__want(t + CGD__UPPED_AGAIN, upped, back, back);
+        cgd__want(t + CGD__D_UPPED, upped, back, back);
+    }
     cgd__want(t + CGD__WORK_BACK, work, back, back);
 }
 
@@ -5543,7 +5564,8 @@ CGDDEF cgd_tensor cgd_pass_output(const cgd_pass *pass, size_t layer)
     const cgd__slot *slot = pass->slots + layer;
     return cgd_tensor_view(pass->n, slot->h, slot->w,
                            pass->net->layers[layer].out_c,
-                           pass->arena + slot->at[CGD__OUT]);
+                           slot->at[CGD__OUT_AGAIN] != CGD__NOWHERE ? NULL
+                           : pass->arena + slot->at[CGD__OUT]);
 }
 
 static float *cgd__pass_at(const cgd_pass *pass, size_t layer, int which)
@@ -5565,6 +5587,21 @@ static int cgd__pass_frozen(const cgd_pass *pass, const cgd_layer *l)
         && !pass->net->image_stats;
 }
 
+/* A raw map and its statistics to the layer's output, in the place asked. */
+static void cgd__pass_normalise(cgd_pass *pass, size_t i, cgd__norm_job *q,
+                                int to, float *work)
+{
+    const cgd_layer *l = pass->net->layers + i;
+    const float *p = pass->net->params;
+    int affine = cgd__norm_affine(l->norm);
+    q->act = l->act;
+    q->skip = l->skip ? cgd__pass_at(pass, i - l->skip, CGD__OUT) : NULL;
+    cgd__norm_forward(pass->net->ctx, q, cgd__pass_at(pass, i, to),
+                      affine ? p + l->gamma : NULL,
+                      affine ? p + l->beta : NULL,
+                      cgd__pass_at(pass, i, CGD__STATS), work);
+}
+
 static void cgd__pass_norm(cgd_pass *pass, size_t i, const float *raw)
 {
     cgd_net *net = pass->net;
@@ -5572,7 +5609,6 @@ static void cgd__pass_norm(cgd_pass *pass, size_t i, const float *raw)
     const cgd__slot *slot = pass->slots + i;
     float *p = net->params, *stats = cgd__pass_at(pass, i, CGD__STATS);
     float *work = cgd__pass_at(pass, i, CGD__WORK);
-    int affine = cgd__norm_affine(l->norm);
     int moves = l->norm == CGD_NORM_BATCH && pass->mode == CGD_TRAIN
              && net->grads != NULL;
     cgd__norm_job q;
@@ -5580,8 +5616,6 @@ static void cgd__pass_norm(cgd_pass *pass, size_t i, const float *raw)
     cgd__norm_slices(&q, pass->n, slot->h * slot->w, l->out_c);
     q.x = raw;
     q.partial = cgd__norm_partial(work, pass->n * l->out_c);
-    q.act = l->act;
-    q.skip = l->skip ? cgd__pass_at(pass, i - l->skip, CGD__OUT) : NULL;
     if (cgd__pass_frozen(pass, l))
         cgd__norm_running(stats, pass->n, l->out_c, p + l->mean, p + l->var);
     else
@@ -5589,9 +5623,7 @@ static void cgd__pass_norm(cgd_pass *pass, size_t i, const float *raw)
             /* at inference a batch is only many pictures at once */
             pass->mode == CGD_INFER ? CGD_NORM_INSTANCE : l->norm, stats,
             moves ? p + l->mean : NULL, moves ? p + l->var : NULL);
-    cgd__norm_forward(net->ctx, &q, cgd__pass_at(pass, i, CGD__OUT),
-                      affine ? p + l->gamma : NULL,
-                      affine ? p + l->beta : NULL, stats, work);
+    cgd__pass_normalise(pass, i, &q, CGD__OUT, work);
 }
 
 /* The layer's packed weights, if the net keeps them for this pass's kernels. */
@@ -5664,10 +5696,39 @@ CGDDEF double cgd_pass_match(cgd_pass *pass, size_t layer,
                              const cgd_tensor *target, float weight)
 {
     cgd_tensor out = cgd_pass_output(pass, layer);
+    if (!out.data) return -1;
     pass->slots[layer].match = target->data;
     pass->slots[layer].match_weight = weight;
     return cgd__mse(pass->net->ctx, out.data, target->data,
                     cgd_tensor_size(&out), weight, NULL, 0);
+}
+
+/* The output of a layer in backward, where the one that read it is at work or
+ * the layer itself: kept, or made again by the former. */
+static const float *cgd__pass_seen(const cgd_pass *pass, size_t i)
+{
+    const float *again = cgd__pass_at(pass, i, CGD__OUT_AGAIN);
+    return again ? again : cgd__pass_at(pass, i, CGD__OUT);
+}
+
+/* Make what layer i read again, where it was not kept. */
+static void cgd__pass_read_again(cgd_pass *pass, size_t i)
+{
+    const cgd_layer *l = pass->net->layers + i;
+    const cgd__slot *slot = pass->slots + i;
+    if (i > 0 && cgd__pass_at(pass, i - 1, CGD__OUT_AGAIN)) {
+        cgd__norm_job q;
+        memset(&q, 0, sizeof q);
+        cgd__norm_slices(&q, pass->n, slot->in_h * slot->in_w, l->in_c);
+        q.x = cgd__pass_at(pass, i - 1, CGD__RAW);
+        cgd__pass_normalise(pass, i - 1, &q, CGD__OUT_AGAIN,
+                            cgd__pass_at(pass, i, CGD__WORK_BACK));
+    }
+    if (l->up && pass->net->grads)
+        cgd__upsample(pass->net->ctx,
+                      cgd__pass_at(pass, i, CGD__UPPED_AGAIN),
+                      i > 0 ? cgd__pass_seen(pass, i - 1) : pass->x.data,
+                      pass->n, slot->in_h, slot->in_w, l->in_c, l->up);
 }
 
 /* From the gradient of the layer's output to that of its raw convolution, in
@@ -5700,8 +5761,8 @@ static void cgd__pass_weights_back(cgd_pass *pass, size_t i, const float *d)
     cgd_ctx *ctx = net->ctx;
     const cgd_layer *l = net->layers + i;
     const cgd__slot *slot = pass->slots + i;
-    const float *in = l->up ? cgd__pass_at(pass, i, CGD__UPPED)
-                            : cgd__pass_input(pass, i);
+    const float *in = l->up ? cgd__pass_at(pass, i, CGD__UPPED_AGAIN)
+                    : i > 0 ? cgd__pass_seen(pass, i - 1) : pass->x.data;
     float *dw = net->grads + l->w;
     float *work = cgd__pass_at(pass, i, CGD__WORK_BACK);
     if (l->kind == CGD_DEPTHWISE)
@@ -5748,6 +5809,7 @@ static void cgd__pass_layer_back(cgd_pass *pass, size_t i, float *d,
     const cgd_layer *l = net->layers + i;
     const cgd__slot *slot = pass->slots + i;
     size_t count = pass->n * slot->h * slot->w * l->out_c;
+    cgd__pass_read_again(pass, i);
     if (slot->match)
         cgd__mse(ctx, cgd__pass_at(pass, i, CGD__OUT), slot->match, count,
                  slot->match_weight, d, 1);
@@ -5759,8 +5821,7 @@ static void cgd__pass_layer_back(cgd_pass *pass, size_t i, float *d,
             cgd__add_scaled(ctx, to, d, count, 1);
     }
     if (l->act)
-        cgd__activate_back(ctx, d, d, cgd__pass_at(pass, i, CGD__OUT), count,
-                           l->act);
+        cgd__activate_back(ctx, d, d, cgd__pass_seen(pass, i), count, l->act);
     if (l->norm) cgd__pass_norm_back(pass, i, d);
     if (net->grads) cgd__pass_weights_back(pass, i, d);
     if (dx)                  /* a later reader or this sum was there before  */

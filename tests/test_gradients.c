@@ -397,7 +397,7 @@ static long slopes_taken, slopes_given_up;
 
 typedef struct subject {
     cgd_net net;
-    cgd_pass pass;
+    cgd_pass pass, open;               /* open: every layer's output is kept */
     cgd_tensor x, r, dx, target[MATCHES];
     size_t layer[MATCHES], n_matches;
     double noise;
@@ -416,7 +416,7 @@ static void watch_corners(subject *s)
     size_t i, k, at = 0, note = s->signs == NULL;
     if (note) s->signs = (unsigned char *)numbers(50000, 0);
     for (i = 0; i < s->net.n_layers; i++) {
-        cgd_tensor out = cgd_pass_output(&s->pass, i);
+        cgd_tensor out = cgd_pass_output(&s->open, i);
         int act = s->net.layers[i].act;
         if (act != CGD_ACT_RELU && act != CGD_ACT_LEAKY) continue;
         for (k = 0; k < cgd_tensor_size(&out); k++, at++) {
@@ -434,6 +434,7 @@ static double net_loss(void *self)
     double sum;
     size_t i;
     CHECK(cgd_pass_forward(&s->pass, &s->x) == CGD_OK);
+    CHECK(cgd_pass_forward(&s->open, &s->x) == CGD_OK);
     watch_corners(s);
     sum = dot(s->r.data, s->pass.y.data, cgd_tensor_size(&s->r));
     for (i = 0; i < s->n_matches; i++)
@@ -500,11 +501,14 @@ static void check_layers(subject *s)
 
 static void plan_subject(subject *s, size_t n, size_t h, size_t w)
 {
-    size_t i;
+    size_t i, all[64];
     s->signs = NULL;
+    for (i = 0; i < s->net.n_layers; i++) all[i] = i;
     CHECK(cgd_net_with_grads(&s->net) == CGD_OK);
-    CHECK(cgd_pass_init(&s->pass, &s->net, n, h, w, CGD_TRAIN, NULL, 0, NULL)
-          == CGD_OK);
+    CHECK(cgd_pass_init(&s->pass, &s->net, n, h, w, CGD_TRAIN, s->layer,
+                        s->n_matches, NULL) == CGD_OK);
+    CHECK(cgd_pass_init(&s->open, &s->net, n, h, w, CGD_TRAIN, all,
+                        s->net.n_layers, NULL) == CGD_OK);
     s->x = map(n, h, w, s->net.layers[0].in_c);
     s->dx = map(n, h, w, s->net.layers[0].in_c);
     s->r = map(n, s->pass.y.h, s->pass.y.w, s->pass.y.c);
@@ -518,6 +522,7 @@ static void free_subject(subject *s)
 {
     size_t i;
     cgd_pass_free(&s->pass);
+    cgd_pass_free(&s->open);
     cgd_net_free(&s->net);
     free(s->x.data); free(s->dx.data); free(s->r.data); free(s->signs);
     for (i = 0; i < s->n_matches; i++) free(s->target[i].data);
@@ -620,6 +625,9 @@ static void hidden_state_matching_is_a_mean_of_squares(void)
         sum += d * d;
     }
     CHECK_NEAR(got, 3 * sum / (double)count, 1e-6 * got);
+    /* What is not kept can be neither read nor matched. */
+    CHECK(cgd_pass_output(&s.pass, 3).data == NULL);
+    CHECK(cgd_pass_match(&s.pass, 3, &s.target[0], 3) < 0);
     free_subject(&s);
 }
 
