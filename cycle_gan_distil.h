@@ -56,6 +56,7 @@
  *   [impl:reference]      convolution, reference kernels
  *   [impl:gemm]           convolution as a blocked matrix product
  *   [impl:narrow]         convolutions with one or three outputs
+ *   [impl:tiles]          convolution in bf16, tile by tile
  *   [impl:winograd]       Winograd convolution
  *   [impl:vector]         vector vocabulary and micro kernels
  *   [impl:dispatch]       instruction sets
@@ -218,6 +219,9 @@ CGDDEF const char *cgd_message(const cgd_ctx *ctx, cgd_status status);
 
 /* Choose the kernels by name: "reference" (plain loops), "portable", and
  * where compiled and supported "avx2", "avx512", "neon"; NULL picks the best.
+ * "bf16" is the best of "bf16-amx" and "bf16-dot", where the processor has
+ * such instructions: convolutions of 32 channels and more round what they
+ * multiply to bf16 and sum in float32; all else stays float32.
  * Errors: CGD_ERR_UNSUPPORTED, the choice is then unchanged. */
 CGDDEF cgd_status cgd_use_kernels(cgd_ctx *ctx, const char *name);
 CGDDEF const char *cgd_kernels_name(const cgd_ctx *ctx);
@@ -1980,7 +1984,10 @@ typedef struct cgd__tap { size_t di, dj, weight; } cgd__tap;
 
 /* Panels of decreasing width cover the outputs: vectors[k] wide, each for
  * three numbers of pixels, rows[k][0] > rows[k][1] > rows[k][2]. */
+struct cgd__tiles;
+
 typedef struct cgd__micro {
+    const struct cgd__tiles *tiles;        /* bf16: see [impl:tiles]; or NULL */
     size_t vector, kinds, vectors[3], rows[3][3];
     void (*gather[3][3])(float *const *dst, const float *const *src,
                          size_t taps, size_t run, const float *panel,
@@ -2008,8 +2015,12 @@ typedef struct cgd__micro {
                         size_t count);
 } cgd__micro;
 
+typedef unsigned short cgd__bf16;
+
 typedef struct cgd__gather {
     const cgd__micro *micro;
+    cgd__bf16 *map;                        /* copy of in, see [impl:tiles]   */
+    size_t map_c;
     const float *in, *zeros;               /* map and a run of zeros         */
     size_t n, ih, iw, ic, run;             /* values read at a tap           */
     int wide;                              /* neighbouring taps are one      */
@@ -2276,11 +2287,25 @@ static void cgd__gather_join(cgd__gather *q)
     for (t = 0; t < q->n_taps; t++) q->taps[t] = q->taps[t * across];
 }
 
+static int cgd__tiled(const cgd__micro *m, const cgd__shape *s);
+static float *cgd__tile_copy(cgd_ctx *ctx, cgd__gather *q, float *scratch);
+static void cgd__tile_run(cgd_ctx *ctx, cgd__gather *q, const cgd__shape *s,
+                          const float *w, int transposed, float *scratch);
 static int cgd__is_narrow(const cgd__micro *m, size_t channels,
                           size_t outputs, size_t kernel);
 static void cgd__narrow_pack(const cgd__gather *q, const cgd__shape *s,
                              const float *w, int transposed, float *weights);
 static void cgd__narrow_slice(void *job, size_t slice);
+
+/* The map in the form that the kernels read; returns the scratch behind. */
+static float *cgd__gather_open(cgd_ctx *ctx, cgd__gather *q,
+                               const cgd__shape *s, float *scratch)
+{
+    q->wide = 0;
+    q->map = NULL;
+    if (cgd__tiled(q->micro, s)) return cgd__tile_copy(ctx, q, scratch);
+    return cgd__wide(s) ? cgd__gather_widen(ctx, q, scratch) : scratch;
+}
 
 /* Pack, then gather: zeros and panels come from scratch. */
 static void cgd__gather_run(cgd_ctx *ctx, cgd__gather *q, const cgd__shape *s,
@@ -2290,6 +2315,10 @@ static void cgd__gather_run(cgd_ctx *ctx, cgd__gather *q, const cgd__shape *s,
     size_t zeros, pixels = q->n * q->rows * q->cols;
     int narrow;
     if (pixels == 0 || q->n_taps == 0) return;
+    if (q->map) {
+        cgd__tile_run(ctx, q, s, w, transposed, scratch);
+        return;
+    }
     zeros = cgd__round_up(q->ic * (q->wide ? s->kernel : 1), 16);
     memset(scratch, 0, zeros * sizeof(float));
     pack.micro = q->micro; pack.s = s; pack.taps = q->taps;
@@ -2318,7 +2347,6 @@ static void cgd__conv_forward_gemm(cgd_ctx *ctx, const cgd__micro *micro,
     size_t u, v;
     q.micro = micro;
     q.in = x; q.n = s->n; q.ih = s->h; q.iw = s->w; q.ic = s->c;
-    q.wide = 0;
     q.rows = s->oh; q.cols = s->ow;
     q.in_step = s->stride; q.in_pad = s->pad; q.pad_mode = s->pad_mode;
     for (u = q.n_taps = 0; u < s->kernel; u++)
@@ -2330,7 +2358,7 @@ static void cgd__conv_forward_gemm(cgd_ctx *ctx, const cgd__micro *micro,
     q.out = y; q.oh = s->oh; q.ow = s->ow; q.oc = s->o;
     q.out_step = 1; q.out_i = q.out_j = 0;
     q.bias = b; q.accumulate = accumulate;
-    if (cgd__wide(s)) scratch = cgd__gather_widen(ctx, &q, scratch);
+    scratch = cgd__gather_open(ctx, &q, s, scratch);
     cgd__gather_run(ctx, &q, s, w, 0, scratch);
 }
 
@@ -2413,7 +2441,6 @@ static void cgd__conv_adjoint_gemm(cgd_ctx *ctx, const cgd__micro *micro,
     int folds = s->pad_mode == CGD_PAD_REFLECT && s->pad > 0;
     q.micro = micro;
     q.in = y; q.n = s->n; q.ih = s->oh; q.iw = s->ow; q.ic = s->o;
-    q.wide = 0;
     q.in_step = 1; q.in_pad = s->kernel; q.pad_mode = CGD_PAD_ZERO;
     q.out = x; q.oh = s->h; q.ow = s->w; q.oc = s->c;
     q.out_step = s->stride;
@@ -2427,7 +2454,7 @@ static void cgd__conv_adjoint_gemm(cgd_ctx *ctx, const cgd__micro *micro,
         q.accumulate = 0;
         pad = 0;
     }
-    if (cgd__wide(s)) scratch = cgd__gather_widen(ctx, &q, scratch);
+    scratch = cgd__gather_open(ctx, &q, s, scratch);
     for (fi = 0; fi < s->stride && fi < q.oh; fi++)
         for (fj = 0; fj < s->stride && fj < q.ow; fj++) {
             cgd__adjoint_phase(&q, s, pad, fi, fj);
@@ -2795,6 +2822,448 @@ static size_t cgd__narrow_scratch(const cgd__shape *s)
 {
     return cgd__padded(s->n, s->h, s->w, s->c, s->pad)
          + CGD__BANDS * s->kernel * s->kernel * s->c * s->o;
+}
+
+/* ======================================================================== */
+/* [impl:tiles] Convolution in bf16, tile by tile                           */
+/* ======================================================================== */
+/* Owns the kernels of mixed precision: maps and weights are rounded to bf16
+ * (a float's upper half) while they are packed, their products are summed in
+ * float32, and all else stays float32: the weights that learn, Adam, norms
+ * and losses. Each of the three sums becomes
+ *
+ *   C (32 x 32) = A (32 x K) B (K x 32)
+ *
+ * where a row of A is a run of memory, rows lie a fixed step apart, and B is
+ * packed in pairs along K. An instruction for matrix tiles (Intel's AMX) takes
+ * that as it is, one for dot products of pairs row by row. Forward and
+ * adjoint: rows are pixels side by side, K runs over taps and channels.
+ * Weights: rows are channels, K runs over pixels.
+ *
+ * Three channels in or out have no use for this; such layers and those of
+ * less than 32 channels take the kernels above. */
+
+#define CGD__TILE 16
+#define CGD__TILE_PAIR 32          /* rows, columns and depth of one step    */
+#define CGD__TILE_STEP 1024        /* values of B in a step                  */
+#define CGD__TILE_DEPTH 1024       /* pixels per band of a weight gradient   */
+
+typedef struct cgd__tiles {
+    int beat_winograd;             /* on its own ground                      */
+    void (*begin)(void);           /* before a thread's first block ...      */
+    void (*end)(void);             /* ... and after its last                 */
+    /* c[2*row + column]: where each 16 x 16 tile goes, rows c_step apart;
+     * a: the first row of each half, rows a_step apart; offsets: what a tap
+     * adds to them; depth: values in a tap, a multiple of 32. */
+    void (*block)(float *const c[4], size_t c_step,
+                  const cgd__bf16 *const a[2], size_t a_step,
+                  const size_t *offsets, size_t taps, size_t depth,
+                  const cgd__bf16 *b);
+    void (*round)(cgd__bf16 *out, const float *in, size_t count);
+    /* 16 pairs: even in the lower halves, odd in the upper. */
+    void (*pair)(cgd__bf16 *out, const float *even, const float *odd);
+    /* Columns from rows: out[k * step] = in[k], k < 16. */
+    void (*turn)(cgd__bf16 *out, size_t step, const float *in);
+} cgd__tiles;
+
+static int cgd__wino_fits(const cgd__micro *m, const cgd__shape *s);
+
+static int cgd__tiled(const cgd__micro *m, const cgd__shape *s)
+{
+    return m->tiles && s->c >= CGD__TILE_PAIR && s->o >= CGD__TILE_PAIR
+        && s->stride <= 2
+        && (m->tiles->beat_winograd || !cgd__wino_fits(m, s));
+}
+
+/* Floats that hold so many bf16 values. */
+static size_t cgd__halves(size_t count)
+{
+    return cgd__round_up(cgd__ceil_div(count, 2), 16);
+}
+
+/* A padded copy, and the rows that a last tile may read beyond it. */
+static size_t cgd__tile_map(size_t n, size_t h, size_t w, size_t c,
+                            size_t pad)
+{
+    return (n * (h + 2 * pad) * (w + 2 * pad) + 2 * CGD__TILE)
+         * cgd__round_up(c, CGD__TILE_PAIR);
+}
+
+CGD__OPTIMIZED static void cgd__tile_pad_row(void *job, size_t row)
+{
+    const cgd__gather *q = (const cgd__gather *)job;
+    size_t pw = q->iw + 2 * q->in_pad, ph = q->ih + 2 * q->in_pad, j;
+    size_t n = row / ph;
+    size_t a = cgd__tap_index(row % ph, q->in_pad, q->ih, q->pad_mode);
+    for (j = 0; j < pw; j++) {
+        cgd__bf16 *out = q->map + (row * pw + j) * q->map_c;
+        size_t b = cgd__tap_index(j, q->in_pad, q->iw, q->pad_mode);
+        size_t count = a == CGD__OUTSIDE || b == CGD__OUTSIDE ? 0 : q->ic;
+        if (count > 0)
+            q->micro->tiles->round(out, q->in + ((n * q->ih + a) * q->iw + b)
+                                   * q->ic, count);
+        memset(out + count, 0, (q->map_c - count) * sizeof *out);
+    }
+}
+
+static float *cgd__tile_copy(cgd_ctx *ctx, cgd__gather *q, float *scratch)
+{
+    size_t rows = q->n * (q->ih + 2 * q->in_pad);
+    size_t size = cgd__tile_map(q->n, q->ih, q->iw, q->ic, q->in_pad), used;
+    q->map = (cgd__bf16 *)(void *)scratch;
+    q->map_c = cgd__round_up(q->ic, CGD__TILE_PAIR);
+    used = rows * (q->iw + 2 * q->in_pad) * q->map_c;
+    memset(q->map + used, 0, (size - used) * sizeof *q->map);
+    cgd__for(ctx, rows, cgd__tile_pad_row, q);
+    return scratch + cgd__halves(size);
+}
+
+typedef struct cgd__tile_job {
+    const cgd__gather *q;
+    const cgd__shape *s;
+    const float *w;
+    cgd__bf16 *panels;             /* (32 outputs, tap, 32 channels)         */
+    size_t along, across;          /* steps of w: channels, outputs          */
+    size_t tiles_across, tiles;    /* in a row of outputs, and in all        */
+    size_t chunk, chunks, part;    /* tiles in a slice, slices, panels each  */
+    size_t offsets[256];
+} cgd__tile_job;
+
+/* Sixteen outputs' weights from one channel, zeros beyond the last. */
+static void cgd__tile_weights_of(const cgd__tile_job *q, const float *w,
+                                 size_t channel, size_t o, float *to)
+{
+    size_t valid = o < q->q->oc ? cgd__min(CGD__TILE, q->q->oc - o) : 0, i;
+    if (channel >= q->q->ic) valid = 0;
+    for (i = 0; i < CGD__TILE; i++)
+        to[i] = i < valid ? w[channel * q->along + (o + i) * q->across] : 0;
+}
+
+CGD__OPTIMIZED static void cgd__tile_pack(void *job, size_t panel)
+{
+    const cgd__tile_job *q = (const cgd__tile_job *)job;
+    size_t t, c, half, r, depth = q->q->map_c;
+    cgd__bf16 *to = q->panels + panel * q->q->n_taps * depth * CGD__TILE_PAIR;
+    float even[CGD__TILE], odd[CGD__TILE];
+    for (t = 0; t < q->q->n_taps; t++) {
+        const float *w = q->w + q->q->taps[t].weight * q->s->c * q->s->o;
+        for (c = 0; c < depth; c += CGD__TILE_PAIR)
+            for (half = 0; half < 2; half++)
+                for (r = 0; r < CGD__TILE; r++, to += CGD__TILE_PAIR) {
+                    size_t o = panel * CGD__TILE_PAIR + half * CGD__TILE;
+                    cgd__tile_weights_of(q, w, c + 2 * r, o, even);
+                    cgd__tile_weights_of(q, w, c + 2 * r + 1, o, odd);
+                    q->q->micro->tiles->pair(to, even, odd);
+                }
+    }
+}
+
+/* Where a tile of outputs reads: the first of its pixels. */
+static const cgd__bf16 *cgd__tile_source(const cgd__tile_job *job, size_t tile)
+{
+    const cgd__gather *q = job->q;
+    size_t row = tile / job->tiles_across;
+    size_t j = tile % job->tiles_across * CGD__TILE;
+    size_t n = row / q->rows, i = row % q->rows;
+    return q->map + ((n * (q->ih + 2 * q->in_pad) + i * q->in_step)
+                     * (q->iw + 2 * q->in_pad) + j * q->in_step) * q->map_c;
+}
+
+/* Pixels of a tile, and where the first one's outputs go. */
+static size_t cgd__tile_target(const cgd__tile_job *job, size_t tile,
+                               float **to)
+{
+    size_t row = tile / job->tiles_across;
+    size_t j = tile % job->tiles_across * CGD__TILE;
+    *to = cgd__gather_target(job->q, row * job->q->cols + j);
+    return cgd__min(CGD__TILE, job->q->cols - j);
+}
+
+/* Two tiles of sums to their pixels, outputs [o, o + 32). */
+CGD__OPTIMIZED static void cgd__tile_emit(const cgd__gather *q, float *to,
+                                          size_t pixels, const float *sums,
+                                          size_t o)
+{
+    size_t valid = cgd__min(CGD__TILE_PAIR, q->oc - o), p, k;
+    for (p = 0, to += o; p < pixels; p++, to += q->out_step * q->oc)
+        for (k = 0; k < valid; k++)
+            to[k] = (q->accumulate ? to[k] : 0) + (q->bias ? q->bias[o + k] : 0)
+                  + sums[p * CGD__TILE_PAIR + k];
+}
+
+/* Two tiles by one panel: straight to the outputs where all of them exist,
+ * else by way of a buffer. */
+static void cgd__tile_block(const cgd__tile_job *job, size_t tile, size_t panel)
+{
+    const cgd__gather *q = job->q;
+    float sums[CGD__TILE_PAIR * CGD__TILE_PAIR], *to[2], *c[4];
+    const cgd__bf16 *a[2];
+    size_t o = panel * CGD__TILE_PAIR, step = CGD__TILE_PAIR, pixels[2], k;
+    int two = tile + 1 < job->tiles, direct;
+    pixels[0] = cgd__tile_target(job, tile, &to[0]);
+    pixels[1] = two ? cgd__tile_target(job, tile + 1, &to[1]) : 0;
+    direct = pixels[0] == CGD__TILE && pixels[1] == CGD__TILE && !q->bias
+          && !q->accumulate && o + CGD__TILE_PAIR <= q->oc;
+    a[0] = cgd__tile_source(job, tile);
+    a[1] = two ? cgd__tile_source(job, tile + 1) : a[0];
+    if (direct) step = q->out_step * q->oc;
+    for (k = 0; k < 4; k++)
+        c[k] = (direct ? to[k / 2] + o
+                : sums + k / 2 * CGD__TILE * CGD__TILE_PAIR)
+             + k % 2 * CGD__TILE;
+    q->micro->tiles->block(c, step, a, q->in_step * q->map_c, job->offsets,
+                           q->n_taps, q->map_c, job->panels + panel
+                           * q->n_taps * q->map_c * CGD__TILE_PAIR);
+    for (k = 0; !direct && k < 2; k++)
+        if (pixels[k] > 0)
+            cgd__tile_emit(q, to[k], pixels[k],
+                           sums + k * CGD__TILE * CGD__TILE_PAIR, o);
+}
+
+static void cgd__tile_slice(void *job, size_t slice)
+{
+    const cgd__tile_job *q = (const cgd__tile_job *)job;
+    size_t panels = cgd__ceil_div(q->q->oc, CGD__TILE_PAIR);
+    size_t panel = slice / q->chunks * q->part, tile;
+    size_t last = cgd__min(panel + q->part, panels);
+    size_t first = slice % q->chunks * q->chunk;
+    q->q->micro->tiles->begin();
+    for (; panel < last; panel++)
+        for (tile = first; tile < q->tiles && tile < first + q->chunk;
+             tile += 2)
+            cgd__tile_block(q, tile, panel);
+    q->q->micro->tiles->end();
+}
+
+static void cgd__tile_run(cgd_ctx *ctx, cgd__gather *q, const cgd__shape *s,
+                          const float *w, int transposed, float *scratch)
+{
+    cgd__tile_job job;
+    size_t panels = cgd__ceil_div(q->oc, CGD__TILE_PAIR), t, parts;
+    job.q = q; job.s = s; job.w = w;
+    job.panels = (cgd__bf16 *)(void *)scratch;
+    job.along = transposed ? 1 : s->o;
+    job.across = transposed ? s->o : 1;
+    for (t = 0; t < q->n_taps; t++)
+        job.offsets[t] = (q->taps[t].di * (q->iw + 2 * q->in_pad)
+                          + q->taps[t].dj) * q->map_c;
+    job.tiles_across = cgd__ceil_div(q->cols, CGD__TILE);
+    job.tiles = q->n * q->rows * job.tiles_across;
+    job.chunk = 8;
+    job.chunks = cgd__ceil_div(job.tiles, job.chunk);
+    parts = cgd__min(panels, cgd__ceil_div(CGD__SLICES, job.chunks));
+    job.part = cgd__ceil_div(panels, parts);
+    cgd__for(ctx, panels, cgd__tile_pack, &job);
+    cgd__for(ctx, job.chunks * cgd__ceil_div(panels, job.part),
+             cgd__tile_slice, &job);
+}
+
+/* ---- the weight gradient -------------------------------------------------*/
+/* Pixels run through the padded map, so that a tap is a shift: x is turned
+ * into a line per channel (with stride 2 four of them, one for each parity of
+ * row and column), y into pairs of pixels at the same places, with zeros where
+ * it has none. */
+
+typedef struct cgd__tile_outer {
+    const cgd__micro *micro;
+    const cgd__shape *s;
+    const float *x, *y;
+    float *dw, *sums;
+    cgd__bf16 *lines, *pairs;
+    size_t h, w, c;                /* of a parity's map; channels, filled up */
+    size_t depth, line;            /* pixels in all; and behind them         */
+    size_t panels, blocks;         /* of 32 outputs; of 32 channels and a tap */
+    size_t bands, chunk;
+} cgd__tile_outer;
+
+static void cgd__tile_outer_cut(cgd__tile_outer *q, const cgd__micro *m,
+                                const cgd__shape *s)
+{
+    size_t taps = s->kernel * s->kernel, reach = (s->kernel - 1) / s->stride;
+    q->micro = m; q->s = s;
+    q->h = cgd__ceil_div(s->h + 2 * s->pad, s->stride);
+    q->w = cgd__ceil_div(s->w + 2 * s->pad, s->stride);
+    q->c = cgd__round_up(s->c, CGD__TILE_PAIR);
+    q->depth = cgd__round_up(s->n * q->h * q->w, CGD__TILE_PAIR);
+    q->line = cgd__round_up(q->depth + reach * (q->w + 1), CGD__TILE_PAIR)
+            + CGD__TILE_PAIR;
+    q->panels = cgd__ceil_div(s->o, CGD__TILE_PAIR);
+    q->blocks = taps * q->c / CGD__TILE_PAIR;
+    q->bands = cgd__min(cgd__ceil_div(q->depth, CGD__TILE_DEPTH),
+                        cgd__max(q->depth / (taps * s->c) * 4, 1));
+    q->chunk = cgd__max(q->blocks * q->bands / (2 * CGD__SLICES), 1);
+}
+
+/* The parts of the scratch, in floats. */
+static size_t cgd__tile_lines(const cgd__tile_outer *q)
+{
+    return cgd__halves(q->s->stride * q->s->stride * q->c * q->line);
+}
+
+static size_t cgd__tile_pairs(const cgd__tile_outer *q)
+{
+    return cgd__halves(q->panels * CGD__TILE_PAIR * q->depth);
+}
+
+static size_t cgd__tile_outer_scratch(const cgd__micro *m, const cgd__shape *s)
+{
+    cgd__tile_outer q;
+    cgd__tile_outer_cut(&q, m, s);
+    return cgd__tile_lines(&q) + cgd__tile_pairs(&q)
+         + (q.bands > 1 ? q.bands * s->kernel * s->kernel * s->c * s->o : 0);
+}
+
+/* Sixteen channels' lines of one parity. */
+CGD__OPTIMIZED static void cgd__tile_turn(void *job, size_t slice)
+{
+    const cgd__tile_outer *q = (const cgd__tile_outer *)job;
+    const cgd__shape *s = q->s;
+    size_t parity = slice / (q->c / CGD__TILE), i, j, a, b, k;
+    size_t c = slice % (q->c / CGD__TILE) * CGD__TILE;
+    size_t valid = c < s->c ? cgd__min(CGD__TILE, s->c - c) : 0;
+    cgd__bf16 *line = q->lines + (parity * q->c + c) * q->line;
+    float spill[CGD__TILE];
+    memset(line, 0, CGD__TILE * q->line * sizeof *line);
+    for (i = 0; valid > 0 && i < s->n * q->h; i++) {
+        a = i % q->h * s->stride + parity / s->stride;
+        if (a >= s->h + 2 * s->pad) continue;
+        a = cgd__tap_index(a, s->pad, s->h, s->pad_mode);
+        if (a == CGD__OUTSIDE) continue;
+        for (j = 0; j < q->w; j++) {
+            const float *x;
+            b = j * s->stride + parity % s->stride;
+            if (b >= s->w + 2 * s->pad) continue;
+            b = cgd__tap_index(b, s->pad, s->w, s->pad_mode);
+            if (b == CGD__OUTSIDE) continue;
+            x = q->x + ((i / q->h * s->h + a) * s->w + b) * s->c + c;
+            if (valid < CGD__TILE) {
+                for (k = 0; k < CGD__TILE; k++) spill[k] = k < valid ? x[k] : 0;
+                x = spill;
+            }
+            q->micro->tiles->turn(line + i * q->w + j, q->line, x);
+        }
+    }
+}
+
+/* Sixteen outputs of y at place k of the padded map, or zeros. */
+static const float *cgd__tile_pixel(const cgd__tile_outer *q, size_t k,
+                                    size_t o, float *spill)
+{
+    const cgd__shape *s = q->s;
+    size_t j = k % q->w, i = k / q->w % q->h, n = k / q->w / q->h, t;
+    size_t valid = n < s->n && i < s->oh && j < s->ow && o < s->o
+                 ? cgd__min(CGD__TILE, s->o - o) : 0;
+    const float *y = q->y;
+    if (valid > 0) y += ((n * s->oh + i) * s->ow + j) * s->o + o;
+    if (valid == CGD__TILE) return y;
+    for (t = 0; t < CGD__TILE; t++) spill[t] = t < valid ? y[t] : 0;
+    return spill;
+}
+
+CGD__OPTIMIZED static void cgd__tile_pair_step(void *job, size_t step)
+{
+    const cgd__tile_outer *q = (const cgd__tile_outer *)job;
+    size_t steps = q->depth / CGD__TILE_PAIR, panel, half, r;
+    float even[CGD__TILE], odd[CGD__TILE];
+    for (panel = 0; panel < q->panels; panel++) {
+        cgd__bf16 *to = q->pairs + (panel * steps + step) * CGD__TILE_STEP;
+        for (half = 0; half < 2; half++)
+            for (r = 0; r < CGD__TILE; r++, to += CGD__TILE_PAIR) {
+                size_t o = panel * CGD__TILE_PAIR + half * CGD__TILE;
+                size_t k = step * CGD__TILE_PAIR + 2 * r;
+                q->micro->tiles->pair(to, cgd__tile_pixel(q, k, o, even),
+                                      cgd__tile_pixel(q, k + 1, o, odd));
+            }
+    }
+}
+
+/* One block of rows by all panels, over a band of pixels. */
+CGD__OPTIMIZED static void cgd__tile_outer_block(const cgd__tile_outer *q,
+                                  float *dw, size_t block, size_t first,
+                                  size_t depth)
+{
+    const cgd__shape *s = q->s;
+    size_t per_tap = q->c / CGD__TILE_PAIR, tap = block / per_tap, zero = 0;
+    size_t c = block % per_tap * CGD__TILE_PAIR, u = tap / s->kernel;
+    size_t v = tap % s->kernel, parity, panel, r, k;
+    size_t rows = cgd__min(CGD__TILE_PAIR, s->c - c);
+    float sums[CGD__TILE_PAIR * CGD__TILE_PAIR], *to[4];
+    const cgd__bf16 *a[2];
+    parity = u % s->stride * s->stride + v % s->stride;
+    a[0] = q->lines + (parity * q->c + c) * q->line + first
+         + u / s->stride * q->w + v / s->stride;
+    a[1] = a[0] + CGD__TILE * q->line;
+    for (k = 0; k < 4; k++)
+        to[k] = sums + (k / 2 * CGD__TILE_PAIR + k % 2) * CGD__TILE;
+    for (panel = 0; panel < q->panels; panel++) {
+        size_t o = panel * CGD__TILE_PAIR;
+        size_t valid = cgd__min(CGD__TILE_PAIR, s->o - o);
+        q->micro->tiles->block(to, CGD__TILE_PAIR, a, q->line, &zero, 1,
+                               depth, q->pairs + (panel * q->depth + first)
+                               * CGD__TILE_PAIR);
+        for (r = 0; r < rows; r++) {
+            float *d = dw + ((tap * s->c + c + r) * s->o + o);
+            const float *sum = sums + r * CGD__TILE_PAIR;
+            if (q->bands > 1)
+                for (k = 0; k < valid; k++) d[k] = sum[k];
+            else
+                for (k = 0; k < valid; k++) d[k] += sum[k];
+        }
+    }
+}
+
+static void cgd__tile_outer_slice(void *job, size_t slice)
+{
+    const cgd__tile_outer *q = (const cgd__tile_outer *)job;
+    size_t chunks = cgd__ceil_div(q->blocks, q->chunk), band = slice / chunks;
+    size_t steps = q->depth / CGD__TILE_PAIR;
+    size_t first = steps * band / q->bands * CGD__TILE_PAIR;
+    size_t last = steps * (band + 1) / q->bands * CGD__TILE_PAIR;
+    size_t block = slice % chunks * q->chunk;
+    size_t end = cgd__min(block + q->chunk, q->blocks);
+    float *dw = q->bands > 1 ? q->sums + band * q->s->kernel * q->s->kernel
+                               * q->s->c * q->s->o : q->dw;
+    q->micro->tiles->begin();
+    for (; block < end; block++)
+        cgd__tile_outer_block(q, dw, block, first, last - first);
+    q->micro->tiles->end();
+}
+
+static void cgd__tile_weights(cgd_ctx *ctx, const cgd__micro *m,
+                              const cgd__shape *s, float *dw, const float *x,
+                              const float *y, float *scratch)
+{
+    cgd__tile_outer q;
+    cgd__outer add;
+    cgd__tile_outer_cut(&q, m, s);
+    q.x = x; q.y = y; q.dw = dw;
+    q.lines = (cgd__bf16 *)(void *)scratch;
+    q.pairs = (cgd__bf16 *)(void *)(scratch + cgd__tile_lines(&q));
+    q.sums = scratch + cgd__tile_lines(&q) + cgd__tile_pairs(&q);
+    cgd__for(ctx, s->stride * s->stride * q.c / CGD__TILE, cgd__tile_turn, &q);
+    cgd__for(ctx, q.depth / CGD__TILE_PAIR, cgd__tile_pair_step, &q);
+    cgd__for(ctx, q.bands * cgd__ceil_div(q.blocks, q.chunk),
+             cgd__tile_outer_slice, &q);
+    if (q.bands < 2) return;
+    memset(&add, 0, sizeof add);
+    add.s = s; add.dw = dw; add.sums = q.sums;
+    add.bands = q.bands;
+    add.rows = s->kernel * s->kernel * s->c;
+    cgd__for(ctx, add.rows, cgd__outer_add, &add);
+}
+
+/* Floats of scratch for all three. */
+static size_t cgd__tile_scratch(const cgd__micro *m, const cgd__shape *s)
+{
+    size_t taps = s->kernel * s->kernel, forward, adjoint;
+    size_t c = cgd__round_up(s->c, CGD__TILE_PAIR);
+    size_t o = cgd__round_up(s->o, CGD__TILE_PAIR);
+    forward = cgd__halves(cgd__tile_map(s->n, s->h, s->w, s->c, s->pad));
+    adjoint = cgd__halves(cgd__tile_map(s->n, s->oh, s->ow, s->o, s->kernel));
+    if (s->pad_mode == CGD_PAD_REFLECT && s->pad > 0)
+        adjoint += cgd__padded(s->n, s->h, s->w, s->c, s->pad);
+    return cgd__max(cgd__max(forward, adjoint) + cgd__halves(taps * c * o),
+                    cgd__tile_outer_scratch(m, s));
 }
 
 /* ======================================================================== */
@@ -3281,13 +3750,18 @@ static size_t cgd__wino_scratch(const cgd__micro *m, const cgd__shape *s)
 
 /* ---- the choice ----------------------------------------------------------*/
 
+static int cgd__winograd(const cgd__micro *m, const cgd__shape *s)
+{
+    return cgd__wino_fits(m, s) && !cgd__tiled(m, s);
+}
+
 static void cgd__conv_forward_fast(cgd_ctx *ctx, const cgd__micro *m,
                                    const cgd__shape *s, float *y,
                                    const float *x, const float *w,
                                    const float *b, int accumulate,
                                    const float *packed, float *scratch)
 {
-    if (cgd__wino_fits(m, s))
+    if (cgd__winograd(m, s))
         cgd__wino_forward(ctx, m, s, y, x, w, b, accumulate, packed, scratch);
     else
         cgd__conv_forward_gemm(ctx, m, s, y, x, w, b, accumulate, scratch);
@@ -3299,7 +3773,7 @@ static void cgd__conv_adjoint_fast(cgd_ctx *ctx, const cgd__micro *m,
                                    const float *b, int accumulate,
                                    float *scratch)
 {
-    if (cgd__wino_fits(m, s))
+    if (cgd__winograd(m, s))
         cgd__wino_adjoint(ctx, m, s, x, y, w, b, accumulate, scratch);
     else
         cgd__conv_adjoint_gemm(ctx, m, s, x, y, w, b, accumulate, scratch);
@@ -3312,6 +3786,8 @@ static void cgd__conv_weights_fast(cgd_ctx *ctx, const cgd__micro *m,
 {
     if (cgd__is_narrow(m, s->c, s->o, s->kernel))
         cgd__narrow_weights(ctx, m, s, dw, x, y, scratch);
+    else if (cgd__tiled(m, s))
+        cgd__tile_weights(ctx, m, s, dw, x, y, scratch);
     else if (cgd__wino_fits(m, s))
         cgd__wino_weights(ctx, m, s, dw, x, y, scratch);
     else
@@ -3321,15 +3797,15 @@ static void cgd__conv_weights_fast(cgd_ctx *ctx, const cgd__micro *m,
 /* Only Winograd's weights are worth keeping: the others are but copied. */
 static size_t cgd__pack_size_fast(const cgd__micro *m, const cgd__shape *s)
 {
-    return cgd__wino_fits(m, s) ? cgd__wino_panels(m, s->c, s->o) : 0;
+    return cgd__winograd(m, s) ? cgd__wino_panels(m, s->c, s->o) : 0;
 }
 
 static size_t cgd__conv_scratch_fast(const cgd__micro *m, const cgd__shape *s)
 {
     size_t narrow = cgd__is_narrow(m, s->c, s->o, s->kernel)
                   ? cgd__narrow_scratch(s) : 0;
-    return cgd__max(narrow, cgd__wino_fits(m, s)
-                            ? cgd__wino_scratch(m, s)
+    return cgd__max(narrow, cgd__tiled(m, s) ? cgd__tile_scratch(m, s)
+                            : cgd__wino_fits(m, s) ? cgd__wino_scratch(m, s)
                             : cgd__conv_scratch_gemm(m, s));
 }
 
@@ -3705,66 +4181,6 @@ CGD__HOT static void CGD__NAME(cgd__weights_out_)(float *dw, size_t tap,
 #define CGD__THREE(name) { CGD__NAME(CGD__JOIN(name, 0_)),                   \
     CGD__NAME(CGD__JOIN(name, 1_)), CGD__NAME(CGD__JOIN(name, 2_)) }
 
-static const cgd__micro CGD__NAME(cgd__micro_) = {
-    CGD__W, CGD__KINDS,
-#if CGD__KINDS == 3
-    { CGD__Q0, CGD__Q1, 1 }, { { 6, 5, 4 }, { 12, 8, 4 }, { 12, 8, 4 } },
-    { CGD__THREE(cgd__gather_0), CGD__THREE(cgd__gather_1),
-      CGD__THREE(cgd__gather_2) },
-    { CGD__NAME(cgd__outer_0_), CGD__NAME(cgd__outer_1_),
-      CGD__NAME(cgd__outer_2_) },
-#else
-    { CGD__Q0, CGD__Q1, 0 }, { { 6, 5, 4 }, { 12, 8, 4 }, { 0, 0, 0 } },
-    { CGD__THREE(cgd__gather_0), CGD__THREE(cgd__gather_1),
-      { NULL, NULL, NULL } },
-    { CGD__NAME(cgd__outer_0_), CGD__NAME(cgd__outer_1_), NULL },
-#endif
-    CGD__DOT_ROWS, { CGD__NAME(cgd__dot_1_), CGD__NAME(cgd__dot_3_) },
-    { { CGD__NAME(cgd__outer_narrow_10_), CGD__NAME(cgd__outer_narrow_11_) },
-      { CGD__NAME(cgd__outer_narrow_30_), CGD__NAME(cgd__outer_narrow_31_) } },
-    CGD__NAME(cgd__patch_in_), CGD__NAME(cgd__patch_out_),
-    CGD__NAME(cgd__tile_in_), CGD__NAME(cgd__tile_out_),
-    CGD__NAME(cgd__weights_in_), CGD__NAME(cgd__weights_out_)
-};
-
-static void CGD__NAME(cgd__conv_forward_)(cgd_ctx *ctx, const cgd__shape *s,
-    float *y, const float *x, const float *w, const float *b, int accumulate,
-    const float *packed, float *scratch)
-{
-    cgd__conv_forward_fast(ctx, &CGD__NAME(cgd__micro_), s, y, x, w, b,
-                           accumulate, packed, scratch);
-}
-
-static void CGD__NAME(cgd__conv_adjoint_)(cgd_ctx *ctx, const cgd__shape *s,
-    float *x, const float *y, const float *w, const float *b, int accumulate,
-    float *scratch)
-{
-    cgd__conv_adjoint_fast(ctx, &CGD__NAME(cgd__micro_), s, x, y, w, b,
-                           accumulate, scratch);
-}
-
-static void CGD__NAME(cgd__conv_weights_)(cgd_ctx *ctx, const cgd__shape *s,
-    float *dw, const float *x, const float *y, float *scratch)
-{
-    cgd__conv_weights_fast(ctx, &CGD__NAME(cgd__micro_), s, dw, x, y, scratch);
-}
-
-static size_t CGD__NAME(cgd__conv_scratch_)(const cgd__shape *s)
-{
-    return cgd__conv_scratch_fast(&CGD__NAME(cgd__micro_), s);
-}
-
-static size_t CGD__NAME(cgd__pack_size_)(const cgd__shape *s)
-{
-    return cgd__pack_size_fast(&CGD__NAME(cgd__micro_), s);
-}
-
-static void CGD__NAME(cgd__pack_)(cgd_ctx *ctx, const cgd__shape *s,
-                                  const float *w, float *packed)
-{
-    cgd__wino_pack_weights(ctx, &CGD__NAME(cgd__micro_), s, w, 0, packed);
-}
-
 CGD__HOT static void CGD__NAME(cgd__adam_)(float *p, float *m, float *v,
     const float *g, size_t count, float beta1, float beta2, float rate,
     float scale, float eps)
@@ -3789,15 +4205,86 @@ CGD__HOT static void CGD__NAME(cgd__adam_)(float *p, float *m, float *v,
                   scale, eps);
 }
 
-static const cgd__kernels CGD__NAME(cgd__kernels_) = {
-    CGD__ISA_NAME, CGD__NAME(cgd__conv_forward_),
-    CGD__NAME(cgd__conv_adjoint_), CGD__NAME(cgd__conv_weights_),
-    CGD__NAME(cgd__conv_scratch_), CGD__NAME(cgd__pack_size_),
-    CGD__NAME(cgd__pack_), CGD__NAME(cgd__adam_)
+/* The table of micro kernels, without and with a set of tiles. */
+#if CGD__KINDS == 3
+#define CGD__KIND_TABLES { CGD__Q0, CGD__Q1, 1 },                             \
+    { { 6, 5, 4 }, { 12, 8, 4 }, { 12, 8, 4 } },                              \
+    { CGD__THREE(cgd__gather_0), CGD__THREE(cgd__gather_1),                   \
+      CGD__THREE(cgd__gather_2) },                                            \
+    { CGD__NAME(cgd__outer_0_), CGD__NAME(cgd__outer_1_),                     \
+      CGD__NAME(cgd__outer_2_) }
+#else
+#define CGD__KIND_TABLES { CGD__Q0, CGD__Q1, 0 },                             \
+    { { 6, 5, 4 }, { 12, 8, 4 }, { 0, 0, 0 } },                               \
+    { CGD__THREE(cgd__gather_0), CGD__THREE(cgd__gather_1),                   \
+      { NULL, NULL, NULL } },                                                 \
+    { CGD__NAME(cgd__outer_0_), CGD__NAME(cgd__outer_1_), NULL }
+#endif
+#define CGD__MICRO(tiles) {                                                   \
+    tiles, CGD__W, CGD__KINDS, CGD__KIND_TABLES,                              \
+    CGD__DOT_ROWS, { CGD__NAME(cgd__dot_1_), CGD__NAME(cgd__dot_3_) },        \
+    { { CGD__NAME(cgd__outer_narrow_10_), CGD__NAME(cgd__outer_narrow_11_) }, \
+      { CGD__NAME(cgd__outer_narrow_30_),                                     \
+        CGD__NAME(cgd__outer_narrow_31_) } },                                 \
+    CGD__NAME(cgd__patch_in_), CGD__NAME(cgd__patch_out_),                    \
+    CGD__NAME(cgd__tile_in_), CGD__NAME(cgd__tile_out_),                      \
+    CGD__NAME(cgd__weights_in_), CGD__NAME(cgd__weights_out_)                 \
+}
+
+/* All kernels of one name, on such a table. */
+#define CGD__KERNELS(isa, text, tiles)                                        \
+static const cgd__micro cgd__micro_##isa = CGD__MICRO(tiles);                 \
+static void cgd__conv_forward_##isa(cgd_ctx *ctx, const cgd__shape *s,        \
+    float *y, const float *x, const float *w, const float *b, int accumulate, \
+    const float *packed, float *scratch)                                      \
+{                                                                             \
+    cgd__conv_forward_fast(ctx, &cgd__micro_##isa, s, y, x, w, b, accumulate, \
+                           packed, scratch);                                  \
+}                                                                             \
+static void cgd__conv_adjoint_##isa(cgd_ctx *ctx, const cgd__shape *s,        \
+    float *x, const float *y, const float *w, const float *b, int accumulate, \
+    float *scratch)                                                           \
+{                                                                             \
+    cgd__conv_adjoint_fast(ctx, &cgd__micro_##isa, s, x, y, w, b, accumulate, \
+                           scratch);                                          \
+}                                                                             \
+static void cgd__conv_weights_##isa(cgd_ctx *ctx, const cgd__shape *s,        \
+    float *dw, const float *x, const float *y, float *scratch)                \
+{                                                                             \
+    cgd__conv_weights_fast(ctx, &cgd__micro_##isa, s, dw, x, y, scratch);     \
+}                                                                             \
+static size_t cgd__conv_scratch_##isa(const cgd__shape *s)                    \
+{                                                                             \
+    return cgd__conv_scratch_fast(&cgd__micro_##isa, s);                      \
+}                                                                             \
+static size_t cgd__pack_size_##isa(const cgd__shape *s)                       \
+{                                                                             \
+    return cgd__pack_size_fast(&cgd__micro_##isa, s);                         \
+}                                                                             \
+static void cgd__pack_##isa(cgd_ctx *ctx, const cgd__shape *s,                \
+                            const float *w, float *packed)                    \
+{                                                                             \
+    cgd__wino_pack_weights(ctx, &cgd__micro_##isa, s, w, 0, packed);          \
+}                                                                             \
+static const cgd__kernels cgd__kernels_##isa = {                              \
+    text, cgd__conv_forward_##isa, cgd__conv_adjoint_##isa,                   \
+    cgd__conv_weights_##isa, cgd__conv_scratch_##isa, cgd__pack_size_##isa,   \
+    cgd__pack_##isa, CGD__NAME(cgd__adam_)                                    \
 };
+#define CGD__ALL_OF(isa, text) CGD__KERNELS(isa, text, NULL)
+
+CGD__ALL_OF(CGD__ISA, CGD__ISA_NAME)
+#if defined(CGD__BF16) && CGD__W == 16
+CGD__KERNELS(bf16_dot, "bf16-dot", &cgd__tiles_dot)
+CGD__KERNELS(bf16_amx, "bf16-amx", &cgd__tiles_amx)
+#endif
 
 #undef CGD__GATHER
 #undef CGD__THREE
+#undef CGD__KIND_TABLES
+#undef CGD__MICRO
+#undef CGD__KERNELS
+#undef CGD__ALL_OF
 #undef CGD__SET
 #undef CGD__WINO_BT
 #undef CGD__WINO_B
@@ -3857,6 +4344,143 @@ static const cgd__kernels CGD__NAME(cgd__kernels_) = {
 #if !defined(CGD_NO_SIMD) && defined(__GNUC__) && defined(__x86_64__)
 #define CGD__X86 1
 #include <immintrin.h>
+
+/* bf16 needs a compiler that knows the instructions. */
+#if (defined(__clang__) && __clang_major__ >= 12)                             \
+    || (!defined(__clang__) && __GNUC__ >= 11)
+#define CGD__BF16 1
+#include <cpuid.h>
+#define CGD__TILE_HOT(set) CGD__OPTIMIZED __attribute__((target(              \
+    "avx512f,avx512bw,avx512vl,avx512bf16" set)))
+
+static void cgd__tiles_idle(void) { }
+
+CGD__TILE_HOT("") static void cgd__round_bf16(cgd__bf16 *out, const float *in,
+                                              size_t count)
+{
+    size_t i;
+    for (i = 0; i < count; i += 16) {
+        __mmask16 mask = (__mmask16)(count - i < 16 ? (1U << (count - i)) - 1
+                                                    : 0xffffU);
+        _mm256_mask_storeu_epi16(out + i, mask, (__m256i)_mm512_cvtneps_pbh(
+            _mm512_maskz_loadu_ps(mask, in + i)));
+    }
+}
+
+/* The masked forms, since GCC warns of its own headers' others in C++. */
+CGD__TILE_HOT("") static void cgd__pair_bf16(cgd__bf16 *out, const float *even,
+                                             const float *odd)
+{
+    __mmask16 all = (__mmask16)-1;
+    __m512i low = _mm512_maskz_cvtepu16_epi32(all,
+        (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(even)));
+    __m512i high = _mm512_maskz_cvtepu16_epi32(all,
+        (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(odd)));
+    high = _mm512_maskz_slli_epi32(all, high, 16);
+    _mm512_storeu_si512(out, _mm512_or_si512(low, high));
+}
+
+CGD__TILE_HOT("") static void cgd__turn_bf16(cgd__bf16 *out, size_t step,
+                                             const float *in)
+{
+    cgd__bf16 row[16];
+    size_t k;
+    _mm256_storeu_si256((__m256i *)(void *)row,
+        (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(in)));
+    CGD__UNROLL for (k = 0; k < 16; k++) out[k * step] = row[k];
+}
+
+/* Eight rows by 32 columns: pairs of A broadcast, against rows of B. */
+CGD__TILE_HOT("") static void cgd__block_dot(float *const c[4], size_t c_step,
+    const cgd__bf16 *const a[2], size_t a_step, const size_t *offsets,
+    size_t taps, size_t depth, const cgd__bf16 *b)
+{
+    size_t group, t, k, r;
+    for (group = 0; group < 4; group++) {
+        const cgd__bf16 *row = a[group / 2] + group % 2 * 8 * a_step;
+        const cgd__bf16 *panel = b;
+        float *left = c[group / 2 * 2] + group % 2 * 8 * c_step;
+        float *right = c[group / 2 * 2 + 1] + group % 2 * 8 * c_step;
+        __m512 sum[8][2];
+        CGD__UNROLL for (r = 0; r < 8; r++)
+            sum[r][0] = sum[r][1] = _mm512_setzero_ps();
+        for (t = 0; t < taps; t++)
+            for (k = 0; k < depth; k += 2) {
+                const cgd__bf16 *x = row + offsets[t] + k;
+                const cgd__bf16 *w = panel + k % 32 * 16;
+                __m512bh w0 = (__m512bh)_mm512_loadu_si512(w);
+                __m512bh w1 = (__m512bh)_mm512_loadu_si512(w + 512);
+                CGD__UNROLL for (r = 0; r < 8; r++) {
+                    int pair;
+                    __m512bh v;
+                    memcpy(&pair, x + r * a_step, sizeof pair);
+                    v = (__m512bh)_mm512_set1_epi32(pair);
+                    sum[r][0] = _mm512_dpbf16_ps(sum[r][0], v, w0);
+                    sum[r][1] = _mm512_dpbf16_ps(sum[r][1], v, w1);
+                }
+                if (k % 32 == 30) panel += CGD__TILE_STEP;
+            }
+        CGD__UNROLL for (r = 0; r < 8; r++) {
+            _mm512_storeu_ps(left + r * c_step, sum[r][0]);
+            _mm512_storeu_ps(right + r * c_step, sum[r][1]);
+        }
+    }
+}
+
+/* Palette 1: eight tiles of 16 rows of 64 bytes. */
+static const unsigned char cgd__amx_config[64] = {
+    1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    64, 0, 64, 0, 64, 0, 64, 0, 64, 0, 64, 0, 64, 0, 64, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    16, 16, 16, 16, 16, 16, 16, 16
+};
+
+CGD__TILE_HOT(",amx-tile") static void cgd__amx_begin(void)
+{
+    _tile_loadconfig(cgd__amx_config);
+}
+
+CGD__TILE_HOT(",amx-tile") static void cgd__amx_end(void)
+{
+    _tile_release();
+}
+
+CGD__TILE_HOT(",amx-tile,amx-bf16") static void cgd__block_amx(
+    float *const c[4], size_t c_step, const cgd__bf16 *const a[2],
+    size_t a_step, const size_t *offsets, size_t taps, size_t depth,
+    const cgd__bf16 *b)
+{
+    size_t t, k, a_bytes = a_step * sizeof **a, c_bytes = c_step * sizeof **c;
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    for (t = 0; t < taps; t++)
+        for (k = 0; k < depth; k += 32, b += CGD__TILE_STEP) {
+            _tile_loadd(4, a[0] + offsets[t] + k, a_bytes);
+            _tile_loadd(6, b, 64);
+            _tile_loadd(5, a[1] + offsets[t] + k, a_bytes);
+            _tile_loadd(7, b + 512, 64);
+            _tile_dpbf16ps(0, 4, 6);
+            _tile_dpbf16ps(2, 5, 6);
+            _tile_dpbf16ps(1, 4, 7);
+            _tile_dpbf16ps(3, 5, 7);
+        }
+    _tile_stored(0, c[0], c_bytes);
+    _tile_stored(1, c[1], c_bytes);
+    _tile_stored(2, c[2], c_bytes);
+    _tile_stored(3, c[3], c_bytes);
+}
+
+static const cgd__tiles cgd__tiles_dot = {
+    0, cgd__tiles_idle, cgd__tiles_idle, cgd__block_dot, cgd__round_bf16,
+    cgd__pair_bf16, cgd__turn_bf16
+};
+static const cgd__tiles cgd__tiles_amx = {
+    1, cgd__amx_begin, cgd__amx_end, cgd__block_amx, cgd__round_bf16,
+    cgd__pair_bf16, cgd__turn_bf16
+};
+#endif
 
 #define CGD__ISA avx512
 #define CGD__ISA_NAME "avx512"
@@ -3976,8 +4600,35 @@ static const cgd__kernels *const cgd__all_kernels[] = {
     &cgd__kernels_avx512, &cgd__kernels_avx2,
 #endif
     &cgd__kernels_portable, &cgd__kernels_reference
+#ifdef CGD__BF16
+    , &cgd__kernels_bf16_amx, &cgd__kernels_bf16_dot
+#endif
 };
 #define CGD__ALL_KERNELS (sizeof cgd__all_kernels / sizeof *cgd__all_kernels)
+
+#ifdef CGD__BF16
+/* The processor's word, and for tiles the operating system's: Linux gives
+ * their state to a process that asks for it (arch_prctl, ARCH_REQ_XCOMP_PERM,
+ * XTILEDATA). */
+static int cgd__bf16_supported(int amx)
+{
+    unsigned a, b, c, d;
+    if (!__builtin_cpu_supports("avx512bw")
+        || !__builtin_cpu_supports("avx512vl")
+        || !__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a >> 5 & 1)) return 0;
+    if (!amx) return 1;
+#ifdef __linux__
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1)
+        && (d >> 24 & 1)) {
+        long answer;
+        __asm__ __volatile__("syscall" : "=a"(answer)
+            : "a"(158L), "D"(0x1023L), "S"(18L) : "rcx", "r11", "memory");
+        return answer == 0;
+    }
+#endif
+    return 0;
+}
+#endif
 
 /* __builtin_cpu_supports also asks whether the operating system saves the
  * wide registers. */
@@ -3988,6 +4639,10 @@ static int cgd__kernels_supported(const cgd__kernels *k)
     if (k == &cgd__kernels_avx512) return __builtin_cpu_supports("avx512f");
     if (k == &cgd__kernels_avx2)
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+#ifdef CGD__BF16
+    if (k == &cgd__kernels_bf16_amx) return cgd__bf16_supported(1);
+    if (k == &cgd__kernels_bf16_dot) return cgd__bf16_supported(0);
 #endif
     return k != NULL;
 }
@@ -4004,7 +4659,9 @@ CGDDEF cgd_status cgd_use_kernels(cgd_ctx *ctx, const char *name)
     size_t i;
     if (!name) { ctx->kernels = cgd__best_kernels(); return CGD_OK; }
     for (i = 0; i < CGD__ALL_KERNELS; i++)
-        if (strcmp(name, cgd__all_kernels[i]->name) == 0
+        if ((strcmp(name, cgd__all_kernels[i]->name) == 0
+             || (strcmp(name, "bf16") == 0
+                 && strncmp(cgd__all_kernels[i]->name, "bf16-", 5) == 0))
             && cgd__kernels_supported(cgd__all_kernels[i])) {
             ctx->kernels = cgd__all_kernels[i];
             return CGD_OK;

@@ -66,6 +66,9 @@ static void check_guard(const float *v, size_t count)
  * a typical result, which is a tenth or less of max|x| * sum|w|. */
 #define WINOGRAD_C 4.0
 
+/* bf16 rounds both factors of every product by up to 1/512 of themselves. */
+#define BF16_C (1.01 / 256 / FLT_EPSILON)
+
 typedef struct problem {
     cgd__shape s;
     size_t n_x, n_y, n_w;
@@ -95,15 +98,17 @@ static void compare(problem *p, const char *what, const float *got,
     char text[240];
     int winograd = p->s.kernel == 3 && p->s.stride == 1
                 && p->s.c % 4 == 0 && p->s.o % 4 == 0;
-    double c = winograd ? WINOGRAD_C : SUM_C;
+    int bf16 = strncmp(p->fast->name, "bf16", 4) == 0;
+    int kind = bf16 ? 2 : winograd;
+    double c = bf16 ? BF16_C : winograd ? WINOGRAD_C : SUM_C;
     for (i = 0; i < count; i++) {
         double bound = scale[i % channels] + (start ? fabs((double)start[i])
                                                     : 0);
         double off = fabs((double)got[i] - (double)want[i]);
         bound *= c * FLT_EPSILON;
         if (!(off <= bound)) bad++;
-        else if (bound > 0 && off / bound > p->worst[winograd])
-            p->worst[winograd] = off / bound;
+        else if (bound > 0 && off / bound > p->worst[kind])
+            p->worst[kind] = off / bound;
     }
     if (bad == 0) return;
     sprintf(text, "%s %s: %lu of %lu off; n %d, %d x %d x %d to %d x %d x %d, "
@@ -226,8 +231,8 @@ static const cgd__kernels *next_fast(size_t *at)
     return NULL;
 }
 
-/* The largest differences in units of their bounds, sums and Winograd's. */
-static double worst[2];
+/* The largest differences in units of their bounds: sums, Winograd's, bf16. */
+static double worst[3];
 
 /* Draw a problem's numbers and check it with every fast table. */
 static void check_shape(size_t n, size_t h, size_t w, size_t c, size_t o,
@@ -318,6 +323,20 @@ static void fast_kernels_equal_the_reference_for_winograd(void)
     try_shape(3, 33, 31, 48, 16, 3, 1, 1, CGD_PAD_ZERO, 2);
 }
 
+/* Whole and broken tiles of 16 pixels and 32 channels, both strides. */
+static void fast_kernels_equal_the_reference_for_tiles(void)
+{
+    static const size_t widths[5] = { 32, 33, 48, 64, 77 };
+    size_t i, k, turn = 0;
+    for (i = 0; i < 5; i++)
+        for (k = 1; k <= 4; k++, turn++)
+            try_shape(1 + turn % 2, 7 + 3 * (turn % 5), 37 - 4 * (turn % 6),
+                      widths[i], widths[(i + k) % 5], k, 1 + turn % 2,
+                      turn % k, (int)(turn / 2 % 2), (int)(turn % 4));
+    try_shape(1, 70, 66, 32, 40, 3, 2, 1, CGD_PAD_ZERO, 0);
+    try_shape(1, 36, 64, 64, 32, 3, 1, 1, CGD_PAD_REFLECT, 1);
+}
+
 /* The smallest maps a window takes, and ones that fill several slices and
  * more than one block of pixels or taps. */
 static void fast_kernels_equal_the_reference_for_extreme_sizes(void)
@@ -338,6 +357,7 @@ static void fast_kernels_equal_the_reference_for_extreme_sizes(void)
     try_shape(1, 9, 8, 130, 129, 3, 2, 1, CGD_PAD_ZERO, 0);
     CHECK(worst[0] > 0.01 && worst[0] <= 1);   /* the bounds are near enough */
     CHECK(worst[1] > 0.01 && worst[1] <= 1);
+    CHECK(worst[2] <= 1);
 }
 
 /* ---- Adam ----------------------------------------------------------------*/
@@ -724,6 +744,7 @@ int main(void)
     RUN(fast_kernels_equal_the_reference_for_odd_channels);
     RUN(fast_kernels_equal_the_reference_for_all_windows);
     RUN(fast_kernels_equal_the_reference_for_winograd);
+    RUN(fast_kernels_equal_the_reference_for_tiles);
     RUN(fast_kernels_equal_the_reference_for_extreme_sizes);
     RUN(fast_adam_equals_the_reference);
     RUN(every_slice_runs_exactly_once);
