@@ -54,6 +54,7 @@
  *   [impl:base]           memory, messages, random numbers, mathematics
  *   [impl:threads]        the thread pool
  *   [impl:reference]      convolution, reference kernels
+ *   [impl:maps]           work between convolutions, as the kernels see it
  *   [impl:gemm]           convolution as a blocked matrix product
  *   [impl:narrow]         convolutions with one or three outputs
  *   [impl:tiles]          convolution in bf16, tile by tile
@@ -1800,6 +1801,7 @@ typedef struct cgd__kernels {
                  float *packed);
     void (*adam)(float *p, float *m, float *v, const float *g, size_t count,
                  float beta1, float beta2, float rate, float scale, float eps);
+    const struct cgd__maps *maps;
 } cgd__kernels;
 
 #define CGD__OUTSIDE ((size_t)-1)
@@ -1952,11 +1954,74 @@ static void cgd__adam_ref(float *p, float *m, float *v, const float *g,
     }
 }
 
-static const cgd__kernels cgd__kernels_reference = {
-    "reference", cgd__conv_forward_ref, cgd__conv_adjoint_ref,
-    cgd__conv_weights_ref, cgd__conv_scratch_ref, cgd__conv_scratch_ref, NULL,
-    cgd__adam_ref
-};
+/* ======================================================================== */
+/* [impl:maps] Work between convolutions, as the kernels see it             */
+/* ======================================================================== */
+/* Owns the jobs of element-wise passes, norms and folded margins, which are
+ * compiled once per instruction set; [impl:ops] hands them out in slices of
+ * about CGD__BLOCK values. */
+
+#define CGD__BLOCK 8192
+
+typedef struct cgd__map_job {
+    const float *x, *y;
+    float *out;
+    size_t count;
+    int act;
+    float factor;
+} cgd__map_job;
+
+/* Sums over pixels are taken in slices, each into a row of its own in double
+ * precision, and added up in order. */
+typedef struct cgd__norm_job {
+    const float *x, *dy, *skip, *scale, *shift, *third, *on, *off;
+    float *out;
+    double *partial;           /* (slices, 2, c)                             */
+    const float *stats;
+    size_t n, pixels, c, chunk, per_picture;
+    int act;
+} cgd__norm_job;
+
+static void cgd__norm_range(const cgd__norm_job *q, size_t slice,
+                            size_t *picture, size_t *first, size_t *count)
+{
+    size_t begin = slice % q->per_picture * q->chunk;
+    *picture = slice / q->per_picture;
+    *first = *picture * q->pixels + begin;
+    *count = cgd__min(q->chunk, q->pixels - begin);
+}
+
+/* Add the mirrored margins of a padded map to its inside (or write it). */
+typedef struct cgd__fold_job {
+    const float *in; float *out; const float *bias;
+    size_t h, w, c, pad;
+    int pad_mode, accumulate;
+} cgd__fold_job;
+
+/* The positions of a padded line that show sample i: at most three. */
+static size_t cgd__mirrors(size_t at[3], size_t i, size_t size, size_t pad,
+                           int pad_mode)
+{
+    size_t count = 0;
+    at[count++] = i + pad;
+    if (pad_mode != CGD_PAD_REFLECT) return count;
+    if (i > 0 && i <= pad) at[count++] = pad - i;
+    if (i + 1 < size && size - 1 - i <= pad)
+        at[count++] = pad + 2 * (size - 1) - i;
+    return count;
+}
+
+/* Each takes one slice of its job. */
+typedef struct cgd__maps {
+    void (*activate)(void *job, size_t slice);
+    void (*activate_back)(void *job, size_t slice);
+    void (*add)(void *job, size_t slice);
+    void (*norm_sums)(void *job, size_t slice);
+    void (*norm_apply)(void *job, size_t slice);
+    void (*norm_back_sums)(void *job, size_t slice);
+    void (*norm_back_apply)(void *job, size_t slice);
+    void (*fold)(void *job, size_t slice);
+} cgd__maps;
 
 /* ======================================================================== */
 /* [impl:gemm] Convolution as a blocked matrix product                      */
@@ -2389,46 +2454,6 @@ static void cgd__adjoint_phase(cgd__gather *q, const cgd__shape *s, size_t pad,
     q->cols = cgd__ceil_div(q->ow - fj, s->stride);
 }
 
-/* Add the mirrored margins of a padded map to its inside (or write it). */
-typedef struct cgd__fold_job {
-    const float *in; float *out; const float *bias;
-    size_t h, w, c, pad;
-    int pad_mode, accumulate;
-} cgd__fold_job;
-
-/* The positions of a padded line that show sample i: at most three. */
-static size_t cgd__mirrors(size_t at[3], size_t i, size_t size, size_t pad,
-                           int pad_mode)
-{
-    size_t count = 0;
-    at[count++] = i + pad;
-    if (pad_mode != CGD_PAD_REFLECT) return count;
-    if (i > 0 && i <= pad) at[count++] = pad - i;
-    if (i + 1 < size && size - 1 - i <= pad)
-        at[count++] = pad + 2 * (size - 1) - i;
-    return count;
-}
-
-CGD__OPTIMIZED static void cgd__fold_row(void *job, size_t row)
-{
-    const cgd__fold_job *q = (const cgd__fold_job *)job;
-    size_t n = row / q->h, i = row % q->h, j, k, a, b;
-    size_t rows[3], cols[3], n_rows, n_cols, pw = q->w + 2 * q->pad;
-    const float *map = q->in + n * (q->h + 2 * q->pad) * pw * q->c;
-    n_rows = cgd__mirrors(rows, i, q->h, q->pad, q->pad_mode);
-    for (j = 0; j < q->w; j++) {
-        float *out = q->out + (row * q->w + j) * q->c;
-        n_cols = cgd__mirrors(cols, j, q->w, q->pad, q->pad_mode);
-        for (k = 0; k < q->c; k++)
-            out[k] = (q->accumulate ? out[k] : 0) + (q->bias ? q->bias[k] : 0);
-        for (a = 0; a < n_rows; a++)
-            for (b = 0; b < n_cols; b++) {
-                const float *in = map + (rows[a] * pw + cols[b]) * q->c;
-                for (k = 0; k < q->c; k++) out[k] += in[k];
-            }
-    }
-}
-
 static void cgd__conv_adjoint_gemm(cgd_ctx *ctx, const cgd__micro *micro,
                                    const cgd__shape *s, float *x,
                                    const float *y, const float *w,
@@ -2465,7 +2490,7 @@ static void cgd__conv_adjoint_gemm(cgd_ctx *ctx, const cgd__micro *micro,
     fold.h = s->h; fold.w = s->w; fold.c = s->c;
     fold.pad = s->pad; fold.pad_mode = s->pad_mode;
     fold.accumulate = accumulate;
-    cgd__for(ctx, s->n * s->h, cgd__fold_row, &fold);
+    cgd__for(ctx, s->n * s->h, ctx->kernels->maps->fold, &fold);
 }
 
 /* ---- the weight gradient -------------------------------------------------*/
@@ -3958,6 +3983,194 @@ CGD__GATHER(cgd__gather_22_, 4, 1)
 CGD__OUTER(cgd__outer_2_, 12, 1)
 #endif
 
+/* ---- between convolutions ------------------------------------------------*/
+/* Plain loops: with wide registers enabled compilers vectorise them well. */
+
+CGD__HOT static void CGD__NAME(cgd__activate_)(void *job, size_t block)
+{
+    const cgd__map_job *q = (const cgd__map_job *)job;
+    size_t i = block * CGD__BLOCK, end = cgd__min(i + CGD__BLOCK, q->count);
+    const float *x = q->x;
+    float *out = q->out;
+    switch (q->act) {
+    case CGD_ACT_RELU:
+        CGD__EACH for (; i < end; i++) out[i] = x[i] > 0 ? x[i] : 0;
+        break;
+    case CGD_ACT_LEAKY:
+        CGD__EACH for (; i < end; i++) out[i] = x[i] > 0 ? x[i] : 0.2f * x[i];
+        break;
+    case CGD_ACT_TANH:
+        CGD__EACH for (; i < end; i++) out[i] = CGD_TANHF(x[i]);
+        break;
+    default:
+        CGD__EACH for (; i < end; i++) out[i] = x[i];
+    }
+}
+
+CGD__HOT static void CGD__NAME(cgd__activate_back_)(void *job, size_t block)
+{
+    const cgd__map_job *q = (const cgd__map_job *)job;
+    size_t i = block * CGD__BLOCK, end = cgd__min(i + CGD__BLOCK, q->count);
+    const float *dy = q->x, *y = q->y;
+    float *dx = q->out;
+    switch (q->act) {
+    case CGD_ACT_RELU:
+        CGD__EACH for (; i < end; i++) {
+            float d = dy[i];
+            dx[i] = y[i] > 0 ? d : 0;
+        }
+        break;
+    case CGD_ACT_LEAKY:
+        CGD__EACH for (; i < end; i++) {
+            float d = dy[i], less = 0.2f * d;
+            dx[i] = y[i] > 0 ? d : less;
+        }
+        break;
+    case CGD_ACT_TANH:
+        CGD__EACH for (; i < end; i++) dx[i] = dy[i] * (1 - y[i] * y[i]);
+        break;
+    default:
+        CGD__EACH for (; i < end; i++) dx[i] = dy[i];
+    }
+}
+
+CGD__HOT static void CGD__NAME(cgd__add_)(void *job, size_t block)
+{
+    const cgd__map_job *q = (const cgd__map_job *)job;
+    size_t i = block * CGD__BLOCK, end = cgd__min(i + CGD__BLOCK, q->count);
+    CGD__EACH for (; i < end; i++) q->out[i] += q->factor * q->x[i];
+}
+
+CGD__HOT static void CGD__NAME(cgd__norm_sums_)(void *job, size_t slice)
+{
+    const cgd__norm_job *q = (const cgd__norm_job *)job;
+    size_t c = q->c, picture, first, count, k;
+    double *sum = q->partial + slice * 2 * c, *square = sum + c;
+    const float *x;
+    cgd__norm_range(q, slice, &picture, &first, &count);
+    for (k = 0; k < 2 * c; k++) sum[k] = 0;
+    for (x = q->x + first * c; count > 0; count--, x += c)
+        for (k = 0; k < c; k++) {
+            double v = (double)x[k];
+            sum[k] += v;
+            square[k] += v * v;
+        }
+}
+
+CGD__HOT static void CGD__NAME(cgd__norm_apply_)(void *job, size_t slice)
+{
+    const cgd__norm_job *q = (const cgd__norm_job *)job;
+    size_t c = q->c, picture, first, count, k;
+    const float *x, *skip, *scale, *shift;
+    float *out;
+    cgd__norm_range(q, slice, &picture, &first, &count);
+    scale = q->scale + picture * c;
+    shift = q->shift + picture * c;
+    x = q->x + first * c;
+    out = q->out + first * c;
+    skip = q->skip ? q->skip + first * c : NULL;
+    for (; count > 0; count--, x += c, out += c) {
+        if (q->act == CGD_ACT_RELU)
+            CGD__EACH for (k = 0; k < c; k++) {
+                float v = x[k] * scale[k] + shift[k];
+                out[k] = v > 0 ? v : 0;
+            }
+        else if (q->act == CGD_ACT_LEAKY)
+            CGD__EACH for (k = 0; k < c; k++) {
+                float v = x[k] * scale[k] + shift[k];
+                out[k] = v > 0 ? v : 0.2f * v;
+            }
+        else if (skip)
+            CGD__EACH for (k = 0; k < c; k++)
+                out[k] = x[k] * scale[k] + shift[k] + skip[k];
+        else
+            CGD__EACH for (k = 0; k < c; k++)
+                out[k] = x[k] * scale[k] + shift[k];
+        if (q->act == CGD_ACT_TANH)
+            CGD__EACH for (k = 0; k < c; k++) out[k] = CGD_TANHF(out[k]);
+        if (skip) skip += c;
+    }
+}
+
+/* An activation behind a norm lets a gradient pass where on * x + off, its
+ * input, is positive, and `slope` of it elsewhere. */
+#define CGD__SLOPE(act) ((act) == CGD_ACT_NONE ? 1                            \
+                         : (act) == CGD_ACT_LEAKY ? 0.2f : 0.0f)
+
+/* Sums of dy and dy * xhat, xhat = (x - mean) * rstd. */
+CGD__HOT static void CGD__NAME(cgd__norm_back_sums_)(void *job, size_t slice)
+{
+    const cgd__norm_job *q = (const cgd__norm_job *)job;
+    size_t c = q->c, picture, first, count, k;
+    double *sum = q->partial + slice * 2 * c, *dot = sum + c;
+    const float *x, *dy, *mean, *rstd, *on, *off;
+    float slope = CGD__SLOPE(q->act);
+    cgd__norm_range(q, slice, &picture, &first, &count);
+    mean = q->stats + picture * c;
+    rstd = mean + q->n * c;
+    on = q->on + picture * c;
+    off = q->off + picture * c;
+    x = q->x + first * c;
+    dy = q->dy + first * c;
+    for (k = 0; k < 2 * c; k++) sum[k] = 0;
+    for (; count > 0; count--, x += c, dy += c)
+        CGD__EACH for (k = 0; k < c; k++) {
+            float d = dy[k] * (x[k] * on[k] + off[k] > 0 ? 1 : slope);
+            sum[k] += (double)d;
+            dot[k] += (double)(d * ((x[k] - mean[k]) * rstd[k]));
+        }
+}
+
+CGD__HOT static void CGD__NAME(cgd__norm_back_apply_)(void *job, size_t slice)
+{
+    const cgd__norm_job *q = (const cgd__norm_job *)job;
+    size_t c = q->c, picture, first, count, k;
+    const float *x, *dy, *a, *b, *d, *on, *off;
+    float *dx;
+    float slope = CGD__SLOPE(q->act);
+    cgd__norm_range(q, slice, &picture, &first, &count);
+    a = q->scale + picture * c;
+    b = q->third + picture * c;
+    d = q->shift + picture * c;
+    on = q->on + picture * c;
+    off = q->off + picture * c;
+    x = q->x + first * c;
+    dy = q->dy + first * c;
+    dx = q->out + first * c;
+    for (; count > 0; count--, x += c, dy += c, dx += c)
+        CGD__EACH for (k = 0; k < c; k++) {
+            float past = dy[k] * (x[k] * on[k] + off[k] > 0 ? 1 : slope);
+            dx[k] = a[k] * past + b[k] * x[k] + d[k];
+        }
+}
+
+CGD__HOT static void CGD__NAME(cgd__fold_)(void *job, size_t row)
+{
+    const cgd__fold_job *q = (const cgd__fold_job *)job;
+    size_t n = row / q->h, i = row % q->h, j, k, a, b;
+    size_t rows[3], cols[3], n_rows, n_cols, pw = q->w + 2 * q->pad;
+    const float *map = q->in + n * (q->h + 2 * q->pad) * pw * q->c;
+    n_rows = cgd__mirrors(rows, i, q->h, q->pad, q->pad_mode);
+    for (j = 0; j < q->w; j++) {
+        float *out = q->out + (row * q->w + j) * q->c;
+        n_cols = cgd__mirrors(cols, j, q->w, q->pad, q->pad_mode);
+        for (k = 0; k < q->c; k++)
+            out[k] = (q->accumulate ? out[k] : 0) + (q->bias ? q->bias[k] : 0);
+        for (a = 0; a < n_rows; a++)
+            for (b = 0; b < n_cols; b++) {
+                const float *in = map + (rows[a] * pw + cols[b]) * q->c;
+                for (k = 0; k < q->c; k++) out[k] += in[k];
+            }
+    }
+}
+
+static const cgd__maps CGD__NAME(cgd__maps_) = {
+    CGD__NAME(cgd__activate_), CGD__NAME(cgd__activate_back_),
+    CGD__NAME(cgd__add_), CGD__NAME(cgd__norm_sums_),
+    CGD__NAME(cgd__norm_apply_), CGD__NAME(cgd__norm_back_sums_),
+    CGD__NAME(cgd__norm_back_apply_), CGD__NAME(cgd__fold_)
+};
+
 /* ---- Winograd transforms -------------------------------------------------*/
 /* One dimension of each, on vectors of channels; see [impl:winograd] for the
  * matrices. `a` is the step between the elements of in and out. */
@@ -4269,7 +4482,7 @@ static void cgd__pack_##isa(cgd_ctx *ctx, const cgd__shape *s,                \
 static const cgd__kernels cgd__kernels_##isa = {                              \
     text, cgd__conv_forward_##isa, cgd__conv_adjoint_##isa,                   \
     cgd__conv_weights_##isa, cgd__conv_scratch_##isa, cgd__pack_size_##isa,   \
-    cgd__pack_##isa, CGD__NAME(cgd__adam_)                                    \
+    cgd__pack_##isa, CGD__NAME(cgd__adam_), &CGD__NAME(cgd__maps_)            \
 };
 #define CGD__ALL_OF(isa, text) CGD__KERNELS(isa, text, NULL)
 
@@ -4281,6 +4494,7 @@ CGD__KERNELS(bf16_amx, "bf16-amx", &cgd__tiles_amx)
 
 #undef CGD__GATHER
 #undef CGD__THREE
+#undef CGD__SLOPE
 #undef CGD__KIND_TABLES
 #undef CGD__MICRO
 #undef CGD__KERNELS
@@ -4595,6 +4809,13 @@ static const cgd__tiles cgd__tiles_amx = {
 #endif
 #include CGD_HEADER
 
+/* The reference is of convolutions; between them it is plain anyway. */
+static const cgd__kernels cgd__kernels_reference = {
+    "reference", cgd__conv_forward_ref, cgd__conv_adjoint_ref,
+    cgd__conv_weights_ref, cgd__conv_scratch_ref, cgd__conv_scratch_ref, NULL,
+    cgd__adam_ref, &cgd__maps_portable
+};
+
 static const cgd__kernels *const cgd__all_kernels[] = {
 #ifdef CGD__X86
     &cgd__kernels_avx512, &cgd__kernels_avx2,
@@ -4726,39 +4947,9 @@ static int cgd__same_shape(const cgd_tensor *a, const cgd_tensor *b)
  * the public ones check and allocate. Work is cut into slices of about
  * CGD__BLOCK values. */
 
-#define CGD__BLOCK 8192
 #define CGD__NORM_EPS 1e-5
 
 /* ---- element by element --------------------------------------------------*/
-
-typedef struct cgd__map_job {
-    const float *x, *y;
-    float *out;
-    size_t count;
-    int act;
-    float factor;
-} cgd__map_job;
-
-CGD__OPTIMIZED static void cgd__activate_block(void *job, size_t block)
-{
-    const cgd__map_job *q = (const cgd__map_job *)job;
-    size_t i = block * CGD__BLOCK, end = cgd__min(i + CGD__BLOCK, q->count);
-    const float *x = q->x;
-    float *out = q->out;
-    switch (q->act) {
-    case CGD_ACT_RELU:
-        CGD__EACH for (; i < end; i++) out[i] = x[i] > 0 ? x[i] : 0;
-        break;
-    case CGD_ACT_LEAKY:
-        CGD__EACH for (; i < end; i++) out[i] = x[i] > 0 ? x[i] : 0.2f * x[i];
-        break;
-    case CGD_ACT_TANH:
-        CGD__EACH for (; i < end; i++) out[i] = CGD_TANHF(x[i]);
-        break;
-    default:
-        CGD__EACH for (; i < end; i++) out[i] = x[i];
-    }
-}
 
 static void cgd__activate(cgd_ctx *ctx, float *y, const float *x,
                           size_t count, int act)
@@ -4767,14 +4958,7 @@ static void cgd__activate(cgd_ctx *ctx, float *y, const float *x,
     if (act == CGD_ACT_NONE && x == y) return;
     q.x = x; q.y = NULL; q.out = y; q.count = count; q.act = act;
     q.factor = 1;
-    cgd__for(ctx, cgd__ceil_div(count, CGD__BLOCK), cgd__activate_block, &q);
-}
-
-CGD__OPTIMIZED static void cgd__add_block(void *job, size_t block)
-{
-    const cgd__map_job *q = (const cgd__map_job *)job;
-    size_t i = block * CGD__BLOCK, end = cgd__min(i + CGD__BLOCK, q->count);
-    CGD__EACH for (; i < end; i++) q->out[i] += q->factor * q->x[i];
+    cgd__for(ctx, cgd__ceil_div(count, CGD__BLOCK), ctx->kernels->maps->activate, &q);
 }
 
 /* y += factor * x */
@@ -4784,22 +4968,13 @@ static void cgd__add_scaled(cgd_ctx *ctx, float *y, const float *x,
     cgd__map_job q;
     q.x = x; q.y = NULL; q.out = y; q.count = count; q.act = 0;
     q.factor = factor;
-    cgd__for(ctx, cgd__ceil_div(count, CGD__BLOCK), cgd__add_block, &q);
+    cgd__for(ctx, cgd__ceil_div(count, CGD__BLOCK), ctx->kernels->maps->add, &q);
 }
 
 /* ---- normalisation -------------------------------------------------------*/
 /* Both norms are a scale and a shift per picture and channel, fused with the
  * activation and the residual sum. Sums over pixels are taken in slices, each
  * into a row of its own in double precision, and added up in order. */
-
-typedef struct cgd__norm_job {
-    const float *x, *dy, *y, *skip, *scale, *shift, *third;
-    float *out;
-    double *partial;           /* (slices, 2, c)                             */
-    const float *stats;
-    size_t n, pixels, c, chunk, per_picture;
-    int act;
-} cgd__norm_job;
 
 /* Pixels in a slice, and slices in a picture. */
 static void cgd__norm_slices(cgd__norm_job *q, size_t n, size_t pixels,
@@ -4810,38 +4985,13 @@ static void cgd__norm_slices(cgd__norm_job *q, size_t n, size_t pixels,
     q->per_picture = cgd__ceil_div(pixels, q->chunk);
 }
 
-/* Floats of scratch for the partial sums, and for scale, shift and one more
- * factor per picture and channel. */
+/* Floats of scratch for the partial sums, and for the factors that a norm
+ * takes per picture and channel. */
 static size_t cgd__norm_scratch(size_t n, size_t pixels, size_t c)
 {
     cgd__norm_job q;
     cgd__norm_slices(&q, n, pixels, c);
-    return 4 * n * q.per_picture * c + 3 * n * c + 4;
-}
-
-static void cgd__norm_range(const cgd__norm_job *q, size_t slice,
-                            size_t *picture, size_t *first, size_t *count)
-{
-    size_t begin = slice % q->per_picture * q->chunk;
-    *picture = slice / q->per_picture;
-    *first = *picture * q->pixels + begin;
-    *count = cgd__min(q->chunk, q->pixels - begin);
-}
-
-CGD__OPTIMIZED static void cgd__norm_sums(void *job, size_t slice)
-{
-    const cgd__norm_job *q = (const cgd__norm_job *)job;
-    size_t c = q->c, picture, first, count, k;
-    double *sum = q->partial + slice * 2 * c, *square = sum + c;
-    const float *x;
-    cgd__norm_range(q, slice, &picture, &first, &count);
-    for (k = 0; k < 2 * c; k++) sum[k] = 0;
-    for (x = q->x + first * c; count > 0; count--, x += c)
-        for (k = 0; k < c; k++) {
-            double v = (double)x[k];
-            sum[k] += v;
-            square[k] += v * v;
-        }
+    return 4 * n * q.per_picture * c + 5 * n * c + 4;
 }
 
 /* Add up the partial sums of picture n (or of all) for channel k. */
@@ -4865,7 +5015,7 @@ static void cgd__norm_stats(cgd_ctx *ctx, cgd__norm_job *q, int norm,
     int all = norm == CGD_NORM_BATCH;
     double count = (double)q->pixels * (double)(all ? q->n : 1);
     size_t n, k;
-    cgd__for(ctx, q->n * q->per_picture, cgd__norm_sums, q);
+    cgd__for(ctx, q->n * q->per_picture, ctx->kernels->maps->norm_sums, q);
     for (k = 0; k < q->c; k++)
         for (n = 0; n < q->n; n++) {
             double total[2], mean, var;
@@ -4883,39 +5033,18 @@ static void cgd__norm_stats(cgd_ctx *ctx, cgd__norm_job *q, int norm,
         }
 }
 
-CGD__OPTIMIZED static void cgd__norm_apply(void *job, size_t slice)
+/* The norm as scale and shift per picture and channel. */
+static void cgd__norm_factors(const cgd__norm_job *q, const float *gamma,
+                              const float *beta, const float *stats,
+                              float *scale, float *shift)
 {
-    const cgd__norm_job *q = (const cgd__norm_job *)job;
-    size_t c = q->c, picture, first, count, k;
-    const float *x, *skip, *scale, *shift;
-    float *out;
-    cgd__norm_range(q, slice, &picture, &first, &count);
-    scale = q->scale + picture * c;
-    shift = q->shift + picture * c;
-    x = q->x + first * c;
-    out = q->out + first * c;
-    skip = q->skip ? q->skip + first * c : NULL;
-    for (; count > 0; count--, x += c, out += c) {
-        if (q->act == CGD_ACT_RELU)
-            CGD__EACH for (k = 0; k < c; k++) {
-                float v = x[k] * scale[k] + shift[k];
-                out[k] = v > 0 ? v : 0;
-            }
-        else if (q->act == CGD_ACT_LEAKY)
-            CGD__EACH for (k = 0; k < c; k++) {
-                float v = x[k] * scale[k] + shift[k];
-                out[k] = v > 0 ? v : 0.2f * v;
-            }
-        else if (skip)
-            CGD__EACH for (k = 0; k < c; k++)
-                out[k] = x[k] * scale[k] + shift[k] + skip[k];
-        else
-            CGD__EACH for (k = 0; k < c; k++)
-                out[k] = x[k] * scale[k] + shift[k];
-        if (q->act == CGD_ACT_TANH)
-            CGD__EACH for (k = 0; k < c; k++) out[k] = CGD_TANHF(out[k]);
-        if (skip) skip += c;
-    }
+    size_t n, k, nc = q->n * q->c;
+    for (n = 0; n < q->n; n++)
+        for (k = 0; k < q->c; k++) {
+            size_t i = n * q->c + k;
+            scale[i] = stats[nc + i] * (gamma ? gamma[k] : 1);
+            shift[i] = (beta ? beta[k] : 0) - stats[i] * scale[i];
+        }
 }
 
 /* y = act(gamma * (x - mean) * rstd + beta) [+ skip], mean and rstd from
@@ -4924,23 +5053,17 @@ static void cgd__norm_forward(cgd_ctx *ctx, cgd__norm_job *q, float *y,
                               const float *gamma, const float *beta,
                               const float *stats, float *scratch)
 {
-    size_t n, k, nc = q->n * q->c;
-    float *scale = scratch, *shift = scratch + nc;
-    for (n = 0; n < q->n; n++)
-        for (k = 0; k < q->c; k++) {
-            size_t i = n * q->c + k;
-            scale[i] = stats[nc + i] * (gamma ? gamma[k] : 1);
-            shift[i] = (beta ? beta[k] : 0) - stats[i] * scale[i];
-        }
-    q->scale = scale;
+    float *shift = scratch + q->n * q->c;
+    cgd__norm_factors(q, gamma, beta, stats, scratch, shift);
+    q->scale = scratch;
     q->shift = shift;
     q->out = y;
-    cgd__for(ctx, q->n * q->per_picture, cgd__norm_apply, q);
+    cgd__for(ctx, q->n * q->per_picture, ctx->kernels->maps->norm_apply, q);
 }
 
 static double *cgd__norm_partial(float *scratch, size_t nc)
 {
-    return (double *)(void *)(scratch + cgd__round_up(3 * nc, 2));
+    return (double *)(void *)(scratch + cgd__round_up(5 * nc, 2));
 }
 
 /* Statistics as frozen at training time, in the form of stats. */
@@ -5237,33 +5360,6 @@ CGDDEF cgd_status cgd_upsample2(cgd_ctx *ctx, cgd_tensor *y,
 /* Each is the exact adjoint of its forward. */
 #ifndef CGD_NO_TRAIN
 
-CGD__OPTIMIZED static void cgd__activate_back_block(void *job, size_t block)
-{
-    const cgd__map_job *q = (const cgd__map_job *)job;
-    size_t i = block * CGD__BLOCK, end = cgd__min(i + CGD__BLOCK, q->count);
-    const float *dy = q->x, *y = q->y;
-    float *dx = q->out;
-    switch (q->act) {
-    case CGD_ACT_RELU:
-        CGD__EACH for (; i < end; i++) {
-            float d = dy[i];
-            dx[i] = y[i] > 0 ? d : 0;
-        }
-        break;
-    case CGD_ACT_LEAKY:
-        CGD__EACH for (; i < end; i++) {
-            float d = dy[i], less = 0.2f * d;
-            dx[i] = y[i] > 0 ? d : less;
-        }
-        break;
-    case CGD_ACT_TANH:
-        CGD__EACH for (; i < end; i++) dx[i] = dy[i] * (1 - y[i] * y[i]);
-        break;
-    default:
-        CGD__EACH for (; i < end; i++) dx[i] = dy[i];
-    }
-}
-
 static void cgd__activate_back(cgd_ctx *ctx, float *dx, const float *dy,
                                const float *y, size_t count, int act)
 {
@@ -5271,62 +5367,29 @@ static void cgd__activate_back(cgd_ctx *ctx, float *dx, const float *dy,
     if (act == CGD_ACT_NONE && dx == dy) return;
     q.x = dy; q.y = y; q.out = dx; q.count = count; q.act = act;
     q.factor = 1;
-    cgd__for(ctx, cgd__ceil_div(count, CGD__BLOCK), cgd__activate_back_block,
-             &q);
-}
-
-/* Sums of dy and dy * xhat, xhat = (x - mean) * rstd. */
-CGD__OPTIMIZED static void cgd__norm_back_sums(void *job, size_t slice)
-{
-    const cgd__norm_job *q = (const cgd__norm_job *)job;
-    size_t c = q->c, picture, first, count, k;
-    double *sum = q->partial + slice * 2 * c, *dot = sum + c;
-    const float *x, *dy, *mean, *rstd;
-    cgd__norm_range(q, slice, &picture, &first, &count);
-    mean = q->stats + picture * c;
-    rstd = mean + q->n * c;
-    x = q->x + first * c;
-    dy = q->dy + first * c;
-    for (k = 0; k < 2 * c; k++) sum[k] = 0;
-    for (; count > 0; count--, x += c, dy += c)
-        for (k = 0; k < c; k++) {
-            sum[k] += (double)dy[k];
-            dot[k] += (double)(dy[k] * ((x[k] - mean[k]) * rstd[k]));
-        }
-}
-
-CGD__OPTIMIZED static void cgd__norm_back_apply(void *job, size_t slice)
-{
-    const cgd__norm_job *q = (const cgd__norm_job *)job;
-    size_t c = q->c, picture, first, count, k;
-    const float *x, *dy, *a, *b, *d;
-    float *dx;
-    cgd__norm_range(q, slice, &picture, &first, &count);
-    a = q->scale + picture * c;
-    b = q->third + picture * c;
-    d = q->shift + picture * c;
-    x = q->x + first * c;
-    dy = q->dy + first * c;
-    dx = q->out + first * c;
-    for (; count > 0; count--, x += c, dy += c, dx += c)
-        CGD__EACH for (k = 0; k < c; k++)
-            dx[k] = a[k] * dy[k] + b[k] * x[k] + d[k];
+    cgd__for(ctx, cgd__ceil_div(count, CGD__BLOCK),
+             ctx->kernels->maps->activate_back, &q);
 }
 
 /* dx = gamma rstd (dy - mean(dy) - xhat mean(dy xhat)), written as
  * a dy + b x + d per channel; the means vanish when statistics are frozen.
- * dgamma += sum(dy xhat), dbeta += sum(dy). dx may be dy. */
+ * dgamma += sum(dy xhat), dbeta += sum(dy). dx may be dy. q->act: none, or a
+ * (leaky) ReLU behind the norm, dy then being the gradient behind that. */
 static void cgd__norm_backward(cgd_ctx *ctx, cgd__norm_job *q, float *dx,
                                int norm, const float *gamma,
-                               const float *stats, float *dgamma,
+                               const float *beta, const float *stats,
+                               float *dgamma,
                                float *dbeta, int frozen, float *scratch)
 {
     int all = norm == CGD_NORM_BATCH;
     size_t nc = q->n * q->c, n, k;
     double count = (double)q->pixels * (double)(all ? q->n : 1);
     float *a = scratch, *b = scratch + nc, *d = scratch + 2 * nc;
+    float *on = scratch + 3 * nc, *off = scratch + 4 * nc;
+    cgd__norm_factors(q, gamma, beta, stats, on, off);
+    q->on = on; q->off = off;
     q->stats = stats;
-    cgd__for(ctx, q->n * q->per_picture, cgd__norm_back_sums, q);
+    cgd__for(ctx, q->n * q->per_picture, ctx->kernels->maps->norm_back_sums, q);
     for (k = 0; k < q->c; k++)
         for (n = 0; n < q->n; n++) {
             size_t i = n * q->c + k;
@@ -5346,7 +5409,7 @@ static void cgd__norm_backward(cgd_ctx *ctx, cgd__norm_job *q, float *dx,
         }
     q->scale = a; q->third = b; q->shift = d;
     q->out = dx;
-    cgd__for(ctx, q->n * q->per_picture, cgd__norm_back_apply, q);
+    cgd__for(ctx, q->n * q->per_picture, ctx->kernels->maps->norm_back_apply, q);
 }
 
 /* The samples of the doubled line that sample i of the small one feeds. */
@@ -5584,7 +5647,7 @@ CGDDEF cgd_status cgd_pad2d_backward(cgd_ctx *ctx, cgd_tensor *dx,
     q.in = dy->data; q.out = dx->data; q.bias = NULL;
     q.h = dx->h; q.w = dx->w; q.c = dx->c;
     q.pad = pad; q.pad_mode = pad_mode; q.accumulate = 0;
-    cgd__for(ctx, dx->n * dx->h, cgd__fold_row, &q);
+    cgd__for(ctx, dx->n * dx->h, ctx->kernels->maps->fold, &q);
     return CGD_OK;
 }
 
@@ -5603,8 +5666,8 @@ CGDDEF cgd_status cgd_norm_backward(cgd_ctx *ctx, cgd_tensor *dx,
     status = cgd__norm_open(ctx, &q, dx, x, &scratch, &bytes);
     if (status != CGD_OK) return status;
     q.dy = dy->data;
-    cgd__norm_backward(ctx, &q, dx->data, norm, gamma, stats, dgamma, dbeta,
-                       frozen, scratch);
+    cgd__norm_backward(ctx, &q, dx->data, norm, gamma, NULL, stats, dgamma,
+                       dbeta, frozen, scratch);
     cgd__free(ctx, scratch, bytes);
     return CGD_OK;
 }
@@ -6055,7 +6118,7 @@ static void cgd__plan_layer(const cgd_net *net, size_t n, int train, size_t i,
     if (l->norm)
         work = cgd__max(work, cgd__norm_scratch(n, pixels, l->out_c));
     if (i > 0)                         /* for making that one's output again */
-        work = cgd__max(work, 3 * n * l->in_c);
+        work = cgd__max(work, 2 * n * l->in_c);
     if (l->up) cgd__want(t + CGD__UPPED, upped, i, i);
     if (l->norm && train) cgd__want(t + CGD__RAW, out, i, back);
     cgd__want(t + CGD__OUT, out, i, last);
@@ -6065,7 +6128,9 @@ static void cgd__plan_layer(const cgd_net *net, size_t n, int train, size_t i,
     if (!train) return;
     if (i + 1 < net->n_layers)
         cgd__want(t + CGD__D_OUT, out, end - slot->last_reader, back);
-    if (again) cgd__want(t + CGD__OUT_AGAIN, out, back - 1, back);
+    if (again)                         /* tanh's own gradient reads it too   */
+        cgd__want(t + CGD__OUT_AGAIN, out, back - 1,
+                  l->act == CGD_ACT_TANH ? back : back - 1);
     if (l->up) {
         cgd__want(t + CGD__UPPED_AGAIN, upped, back, back);
         cgd__want(t + CGD__D_UPPED, upped, back, back);
@@ -6373,7 +6438,8 @@ static void cgd__pass_read_again(cgd_pass *pass, size_t i)
 {
     const cgd_layer *l = pass->net->layers + i;
     const cgd__slot *slot = pass->slots + i;
-    if (i > 0 && cgd__pass_at(pass, i - 1, CGD__OUT_AGAIN)) {
+    if (i > 0 && cgd__pass_at(pass, i - 1, CGD__OUT_AGAIN)
+        && (pass->net->grads || l[-1].act == CGD_ACT_TANH)) {
         cgd__norm_job q;
         memset(&q, 0, sizeof q);
         cgd__norm_slices(&q, pass->n, slot->in_h * slot->in_w, l->in_c);
@@ -6404,8 +6470,15 @@ static void cgd__pass_norm_back(cgd_pass *pass, size_t i, float *d)
     q.x = cgd__pass_at(pass, i, CGD__RAW);
     q.dy = d;
     q.partial = cgd__norm_partial(work, pass->n * l->out_c);
+    q.act = l->act;
+    if (l->act == CGD_ACT_TANH) {
+        cgd__activate_back(net->ctx, d, d, cgd__pass_seen(pass, i),
+                           pass->n * q.pixels * q.c, l->act);
+        q.act = CGD_ACT_NONE;
+    }
     cgd__norm_backward(net->ctx, &q, d, l->norm,
                        affine ? net->params + l->gamma : NULL,
+                       affine ? net->params + l->beta : NULL,
                        cgd__pass_at(pass, i, CGD__STATS),
                        learns ? net->grads + l->gamma : NULL,
                        learns ? net->grads + l->beta : NULL, 0, work);
@@ -6477,9 +6550,8 @@ static void cgd__pass_layer_back(cgd_pass *pass, size_t i, float *d,
         else
             cgd__add_scaled(ctx, to, d, count, 1);
     }
-    if (l->act)
-        cgd__activate_back(ctx, d, d, cgd__pass_seen(pass, i), count, l->act);
     if (l->norm) cgd__pass_norm_back(pass, i, d);
+    else cgd__activate_back(ctx, d, d, cgd__pass_seen(pass, i), count, l->act);
     if (net->grads) cgd__pass_weights_back(pass, i, d);
     if (dx)                  /* a later reader or this sum was there before  */
         cgd__pass_data_back(pass, i, d, dx, i > 0
