@@ -2054,9 +2054,10 @@ struct cgd__tiles;
 typedef struct cgd__micro {
     const struct cgd__tiles *tiles;        /* bf16: see [impl:tiles]; or NULL */
     size_t vector, kinds, vectors[3], rows[3][3];
+    /* ahead: a cache line of it is asked for at every step                  */
     void (*gather[3][3])(float *const *dst, const float *const *src,
                          size_t taps, size_t run, const float *panel,
-                         int load);
+                         const float *ahead, int load);
     void (*outer[3])(float *const *dst, const float *const *src,
                      size_t pixels, const float *panel);
     /* For 1 output and for 3: see [impl:narrow]. */
@@ -2196,7 +2197,7 @@ CGD__OPTIMIZED static void cgd__gather_group(const cgd__gather *q, size_t kind,
             for (k = 0; k < width; k++)
                 dst[p][k] = p < count && k < valid
                     ? cgd__gather_target(q, first + p)[o + k] : 0;
-    m->gather[kind][rows](dst, src, taps, q->run, panel, go_on);
+    m->gather[kind][rows](dst, src, taps, q->run, panel, panel, go_on);
     if (!direct)
         for (p = 0; p < count; p++)
             memcpy(cgd__gather_target(q, first + p) + o, dst[p],
@@ -3417,7 +3418,9 @@ static void cgd__wino_tile_source(const cgd__wino *q, size_t n, size_t i,
                 : q->zeros;
 }
 
-/* The products of a block: M (point, tile, width) for one panel. */
+/* The products of a block: M (point, tile, width) for one panel. The weights
+ * of all points seldom fit a core's cache, so the next point's are asked for
+ * while this one's are at work. */
 static void cgd__wino_multiply(const cgd__wino *q, size_t kind, size_t depth,
                                const float *v, const float *panel, float *m,
                                size_t tiles)
@@ -3426,8 +3429,10 @@ static void cgd__wino_multiply(const cgd__wino *q, size_t kind, size_t depth,
     size_t width = micro->vectors[kind] * micro->vector, point, t, k, r;
     const float *src[CGD__GROUP];
     float *dst[CGD__GROUP];
-    for (point = 0; point < CGD__POINTS; point++)
-        for (t = 0; t < tiles; t += r) {
+    for (point = 0; point < CGD__POINTS; point++) {
+        const float *weights = panel + point * (depth + 1) * width;
+        const float *ahead = weights + (depth + 1) * width;
+        for (t = 0; t < tiles; t += r, ahead += 16 * depth) {
             k = cgd__micro_rows(micro, kind, tiles - t);
             r = micro->rows[kind][k];
             for (r = 0; r < micro->rows[kind][k]; r++) {
@@ -3435,9 +3440,9 @@ static void cgd__wino_multiply(const cgd__wino *q, size_t kind, size_t depth,
                 src[r] = v + point * q->plane + tile * depth;
                 dst[r] = m + (point * CGD__TILES + tile) * width;
             }
-            micro->gather[kind][k](dst, src, 1, depth,
-                                   panel + point * (depth + 1) * width, 0);
+            micro->gather[kind][k](dst, src, 1, depth, weights, ahead, 0);
         }
+    }
 }
 
 /* One block of the forward convolution: rows [first, first + rows) of all
@@ -3855,7 +3860,7 @@ static size_t cgd__conv_scratch_fast(const cgd__micro *m, const cgd__shape *s)
 #define CGD__GATHER(name, R, Q)                                              \
 CGD__HOT static void CGD__NAME(name)(float *const *dst,                      \
     const float *const *src, size_t taps, size_t run, const float *panel,    \
-    int load)                                                                \
+    const float *ahead, int load)                                            \
 {                                                                            \
     CGD__V sum[R][Q];                                                        \
     size_t t, k, r, q;                                                       \
@@ -3864,8 +3869,9 @@ CGD__HOT static void CGD__NAME(name)(float *const *dst,                      \
             sum[r][q] = load ? CGD__VLOAD(dst[r] + q * CGD__W)               \
                              : CGD__VSET1(0.0f);                             \
     for (t = 0; t < taps; t++, src += R)                                     \
-        for (k = 0; k < run; k++, panel += Q * CGD__W) {                     \
+        for (k = 0; k < run; k++, panel += Q * CGD__W, ahead += 16) {        \
             CGD__V w[Q];                                                     \
+            CGD__PREFETCH(ahead);                                            \
             CGD__UNROLL for (q = 0; q < Q; q++)                              \
                 w[q] = CGD__VLOAD(panel + q * CGD__W);                       \
             CGD__UNROLL for (r = 0; r < R; r++) {                            \
@@ -4547,6 +4553,11 @@ CGD__KERNELS(bf16_amx, "bf16-amx", &cgd__tiles_amx)
 #define CGD_HEADER "cycle_gan_distil.h"
 #endif
 
+#if defined(__GNUC__)
+#define CGD__PREFETCH(p) __builtin_prefetch(p, 0, 2)
+#else
+#define CGD__PREFETCH(p) ((void)(p))
+#endif
 #if defined(__clang__)
 #define CGD__UNROLL _Pragma("unroll")
 #elif defined(__GNUC__)
