@@ -2872,24 +2872,26 @@ static size_t cgd__narrow_scratch(const cgd__shape *s)
 #define CGD__TILE 16
 #define CGD__TILE_PAIR 32          /* rows, columns and depth of one step    */
 #define CGD__TILE_STEP 1024        /* values of B in a step                  */
-#define CGD__TILE_DEPTH 1024       /* pixels per band of a weight gradient   */
+#define CGD__TILE_BAND 1024        /* pixels per band of a weight gradient,  */
+#define CGD__TILE_DEPTH 512        /* and at once: 32 lines fit a near cache */
 
 typedef struct cgd__tiles {
     int beat_winograd;             /* on its own ground                      */
     void (*begin)(void);           /* before a thread's first block ...      */
     void (*end)(void);             /* ... and after its last                 */
     /* c[2*row + column]: where each 16 x 16 tile goes, rows c_step apart;
-     * a: the first row of each half, rows a_step apart; offsets: what a tap
+     * load: it is added to what is there; a: the first row of each half, rows a_step apart; offsets: what a tap
      * adds to them; depth: values in a tap, a multiple of 32. */
-    void (*block)(float *const c[4], size_t c_step,
+    void (*block)(float *const c[4], size_t c_step, int load,
                   const cgd__bf16 *const a[2], size_t a_step,
                   const size_t *offsets, size_t taps, size_t depth,
                   const cgd__bf16 *b);
     void (*round)(cgd__bf16 *out, const float *in, size_t count);
     /* 16 pairs: even in the lower halves, odd in the upper. */
     void (*pair)(cgd__bf16 *out, const float *even, const float *odd);
-    /* Columns from rows: out[k * step] = in[k], k < 16. */
-    void (*turn)(cgd__bf16 *out, size_t step, const float *in);
+    /* Such pairs to lines: at out[k * step] and behind it, k < 16. */
+    void (*turn)(cgd__bf16 *out, size_t step, const float *even,
+                 const float *odd);
 } cgd__tiles;
 
 static int cgd__wino_fits(const cgd__micro *m, const cgd__shape *s);
@@ -3029,7 +3031,7 @@ static void cgd__tile_block(const cgd__tile_job *job, size_t tile, size_t panel)
     pixels[0] = cgd__tile_target(job, tile, &to[0]);
     pixels[1] = two ? cgd__tile_target(job, tile + 1, &to[1]) : 0;
     direct = pixels[0] == CGD__TILE && pixels[1] == CGD__TILE && !q->bias
-          && !q->accumulate && o + CGD__TILE_PAIR <= q->oc;
+          && o + CGD__TILE_PAIR <= q->oc;
     a[0] = cgd__tile_source(job, tile);
     a[1] = two ? cgd__tile_source(job, tile + 1) : a[0];
     if (direct) step = q->out_step * q->oc;
@@ -3037,9 +3039,10 @@ static void cgd__tile_block(const cgd__tile_job *job, size_t tile, size_t panel)
         c[k] = (direct ? to[k / 2] + o
                 : sums + k / 2 * CGD__TILE * CGD__TILE_PAIR)
              + k % 2 * CGD__TILE;
-    q->micro->tiles->block(c, step, a, q->in_step * q->map_c, job->offsets,
-                           q->n_taps, q->map_c, job->panels + panel
-                           * q->n_taps * q->map_c * CGD__TILE_PAIR);
+    q->micro->tiles->block(c, step, direct && q->accumulate, a,
+                           q->in_step * q->map_c, job->offsets, q->n_taps,
+                           q->map_c, job->panels + panel * q->n_taps
+                           * q->map_c * CGD__TILE_PAIR);
     for (k = 0; !direct && k < 2; k++)
         if (pixels[k] > 0)
             cgd__tile_emit(q, to[k], pixels[k],
@@ -3115,7 +3118,7 @@ static void cgd__tile_outer_cut(cgd__tile_outer *q, const cgd__micro *m,
             + CGD__TILE_PAIR;
     q->panels = cgd__ceil_div(s->o, CGD__TILE_PAIR);
     q->blocks = taps * q->c / CGD__TILE_PAIR;
-    q->bands = cgd__min(cgd__ceil_div(q->depth, CGD__TILE_DEPTH),
+    q->bands = cgd__min(cgd__ceil_div(q->depth, CGD__TILE_BAND),
                         cgd__max(q->depth / (taps * s->c) * 4, 1));
     q->chunk = cgd__max(q->blocks * q->bands / (2 * CGD__SLICES), 1);
 }
@@ -3139,36 +3142,52 @@ static size_t cgd__tile_outer_scratch(const cgd__micro *m, const cgd__shape *s)
          + (q.bands > 1 ? q.bands * s->kernel * s->kernel * s->c * s->o : 0);
 }
 
-/* Sixteen channels' lines of one parity. */
+/* Up to sixteen channels of a pixel, the rest zeros. */
+static const float *cgd__tile_values(const float *pixel, size_t valid,
+                                     float *spill)
+{
+    size_t k;
+    if (valid == CGD__TILE) return pixel;
+    for (k = 0; k < CGD__TILE; k++) spill[k] = k < valid ? pixel[k] : 0;
+    return spill;
+}
+
+/* Sixteen channels of x at place (i, j) of a parity's map, or zeros. */
+static const float *cgd__tile_input(const cgd__tile_outer *q, size_t parity,
+                                    size_t i, size_t j, size_t c, float *spill)
+{
+    const cgd__shape *s = q->s;
+    size_t a = i % q->h * s->stride + parity / s->stride;
+    size_t b = j * s->stride + parity % s->stride, valid = 0;
+    const float *x = q->x;
+    if (a < s->h + 2 * s->pad && b < s->w + 2 * s->pad && c < s->c) {
+        a = cgd__tap_index(a, s->pad, s->h, s->pad_mode);
+        b = cgd__tap_index(b, s->pad, s->w, s->pad_mode);
+        if (a != CGD__OUTSIDE && b != CGD__OUTSIDE) {
+            valid = cgd__min(CGD__TILE, s->c - c);
+            x += ((i / q->h * s->h + a) * s->w + b) * s->c + c;
+        }
+    }
+    return cgd__tile_values(x, valid, spill);
+}
+
+/* Sixteen channels' lines of one parity. A row of odd length writes a zero
+ * where the next one begins, before that does. */
 CGD__OPTIMIZED static void cgd__tile_turn(void *job, size_t slice)
 {
     const cgd__tile_outer *q = (const cgd__tile_outer *)job;
-    const cgd__shape *s = q->s;
-    size_t parity = slice / (q->c / CGD__TILE), i, j, a, b, k;
+    size_t parity = slice / (q->c / CGD__TILE), i, j, end;
     size_t c = slice % (q->c / CGD__TILE) * CGD__TILE;
-    size_t valid = c < s->c ? cgd__min(CGD__TILE, s->c - c) : 0;
     cgd__bf16 *line = q->lines + (parity * q->c + c) * q->line;
-    float spill[CGD__TILE];
-    memset(line, 0, CGD__TILE * q->line * sizeof *line);
-    for (i = 0; valid > 0 && i < s->n * q->h; i++) {
-        a = i % q->h * s->stride + parity / s->stride;
-        if (a >= s->h + 2 * s->pad) continue;
-        a = cgd__tap_index(a, s->pad, s->h, s->pad_mode);
-        if (a == CGD__OUTSIDE) continue;
-        for (j = 0; j < q->w; j++) {
-            const float *x;
-            b = j * s->stride + parity % s->stride;
-            if (b >= s->w + 2 * s->pad) continue;
-            b = cgd__tap_index(b, s->pad, s->w, s->pad_mode);
-            if (b == CGD__OUTSIDE) continue;
-            x = q->x + ((i / q->h * s->h + a) * s->w + b) * s->c + c;
-            if (valid < CGD__TILE) {
-                for (k = 0; k < CGD__TILE; k++) spill[k] = k < valid ? x[k] : 0;
-                x = spill;
-            }
-            q->micro->tiles->turn(line + i * q->w + j, q->line, x);
-        }
-    }
+    float even[CGD__TILE], odd[CGD__TILE];
+    for (i = 0; i < q->s->n * q->h; i++)
+        for (j = 0; j < q->w; j += 2)
+            q->micro->tiles->turn(line + i * q->w + j, q->line,
+                cgd__tile_input(q, parity, i, j, c, even),
+                cgd__tile_input(q, parity, i, j + 1, c, odd));
+    end = q->s->n * q->h * q->w;
+    for (i = 0; i < CGD__TILE; i++)
+        memset(line + i * q->line + end, 0, (q->line - end) * sizeof *line);
 }
 
 /* Sixteen outputs of y at place k of the padded map, or zeros. */
@@ -3176,14 +3195,12 @@ static const float *cgd__tile_pixel(const cgd__tile_outer *q, size_t k,
                                     size_t o, float *spill)
 {
     const cgd__shape *s = q->s;
-    size_t j = k % q->w, i = k / q->w % q->h, n = k / q->w / q->h, t;
+    size_t j = k % q->w, i = k / q->w % q->h, n = k / q->w / q->h;
     size_t valid = n < s->n && i < s->oh && j < s->ow && o < s->o
                  ? cgd__min(CGD__TILE, s->o - o) : 0;
     const float *y = q->y;
     if (valid > 0) y += ((n * s->oh + i) * s->ow + j) * s->o + o;
-    if (valid == CGD__TILE) return y;
-    for (t = 0; t < CGD__TILE; t++) spill[t] = t < valid ? y[t] : 0;
-    return spill;
+    return cgd__tile_values(y, valid, spill);
 }
 
 CGD__OPTIMIZED static void cgd__tile_pair_step(void *job, size_t step)
@@ -3203,39 +3220,51 @@ CGD__OPTIMIZED static void cgd__tile_pair_step(void *job, size_t step)
     }
 }
 
+/* A block of rows by a panel over some pixels: straight into the gradient
+ * where all of its channels exist, else by way of a buffer. */
+CGD__OPTIMIZED static void cgd__tile_outer_add(const cgd__tile_outer *q,
+                                  float *dw, size_t rows, size_t valid,
+                                  int load, const cgd__bf16 *const a[2],
+                                  size_t depth, const cgd__bf16 *b)
+{
+    int direct = rows == CGD__TILE_PAIR && valid == CGD__TILE_PAIR;
+    float sums[CGD__TILE_PAIR * CGD__TILE_PAIR], *to[4];
+    size_t step = direct ? q->s->o : CGD__TILE_PAIR, zero = 0, r, k;
+    for (k = 0; k < 4; k++)
+        to[k] = (direct ? dw : sums) + k / 2 * CGD__TILE * step
+              + k % 2 * CGD__TILE;
+    q->micro->tiles->block(to, step, direct && load, a, q->line, &zero, 1,
+                           depth, b);
+    for (r = 0; !direct && r < rows; r++)
+        for (k = 0; k < valid; k++) {
+            float *d = dw + r * q->s->o + k;
+            *d = (load ? *d : 0) + sums[r * CGD__TILE_PAIR + k];
+        }
+}
+
 /* One block of rows by all panels, over a band of pixels. */
-CGD__OPTIMIZED static void cgd__tile_outer_block(const cgd__tile_outer *q,
-                                  float *dw, size_t block, size_t first,
-                                  size_t depth)
+static void cgd__tile_outer_block(const cgd__tile_outer *q, float *dw,
+                                  size_t block, size_t first, size_t last)
 {
     const cgd__shape *s = q->s;
-    size_t per_tap = q->c / CGD__TILE_PAIR, tap = block / per_tap, zero = 0;
+    size_t per_tap = q->c / CGD__TILE_PAIR, tap = block / per_tap, panel, at;
     size_t c = block % per_tap * CGD__TILE_PAIR, u = tap / s->kernel;
-    size_t v = tap % s->kernel, parity, panel, r, k;
-    size_t rows = cgd__min(CGD__TILE_PAIR, s->c - c);
-    float sums[CGD__TILE_PAIR * CGD__TILE_PAIR], *to[4];
-    const cgd__bf16 *a[2];
-    parity = u % s->stride * s->stride + v % s->stride;
-    a[0] = q->lines + (parity * q->c + c) * q->line + first
-         + u / s->stride * q->w + v / s->stride;
-    a[1] = a[0] + CGD__TILE * q->line;
-    for (k = 0; k < 4; k++)
-        to[k] = sums + (k / 2 * CGD__TILE_PAIR + k % 2) * CGD__TILE;
-    for (panel = 0; panel < q->panels; panel++) {
-        size_t o = panel * CGD__TILE_PAIR;
-        size_t valid = cgd__min(CGD__TILE_PAIR, s->o - o);
-        q->micro->tiles->block(to, CGD__TILE_PAIR, a, q->line, &zero, 1,
-                               depth, q->pairs + (panel * q->depth + first)
-                               * CGD__TILE_PAIR);
-        for (r = 0; r < rows; r++) {
-            float *d = dw + ((tap * s->c + c + r) * s->o + o);
-            const float *sum = sums + r * CGD__TILE_PAIR;
-            if (q->bands > 1)
-                for (k = 0; k < valid; k++) d[k] = sum[k];
-            else
-                for (k = 0; k < valid; k++) d[k] += sum[k];
+    size_t v = tap % s->kernel;
+    size_t parity = u % s->stride * s->stride + v % s->stride;
+    const cgd__bf16 *line = q->lines + (parity * q->c + c) * q->line
+                          + u / s->stride * q->w + v / s->stride;
+    for (at = first; at < last; at += CGD__TILE_DEPTH)
+        for (panel = 0; panel < q->panels; panel++) {
+            size_t o = panel * CGD__TILE_PAIR;
+            const cgd__bf16 *a[2];
+            a[0] = line + at;
+            a[1] = a[0] + CGD__TILE * q->line;
+            cgd__tile_outer_add(q, dw + (tap * s->c + c) * s->o + o,
+                cgd__min(CGD__TILE_PAIR, s->c - c),
+                cgd__min(CGD__TILE_PAIR, s->o - o), q->bands == 1 || at > first,
+                a, cgd__min(CGD__TILE_DEPTH, last - at),
+                q->pairs + (panel * q->depth + at) * CGD__TILE_PAIR);
         }
-    }
 }
 
 static void cgd__tile_outer_slice(void *job, size_t slice)
@@ -3251,7 +3280,7 @@ static void cgd__tile_outer_slice(void *job, size_t slice)
                                * q->s->c * q->s->o : q->dw;
     q->micro->tiles->begin();
     for (; block < end; block++)
-        cgd__tile_outer_block(q, dw, block, first, last - first);
+        cgd__tile_outer_block(q, dw, block, first, last);
     q->micro->tiles->end();
 }
 
@@ -4606,19 +4635,20 @@ CGD__TILE_HOT("") static void cgd__pair_bf16(cgd__bf16 *out, const float *even,
 }
 
 CGD__TILE_HOT("") static void cgd__turn_bf16(cgd__bf16 *out, size_t step,
-                                             const float *in)
+                                             const float *even,
+                                             const float *odd)
 {
-    cgd__bf16 row[16];
+    cgd__bf16 row[32];
     size_t k;
-    _mm256_storeu_si256((__m256i *)(void *)row,
-        (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(in)));
-    CGD__UNROLL for (k = 0; k < 16; k++) out[k * step] = row[k];
+    cgd__pair_bf16(row, even, odd);
+    CGD__UNROLL for (k = 0; k < 16; k++)
+        memcpy(out + k * step, row + 2 * k, 2 * sizeof *out);
 }
 
 /* Eight rows by 32 columns: pairs of A broadcast, against rows of B. */
 CGD__TILE_HOT("") static void cgd__block_dot(float *const c[4], size_t c_step,
-    const cgd__bf16 *const a[2], size_t a_step, const size_t *offsets,
-    size_t taps, size_t depth, const cgd__bf16 *b)
+    int load, const cgd__bf16 *const a[2], size_t a_step,
+    const size_t *offsets, size_t taps, size_t depth, const cgd__bf16 *b)
 {
     size_t group, t, k, r;
     for (group = 0; group < 4; group++) {
@@ -4627,8 +4657,12 @@ CGD__TILE_HOT("") static void cgd__block_dot(float *const c[4], size_t c_step,
         float *left = c[group / 2 * 2] + group % 2 * 8 * c_step;
         float *right = c[group / 2 * 2 + 1] + group % 2 * 8 * c_step;
         __m512 sum[8][2];
-        CGD__UNROLL for (r = 0; r < 8; r++)
-            sum[r][0] = sum[r][1] = _mm512_setzero_ps();
+        CGD__UNROLL for (r = 0; r < 8; r++) {
+            sum[r][0] = load ? _mm512_loadu_ps(left + r * c_step)
+                             : _mm512_setzero_ps();
+            sum[r][1] = load ? _mm512_loadu_ps(right + r * c_step)
+                             : _mm512_setzero_ps();
+        }
         for (t = 0; t < taps; t++)
             for (k = 0; k < depth; k += 2) {
                 const cgd__bf16 *x = row + offsets[t] + k;
@@ -4671,15 +4705,22 @@ CGD__TILE_HOT(",amx-tile") static void cgd__amx_end(void)
 }
 
 CGD__TILE_HOT(",amx-tile,amx-bf16") static void cgd__block_amx(
-    float *const c[4], size_t c_step, const cgd__bf16 *const a[2],
+    float *const c[4], size_t c_step, int load, const cgd__bf16 *const a[2],
     size_t a_step, const size_t *offsets, size_t taps, size_t depth,
     const cgd__bf16 *b)
 {
     size_t t, k, a_bytes = a_step * sizeof **a, c_bytes = c_step * sizeof **c;
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
+    if (load) {
+        _tile_loadd(0, c[0], c_bytes);
+        _tile_loadd(1, c[1], c_bytes);
+        _tile_loadd(2, c[2], c_bytes);
+        _tile_loadd(3, c[3], c_bytes);
+    } else {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+    }
     for (t = 0; t < taps; t++)
         for (k = 0; k < depth; k += 32, b += CGD__TILE_STEP) {
             _tile_loadd(4, a[0] + offsets[t] + k, a_bytes);
