@@ -1038,6 +1038,9 @@ CGDDEF double cgd_ssim(cgd_ctx *ctx, const unsigned char *a,
 #include <stdarg.h>
 #include <limits.h>
 #include <float.h>
+#if defined(_WIN32) && !defined(WIN32_LEAN_AND_MEAN)
+#define WIN32_LEAN_AND_MEAN       /* windows.h, below: fewer foreign names   */
+#endif
 #ifndef CGD_ASSERT
 #include <assert.h>
 #define CGD_ASSERT(x) assert(x)
