@@ -216,8 +216,9 @@ CGDDEF int cgd_threads(const cgd_ctx *ctx);
 /* One sentence about the last failure, or the status in plain words. */
 CGDDEF const char *cgd_message(const cgd_ctx *ctx, cgd_status status);
 
-/* Choose the kernels by name: "reference" (plain loops), "portable", and
- * where compiled and supported "avx2", "avx512", "neon"; NULL picks the best.
+/* Choose the kernels by name: "reference" (plain loops), "portable", or in
+ * its place "neon" (64-bit ARM) or "wasm" (built with -msimd128), and where
+ * the processor supports them "avx2", "avx512"; NULL picks the best.
  * Errors: CGD_ERR_UNSUPPORTED, the choice is then unchanged. */
 CGDDEF cgd_status cgd_use_kernels(cgd_ctx *ctx, const char *name);
 CGDDEF const char *cgd_kernels_name(const cgd_ctx *ctx);
@@ -3848,6 +3849,28 @@ static const cgd__kernels CGD__NAME(cgd__kernels_) = {
 #define CGD__KINDS 3
 #define CGD__Q0 4
 #define CGD__Q1 2
+#elif !defined(CGD_NO_SIMD) && defined(__wasm_simd128__)
+#include <wasm_simd128.h>
+#define CGD__ISA portable
+#define CGD__ISA_NAME "wasm"
+#define CGD__HOT CGD__OPTIMIZED
+#define CGD__V v128_t
+#define CGD__W 4
+#define CGD__DOT_ROWS 4
+#define CGD__VLOAD(p) wasm_v128_load(p)
+#define CGD__VSTORE(p, v) wasm_v128_store(p, v)
+#define CGD__VSET1(x) wasm_f32x4_splat(x)
+#define CGD__VSTRIDED(p, s) wasm_f32x4_make(*(p), (p)[s], (p)[2 * (s)],      \
+    (p)[3 * (s)])
+#define CGD__VFMA(a, b, c) wasm_f32x4_add(wasm_f32x4_mul(a, b), c)
+#define CGD__VADD(a, b) wasm_f32x4_add(a, b)
+#define CGD__VSUB(a, b) wasm_f32x4_sub(a, b)
+#define CGD__VMUL(a, b) wasm_f32x4_mul(a, b)
+#define CGD__VDIV(a, b) wasm_f32x4_div(a, b)
+#define CGD__VSQRT(a) wasm_f32x4_sqrt(a)
+#define CGD__KINDS 2
+#define CGD__Q0 2
+#define CGD__Q1 1
 #elif !defined(CGD_NO_SIMD) && defined(CGD__X86)
 #define CGD__ISA portable
 #define CGD__ISA_NAME "portable"
