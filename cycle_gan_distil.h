@@ -218,7 +218,7 @@ CGDDEF const char *cgd_message(const cgd_ctx *ctx, cgd_status status);
 
 /* Choose the kernels by name: "reference" (plain loops), "portable", or in
  * its place "neon" (64-bit ARM) or "wasm" (built with -msimd128), and where
- * the processor supports them "avx2", "avx512"; NULL picks the best.
+ * the processor supports them "avx2", "avx512". NULL or "" picks the best.
  * Errors: CGD_ERR_UNSUPPORTED, the choice is then unchanged. */
 CGDDEF cgd_status cgd_use_kernels(cgd_ctx *ctx, const char *name);
 CGDDEF const char *cgd_kernels_name(const cgd_ctx *ctx);
@@ -3944,17 +3944,23 @@ static const cgd__kernels *cgd__best_kernels(void)
 
 CGDDEF cgd_status cgd_use_kernels(cgd_ctx *ctx, const char *name)
 {
+    char known[64];
+    cgd__text t;
     size_t i;
-    if (!name) { ctx->kernels = cgd__best_kernels(); return CGD_OK; }
-    for (i = 0; i < CGD__ALL_KERNELS; i++)
-        if (strcmp(name, cgd__all_kernels[i]->name) == 0
-            && cgd__kernels_supported(cgd__all_kernels[i])) {
-            ctx->kernels = cgd__all_kernels[i];
-            return CGD_OK;
-        }
+    if (!name || !*name) { ctx->kernels = cgd__best_kernels(); return CGD_OK; }
+    t.at = known;
+    t.room = sizeof known;
+    for (i = 0; i < CGD__ALL_KERNELS; i++) {
+        const cgd__kernels *k = cgd__all_kernels[i];
+        if (!cgd__kernels_supported(k)) continue;
+        if (strcmp(name, k->name) == 0) { ctx->kernels = k; return CGD_OK; }
+        cgd__put_string(&t, t.at == known ? "" : ", ");
+        cgd__put_string(&t, k->name);
+    }
+    *t.at = 0;
     return cgd__fail(ctx, CGD_ERR_UNSUPPORTED,
-        "kernels \"%s\" are not in this build or not supported by this "
-        "processor", name);
+        "this build and processor have no kernels \"%s\", but %s", name,
+        known);
 }
 
 CGDDEF const char *cgd_kernels_name(const cgd_ctx *ctx)

@@ -379,6 +379,30 @@ static void fast_adam_equals_the_reference(void)
         }
 }
 
+/* ---- names ---------------------------------------------------------------*/
+
+static void kernels_are_chosen_by_name(void)
+{
+    cgd_ctx ctx;
+    size_t i;
+    cgd_init(&ctx, NULL);
+    for (i = 0; i < CGD__ALL_KERNELS; i++) {
+        const cgd__kernels *k = cgd__all_kernels[i];
+        int has = cgd__kernels_supported(k);
+        CHECK(cgd_use_kernels(&ctx, NULL) == CGD_OK);
+        CHECK(ctx.kernels == cgd__best_kernels());
+        CHECK(cgd_use_kernels(&ctx, k->name)
+              == (has ? CGD_OK : CGD_ERR_UNSUPPORTED));
+        CHECK(ctx.kernels == (has ? k : cgd__best_kernels()));
+        CHECK(cgd_use_kernels(&ctx, "fancy") == CGD_ERR_UNSUPPORTED);
+        CHECK(ctx.kernels == (has ? k : cgd__best_kernels()));
+        CHECK(!has || strstr(cgd_message(&ctx, CGD_ERR_UNSUPPORTED), k->name));
+    }
+    CHECK(cgd_use_kernels(&ctx, "") == CGD_OK);
+    CHECK(ctx.kernels == cgd__best_kernels());
+    cgd_free(&ctx);
+}
+
 /* ---- threads -------------------------------------------------------------*/
 
 static size_t most_slices;             /* of a job, since it was set to 0    */
@@ -734,6 +758,7 @@ int main(void)
     RUN(fast_kernels_equal_the_reference_for_winograd);
     RUN(fast_kernels_equal_the_reference_for_extreme_sizes);
     RUN(fast_adam_equals_the_reference);
+    RUN(kernels_are_chosen_by_name);
     RUN(every_slice_runs_exactly_once);
     RUN(operators_do_not_depend_on_threads);
     RUN(training_steps_do_not_depend_on_threads);

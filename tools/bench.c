@@ -381,9 +381,8 @@ static void bench_all(void)
     memset(&options, 0, sizeof options);
     options.threads = threads;
     cgd_init(&ctx, &options);
-    if (getenv("CGD_ISA")
-        && cgd_use_kernels(&ctx, getenv("CGD_ISA")) != CGD_OK) {
-        fprintf(stderr, "bench: CGD_ISA: %s\n",
+    if (cgd_use_kernels(&ctx, getenv("CGD_ISA")) != CGD_OK) {
+        fprintf(stderr, "bench: %s\n",
                 cgd_message(&ctx, CGD_ERR_UNSUPPORTED));
         exit(1);
     }
