@@ -41,7 +41,7 @@ demo: ## draw, train, distil, translate and judge, in under 10 minutes
 bench: build/bench ## measure speed: the machine, convolutions, nets, steps
 	@build/bench
 
-bench-peers: build/bench ## the same beside PyTorch and ONNX Runtime
+bench-peers: build/bench ## the same beside PyTorch, ONNX Runtime and ncnn
 	@python3 tools/bench_peers.py
 
 clean: ## remove build/

@@ -218,8 +218,9 @@ CGDDEF int cgd_threads(const cgd_ctx *ctx);
 /* One sentence about the last failure, or the status in plain words. */
 CGDDEF const char *cgd_message(const cgd_ctx *ctx, cgd_status status);
 
-/* Choose the kernels by name: "reference" (plain loops), "portable", and
- * where compiled and supported "avx2", "avx512", "neon"; NULL picks the best.
+/* Choose the kernels by name: "reference" (plain loops), "portable", or in
+ * its place "neon" (64-bit ARM) or "wasm" (built with -msimd128), and where
+ * the processor supports them "avx2", "avx512". NULL or "" picks the best.
  * "bf16" is the best of "bf16-amx" and "bf16-dot", where the processor has
  * such instructions: convolutions of 32 channels and more round what they
  * multiply to bf16 and sum in float32; all else stays float32.
@@ -1045,6 +1046,9 @@ CGDDEF double cgd_ssim(cgd_ctx *ctx, const unsigned char *a,
 #include <stdarg.h>
 #include <limits.h>
 #include <float.h>
+#if defined(_WIN32) && !defined(WIN32_LEAN_AND_MEAN)
+#define WIN32_LEAN_AND_MEAN       /* windows.h, below: fewer foreign names   */
+#endif
 #ifndef CGD_ASSERT
 #include <assert.h>
 #define CGD_ASSERT(x) assert(x)
@@ -4818,6 +4822,28 @@ static const cgd__tiles cgd__tiles_amx = {
 #define CGD__KINDS 3
 #define CGD__Q0 4
 #define CGD__Q1 2
+#elif !defined(CGD_NO_SIMD) && defined(__wasm_simd128__)
+#include <wasm_simd128.h>
+#define CGD__ISA portable
+#define CGD__ISA_NAME "wasm"
+#define CGD__HOT CGD__OPTIMIZED
+#define CGD__V v128_t
+#define CGD__W 4
+#define CGD__DOT_ROWS 4
+#define CGD__VLOAD(p) wasm_v128_load(p)
+#define CGD__VSTORE(p, v) wasm_v128_store(p, v)
+#define CGD__VSET1(x) wasm_f32x4_splat(x)
+#define CGD__VSTRIDED(p, s) wasm_f32x4_make(*(p), (p)[s], (p)[2 * (s)],      \
+    (p)[3 * (s)])
+#define CGD__VFMA(a, b, c) wasm_f32x4_add(wasm_f32x4_mul(a, b), c)
+#define CGD__VADD(a, b) wasm_f32x4_add(a, b)
+#define CGD__VSUB(a, b) wasm_f32x4_sub(a, b)
+#define CGD__VMUL(a, b) wasm_f32x4_mul(a, b)
+#define CGD__VDIV(a, b) wasm_f32x4_div(a, b)
+#define CGD__VSQRT(a) wasm_f32x4_sqrt(a)
+#define CGD__KINDS 2
+#define CGD__Q0 2
+#define CGD__Q1 1
 #elif !defined(CGD_NO_SIMD) && defined(CGD__X86)
 #define CGD__ISA portable
 #define CGD__ISA_NAME "portable"
@@ -4929,19 +4955,27 @@ static const cgd__kernels *cgd__best_kernels(void)
 
 CGDDEF cgd_status cgd_use_kernels(cgd_ctx *ctx, const char *name)
 {
+    char known[64];
+    cgd__text t;
     size_t i;
-    if (!name) { ctx->kernels = cgd__best_kernels(); return CGD_OK; }
-    for (i = 0; i < CGD__ALL_KERNELS; i++)
-        if ((strcmp(name, cgd__all_kernels[i]->name) == 0
-             || (strcmp(name, "bf16") == 0
-                 && strncmp(cgd__all_kernels[i]->name, "bf16-", 5) == 0))
-            && cgd__kernels_supported(cgd__all_kernels[i])) {
-            ctx->kernels = cgd__all_kernels[i];
+    if (!name || !*name) { ctx->kernels = cgd__best_kernels(); return CGD_OK; }
+    t.at = known;
+    t.room = sizeof known;
+    for (i = 0; i < CGD__ALL_KERNELS; i++) {
+        const cgd__kernels *k = cgd__all_kernels[i];
+        if (!cgd__kernels_supported(k)) continue;
+        if (strcmp(name, k->name) == 0 || (strcmp(name, "bf16") == 0
+            && strncmp(k->name, "bf16-", 5) == 0)) {
+            ctx->kernels = k;
             return CGD_OK;
         }
+        cgd__put_string(&t, t.at == known ? "" : ", ");
+        cgd__put_string(&t, k->name);
+    }
+    *t.at = 0;
     return cgd__fail(ctx, CGD_ERR_UNSUPPORTED,
-        "kernels \"%s\" are not in this build or not supported by this "
-        "processor", name);
+        "this build and processor have no kernels \"%s\", but %s", name,
+        known);
 }
 
 CGDDEF const char *cgd_kernels_name(const cgd_ctx *ctx)

@@ -70,7 +70,9 @@ int main(int argc, char **argv)
     run.progress = progress;
 
     cgd_init(&ctx, NULL);
-    status = shape_like(&ctx, &config.train.generator, argv[1]);
+    status = cgd_use_kernels(&ctx, getenv("CGD_ISA"));  /* NULL: the best */
+    if (status == CGD_OK)
+        status = shape_like(&ctx, &config.train.generator, argv[1]);
     if (status == CGD_OK)
         status = cgd_distil_run(&ctx, &config, &run, argv[1], NULL);
     if (status != CGD_OK)

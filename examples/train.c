@@ -71,7 +71,9 @@ int main(int argc, char **argv)
     options.warn = warn;
 
     cgd_init(&ctx, &options);
-    status = cgd_train_run(&ctx, &config, &run);
+    status = cgd_use_kernels(&ctx, getenv("CGD_ISA"));  /* NULL: the best */
+    if (status == CGD_OK)
+        status = cgd_train_run(&ctx, &config, &run);
     if (status != CGD_OK)
         fprintf(stderr, "train: %s\n", cgd_message(&ctx, status));
     cgd_free(&ctx);

@@ -26,7 +26,9 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     cgd_init(&ctx, NULL);
-    status = cgd_translate_file(&ctx, argv[1], argv[2], argv[3]);
+    status = cgd_use_kernels(&ctx, getenv("CGD_ISA"));  /* NULL: the best */
+    if (status == CGD_OK)
+        status = cgd_translate_file(&ctx, argv[1], argv[2], argv[3]);
     if (status != CGD_OK)
         fprintf(stderr, "translate: %s\n", cgd_message(&ctx, status));
     cgd_free(&ctx);

@@ -198,7 +198,7 @@ static size_t golden_unasked(const golden *g, const char *part)
 static int golden_kernels(cgd_ctx *ctx, size_t *at)
 {
     static const char *const names[] = { "reference", "portable", "neon",
-                                         "avx2", "avx512" };
+                                         "wasm", "avx2", "avx512" };
     while (*at < sizeof names / sizeof *names)
         if (cgd_use_kernels(ctx, names[(*at)++]) == CGD_OK) return 1;
     return 0;

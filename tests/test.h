@@ -2,12 +2,16 @@
  * for each test, and the closing line that tests/run.sh adds up.
  *
  *     static void two_and_two_make_four(void) { CHECK(2 + 2 == 4); }
- *     int main(void) { RUN(two_and_two_make_four); return test_end(); }  */
+ *     int main(void) { RUN(two_and_two_make_four); return test_end(); }
+ *
+ * CGD_TESTS in the environment: run only tests whose names begin so.  */
 #ifndef TEST_H
 #define TEST_H
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static int test_failures;              /* of the test that is running        */
 static int test_passed, test_failed;
@@ -39,6 +43,8 @@ static void test_near(double a, double b, double tolerance, const char *file,
 
 static void test_run(void (*function)(void), const char *name)
 {
+    const char *only = getenv("CGD_TESTS");
+    if (only && strncmp(name, only, strlen(only)) != 0) return;
     test_name = name;
     test_failures = 0;
     function();

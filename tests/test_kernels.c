@@ -399,6 +399,30 @@ static void fast_adam_equals_the_reference(void)
         }
 }
 
+/* ---- names ---------------------------------------------------------------*/
+
+static void kernels_are_chosen_by_name(void)
+{
+    cgd_ctx ctx;
+    size_t i;
+    cgd_init(&ctx, NULL);
+    for (i = 0; i < CGD__ALL_KERNELS; i++) {
+        const cgd__kernels *k = cgd__all_kernels[i];
+        int has = cgd__kernels_supported(k);
+        CHECK(cgd_use_kernels(&ctx, NULL) == CGD_OK);
+        CHECK(ctx.kernels == cgd__best_kernels());
+        CHECK(cgd_use_kernels(&ctx, k->name)
+              == (has ? CGD_OK : CGD_ERR_UNSUPPORTED));
+        CHECK(ctx.kernels == (has ? k : cgd__best_kernels()));
+        CHECK(cgd_use_kernels(&ctx, "fancy") == CGD_ERR_UNSUPPORTED);
+        CHECK(ctx.kernels == (has ? k : cgd__best_kernels()));
+        CHECK(!has || strstr(cgd_message(&ctx, CGD_ERR_UNSUPPORTED), k->name));
+    }
+    CHECK(cgd_use_kernels(&ctx, "") == CGD_OK);
+    CHECK(ctx.kernels == cgd__best_kernels());
+    cgd_free(&ctx);
+}
+
 /* ---- threads -------------------------------------------------------------*/
 
 static size_t most_slices;             /* of a job, since it was set to 0    */
@@ -427,7 +451,17 @@ static void begin_way(cgd_ctx *ctx, int way)
         options.parallel.user = &most_slices;
     }
     cgd_init(ctx, &options);
+#ifdef CGD__THREADS
     CHECK((ctx->parallel.parallel_for != NULL) == (way > 0));
+#endif
+}
+
+static size_t pool_bytes(const cgd_ctx *ctx)
+{
+#ifdef CGD__THREADS
+    if (ctx->pool) return sizeof *ctx->pool + CGD__ALIGN + sizeof(void *);
+#endif
+    return ctx->pool ? (size_t)-1 : 0;
 }
 
 /* Add to a slice's place, which no other slice may touch, after a while: so
@@ -603,9 +637,7 @@ static void operators_do_not_depend_on_threads(void)
             run_adam(&ctx, now, way);
             CHECK(r[0].count == now->count);
             CHECK(memcmp(r[0].at, now->at, now->count * sizeof(float)) == 0);
-            CHECK(cgd_memory_in_use(&ctx) == (ctx.pool ? sizeof *ctx.pool
-                                              + CGD__ALIGN + sizeof(void *)
-                                              : 0));
+            CHECK(cgd_memory_in_use(&ctx) == pool_bytes(&ctx));
             cgd_free(&ctx);
         }
     }
@@ -747,6 +779,7 @@ int main(void)
     RUN(fast_kernels_equal_the_reference_for_tiles);
     RUN(fast_kernels_equal_the_reference_for_extreme_sizes);
     RUN(fast_adam_equals_the_reference);
+    RUN(kernels_are_chosen_by_name);
     RUN(every_slice_runs_exactly_once);
     RUN(operators_do_not_depend_on_threads);
     RUN(training_steps_do_not_depend_on_threads);

@@ -664,19 +664,19 @@ static void uniform_numbers_have_their_moments(void)
 static void normal_numbers_have_their_moments(void)
 {
     double m[5] = { 0, 0, 0, 0, 0 };
-    long i, k, far = 0;
+    long i, k, beyond = 0;
     cgd_rng rng;
     cgd_rng_seed(&rng, 4, 0);
     for (i = 0; i < DRAWS; i++) {
         double z = cgd_rng_normal(&rng), power = 1;
         for (k = 1; k < 5; k++) m[k] += power *= z;
-        if (fabs(z) > 2) far++;
+        if (fabs(z) > 2) beyond++;
     }
     CHECK_NEAR(m[1] / DRAWS, 0, 5 * sqrt(1.0 / DRAWS));
     CHECK_NEAR(m[2] / DRAWS, 1, 5 * sqrt(2.0 / DRAWS));
     CHECK_NEAR(m[3] / DRAWS, 0, 5 * sqrt(15.0 / DRAWS));
     CHECK_NEAR(m[4] / DRAWS, 3, 5 * sqrt(96.0 / DRAWS));
-    CHECK_NEAR((double)far / DRAWS, 0.0455, 5 * sqrt(0.0455 / DRAWS));
+    CHECK_NEAR((double)beyond / DRAWS, 0.0455, 5 * sqrt(0.0455 / DRAWS));
 }
 
 static void numbers_below_n_are_even(void)

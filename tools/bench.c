@@ -3,6 +3,7 @@
  * Prints one line per figure, "name value unit", medians of repeated runs:
  * the machine's peak, every convolution shape of teacher and student, whole
  * nets, whole steps and their memory. Names end in the number of threads.
+ * In the end comes a table of it all, its lines beginning with #.
  * Arguments pick figures by the beginning of their names: bench conv_ fma_
  * A first argument such as 2t takes that many threads only.
  */
@@ -44,11 +45,63 @@ static int wants(const char *name)
     return 0;
 }
 
+/* ---- figures, a line each, and the table ---------------------------------*/
+
+/* A figure's value with one number of threads and another; what belongs to
+ * it, such as memory, with the last one. */
+typedef struct {
+    char name[48];
+    double value[2];                   /* 0: not taken                       */
+    const char *unit;
+    char rest[80];
+} row;
+
+static row rows[200];
+static size_t n_rows;
+static int column, column_threads[2];
+
+static row *row_of(const char *name)
+{
+    size_t i = 0;
+    while (i < n_rows && strcmp(rows[i].name, name) != 0) i++;
+    if (i == sizeof rows / sizeof *rows) exit(1);
+    if (i == n_rows) strcpy(rows[n_rows++].name, name);
+    return rows + i;
+}
+
+/* The figure itself has no suffix and comes before what belongs to it. */
 static void report(const char *name, const char *suffix, double value,
                    const char *unit)
 {
+    row *r = row_of(name);
     printf("%s_%dt%s %.4g %s\n", name, threads, suffix, value, unit);
     fflush(stdout);
+    if (*suffix) {
+        sprintf(r->rest + strlen(r->rest), "%9.4g %s", value, unit);
+        return;
+    }
+    r->value[column] = value;
+    r->unit = unit;
+    r->rest[0] = 0;
+}
+
+static void print_table(void)
+{
+    size_t i;
+    int c;
+    printf("#\n# %-28s", "");
+    for (c = 0; c < 2; c++)
+        if (column_threads[c])
+            printf("%8d %-8s", column_threads[c],
+                   column_threads[c] == 1 ? "thread" : "threads");
+    printf("\n");
+    for (i = 0; i < n_rows; i++) {
+        printf("# %-28s", rows[i].name);
+        for (c = 0; c < 2; c++)
+            if (column_threads[c])
+                printf("%8.4g %-8s", rows[i].value[c], rows[i].unit);
+        printf("%s\n", rows[i].rest);
+    }
 }
 
 static int by_size(const void *a, const void *b)
@@ -282,6 +335,7 @@ static void bench_net(cgd_ctx *ctx, const char *name, size_t size, int width,
     cgd_net net;
     net_job q;
     size_t before = cgd_memory_in_use(ctx);
+    double t;
     if (!wants(name)) return;
     g.width = width;
     g.blocks = blocks;
@@ -292,9 +346,11 @@ static void bench_net(cgd_ctx *ctx, const char *name, size_t size, int width,
     if (cgd_net_pack(&net, PACKS) != CGD_OK) exit(1);
     if (cgd_pass_init(&q.pass, &net, 1, size, size, CGD_INFER, NULL, 0, NULL)
         != CGD_OK) exit(1);
-    report(name, "", median(run_net, &q) * 1e3, "ms");
+    t = median(run_net, &q);
+    report(name, "", t * 1e3, "ms");
     report(name, "_peak", (double)(cgd_memory_in_use(ctx) - before) * 1e-6,
            "MB");
+    report(name, "_pixel", t * 1e9 / (double)(size * size), "ns/pixel");
     cgd_pass_free(&q.pass);
     cgd_net_free(&net);
     free(q.x.data);
@@ -381,12 +437,12 @@ static void bench_all(void)
     memset(&options, 0, sizeof options);
     options.threads = threads;
     cgd_init(&ctx, &options);
-    if (getenv("CGD_ISA")
-        && cgd_use_kernels(&ctx, getenv("CGD_ISA")) != CGD_OK) {
-        fprintf(stderr, "bench: CGD_ISA: %s\n",
+    if (cgd_use_kernels(&ctx, getenv("CGD_ISA")) != CGD_OK) {
+        fprintf(stderr, "bench: %s\n",
                 cgd_message(&ctx, CGD_ERR_UNSUPPORTED));
         exit(1);
     }
+    column_threads[column] = threads;
     printf("# %s kernels, %d threads\n", cgd_kernels_name(&ctx), threads);
     bench_peak(&ctx);
     if (wants("memory_read")) bench_memory(&ctx);
@@ -422,8 +478,8 @@ int main(int argc, char **argv)
     if (threads > 0 && threads <= 64) {
         wanted++;
         bench_all();
-        return 0;
-    }
-    for (threads = 1; threads <= 2; threads++) bench_all();
+    } else
+        for (threads = 1; threads <= 2; threads++, column++) bench_all();
+    print_table();
     return 0;
 }

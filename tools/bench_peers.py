@@ -1,20 +1,23 @@
 #!/usr/bin/env python3
-"""Our speed beside PyTorch's and ONNX Runtime's:   make bench-peers
+"""Our speed beside PyTorch's, ONNX Runtime's and ncnn's:   make bench-peers
 
 The same nets and steps, in turn with ours, each in a process of its own;
 medians of ROUNDS rounds. Uses the torch that python3 finds (and onnxruntime
-with onnx, if it finds them). For nets the best of eager, frozen and compiled
-counts, for steps eager; fp32 and bf16 (autocast) apart.
+with onnx, and ncnn, if it finds them). For nets the best of eager, frozen and
+compiled counts, of ncnn the better of its own choice of Winograd's sizes and
+F(4x4,3x3) alone; for steps eager; fp32 and bf16 (autocast) apart.
 
     python3 tools/bench_peers.py [NAME...]      teacher_64_16 train_128_32 ...
 
 One line a figure: name, ours, the peer, ratio; memory is the process's peak.
+The nets of the inference engines are written to a file first, so that their
+processes hold no PyTorch, and must give PyTorch's picture.
 """
-import io
 import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -22,6 +25,7 @@ BENCH = os.path.join(HERE, "..", "build", "bench")
 THREADS = 2
 ROUNDS = 3
 SIZES = {"256_64": (256, 64), "128_32": (128, 32), "64_16": (64, 16)}
+ENGINES = {"onnx": "onnxruntime", "ncnn": "ncnn", "ncnn43": "ncnn"}
 NAMES = [what + "_" + size for size in SIZES
          for what in ("teacher", "student", "train", "distil")]
 
@@ -96,20 +100,14 @@ def distil_call(torch, pt, size, width, cast):
     return call
 
 
-def net_call(torch, pt, what, size, width, cast, how):
+def generator(torch, pt, what, size, width):
     net = pt.Generator(width, 9 if what == "teacher" else 3, "instance",
                        "deconv").eval()
-    x = torch.rand(1, 3, size, size) * 2 - 1
-    if how == "onnx":
-        import onnxruntime
-        file = io.BytesIO()
-        torch.onnx.export(net, (x,), file, opset_version=17, dynamo=False)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = THREADS
-        session = onnxruntime.InferenceSession(
-            file.getvalue(), options, providers=["CPUExecutionProvider"])
-        feed = {session.get_inputs()[0].name: x.numpy()}
-        return lambda: session.run(None, feed)
+    return net, torch.rand(1, 3, size, size) * 2 - 1
+
+
+def net_call(torch, pt, what, size, width, cast, how):
+    net, x = generator(torch, pt, what, size, width)
     if how == "frozen":
         net = torch.jit.freeze(torch.jit.trace(net, x))
     if how == "compiled":
@@ -121,12 +119,16 @@ def net_call(torch, pt, what, size, width, cast, how):
     return call
 
 
+def split_name(name):
+    what, size = name.split("_", 1)
+    return (what,) + SIZES[size]
+
+
 def peer(name, how, precision):
     import torch
     import make_goldens as pt
     torch.set_num_threads(THREADS)
-    what, size = name.split("_", 1)
-    size, width = SIZES[size]
+    what, size, width = split_name(name)
 
     def cast():
         return torch.autocast("cpu", dtype=torch.bfloat16,
@@ -140,43 +142,185 @@ def peer(name, how, precision):
     print("peer %g ms" % median_ms(call))
 
 
+# ---- inference engines: a net is written, then run without PyTorch ---------
+
+class NcnnWriter:
+    """A net in ncnn's format: lines of text, one a layer, and raw floats."""
+
+    def __init__(self):
+        self.lines, self.blobs, self.data = ["Input in 0 1 in"], 1, []
+
+    def layer(self, kind, inputs, params=(), outputs=1):
+        """Add a layer; the names of its outputs."""
+        names = ["b%d" % (self.blobs + i) for i in range(outputs)]
+        self.blobs += outputs
+        self.lines.append(" ".join(
+            [kind, "%s_%d" % (kind, len(self.lines)), str(len(inputs)),
+             str(outputs)] + inputs + names + ["%d=%s" % p for p in params]))
+        return names
+
+    def weights(self, weight, bias):
+        self.data.append(b"\0\0\0\0")             # what follows is float32
+        for t in [weight] if bias is None else [weight, bias]:
+            self.data.append(t.detach().numpy().astype("<f4").tobytes())
+
+    def add(self, layer, x):
+        kind = type(layer).__name__
+        if hasattr(layer, "conv_block"):
+            x, y = self.layer("Split", [x], outputs=2)
+            for inner in layer.conv_block:
+                y = self.add(inner, y)
+            return self.layer("BinaryOp", [x, y], [(0, 0)])[0]
+        if kind == "ReflectionPad2d":
+            return self.layer("Padding", [x], [
+                (i, layer.padding[0]) for i in range(4)] + [(4, 2)])[0]
+        if kind in ("Conv2d", "ConvTranspose2d"):
+            params = [(0, layer.out_channels), (1, layer.kernel_size[0]),
+                      (3, layer.stride[0]), (4, layer.padding[0]),
+                      (5, int(layer.bias is not None)),
+                      (6, layer.weight.numel())]
+            weight = layer.weight
+            if kind == "ConvTranspose2d":
+                params += [(18, layer.output_padding[0]),
+                           (19, layer.output_padding[0])]
+                weight = weight.transpose(0, 1).contiguous()
+            self.weights(weight, layer.bias)
+            return self.layer("Convolution" if kind == "Conv2d" else
+                              "Deconvolution", [x], params)[0]
+        if kind == "InstanceNorm2d":
+            return self.layer("InstanceNorm", [x], [
+                (0, layer.num_features), (1, layer.eps), (2, 0)])[0]
+        return self.layer({"ReLU": "ReLU", "Tanh": "TanH"}[kind], [x])[0]
+
+    def save(self, net, path):
+        out = "in"
+        for layer in net.model:
+            out = self.add(layer, out)
+        with open(path + ".param", "w") as f:
+            f.write("7767517\n%d %d\n%s\n" % (len(self.lines), self.blobs,
+                                              "\n".join(self.lines)))
+        with open(path + ".bin", "wb") as f:
+            f.write(b"".join(self.data))
+
+
+def export(name, how, path):
+    """Write path.* for an engine: the net, a picture, PyTorch's answer."""
+    import numpy
+    import torch
+    import make_goldens as pt
+    what, size, width = split_name(name)
+    net, x = generator(torch, pt, what, size, width)
+    with torch.no_grad():
+        y = net(x)
+    numpy.savez(path + ".npz", x=x.numpy(), y=y.numpy())
+    if how == "onnx":
+        torch.onnx.export(net, (x,), path + ".onnx", opset_version=17,
+                          dynamo=False)
+    else:
+        NcnnWriter().save(net, path)
+
+
+def onnx_call(path, x):
+    import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = THREADS
+    session = onnxruntime.InferenceSession(
+        path + ".onnx", options, providers=["CPUExecutionProvider"])
+    feed = {session.get_inputs()[0].name: x}
+    return lambda: session.run(None, feed)[0][0]
+
+
+def ncnn_call(path, x, only43):
+    import ncnn
+    import numpy
+    net = ncnn.Net()
+    net.opt.num_threads = THREADS
+    net.opt.use_winograd_convolution = True
+    for what in ("fp16_packed", "fp16_storage", "fp16_arithmetic",
+                 "bf16_packed", "bf16_storage"):
+        setattr(net.opt, "use_" + what, False)
+    if only43:
+        net.opt.use_winograd23_convolution = False
+        net.opt.use_winograd63_convolution = False
+    if net.load_param(path + ".param") or net.load_model(path + ".bin"):
+        sys.exit("ncnn does not read the net")
+    picture = ncnn.Mat(x[0]).clone()
+    last = net.output_names()[0]
+
+    def call():
+        extractor = net.create_extractor()
+        extractor.input("in", picture)
+        return numpy.array(extractor.extract(last)[1])
+    return call
+
+
+def engine(how, path):
+    import numpy
+    case = numpy.load(path + ".npz")
+    if how == "onnx":
+        call = onnx_call(path, case["x"])
+    else:
+        call = ncnn_call(path, case["x"], how == "ncnn43")
+    off = float(abs(call() - case["y"][0]).max())
+    if not off <= 1e-3:
+        sys.exit("its picture is %g off PyTorch's" % off)
+    print("peer %g ms" % median_ms(call))
+
+
 # ---- the comparison ----------------------------------------------------------
 
 def run(command):
-    """Output and peak memory in MB of a process; None where it failed."""
+    """Status, output and peak memory in MB of a process."""
     child = subprocess.Popen(command, stdout=subprocess.PIPE,
-                             stderr=subprocess.DEVNULL, text=True)
+                             stderr=subprocess.STDOUT, text=True)
     out = child.stdout.read()
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = status
-    return (out, usage.ru_maxrss / 1e3) if status == 0 else (None, 0)
+    return status, out, usage.ru_maxrss / 1e3
 
 
 def ours(name):
-    out, memory = run([BENCH, "%dt" % THREADS, name])
+    _, out, memory = run([BENCH, "%dt" % THREADS, name])
     key = "%s_%dt " % (name, THREADS)
-    for line in (out or "").splitlines():
+    for line in out.splitlines():
         if line.startswith(key):
             return float(line.split()[1]), memory
     sys.exit("bench_peers: %s printed no %s: run `make bench-peers`"
              % (BENCH, key))
 
 
+def child(*args):
+    return run([sys.executable, os.path.abspath(__file__)] + list(args))
+
+
 def theirs(name, how, precision):
-    out, memory = run([sys.executable, os.path.abspath(__file__), "--peer",
-                       name, how, precision])
-    return (float(out.split("peer ")[1].split()[0]), memory) if out else None
+    """Milliseconds and MB, or None and a word on standard error."""
+    if how in ENGINES:
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "net")
+            status, out, memory = child("--export", name, how, path)
+            if status == 0:
+                status, out, memory = child("--engine", how, path)
+    else:
+        status, out, memory = child("--peer", name, how, precision)
+    lines = out.splitlines() or ["nothing was printed"]
+    if status == 0:
+        return float(lines[-1].split()[1]), memory
+    print("# %s, %s %s: %s" % (name, how, precision, lines[-1]),
+          file=sys.stderr)
+    return None
 
 
 def variants(name):
     if name.startswith(("train", "distil")):
         return [("eager", "fp32"), ("eager", "bf16")]
     return [("eager", "fp32"), ("frozen", "fp32"), ("compiled", "fp32"),
-            ("onnx", "fp32"), ("eager", "bf16"), ("frozen", "bf16")]
+            ("onnx", "fp32"), ("ncnn", "fp32"), ("ncnn43", "fp32"),
+            ("eager", "bf16"), ("frozen", "bf16")]
 
 
 def label(how, precision):
-    return "onnxruntime" if how == "onnx" else "pytorch_" + precision
+    return ENGINES.get(how, "pytorch_" + precision)
 
 
 def compare(name):
@@ -202,9 +346,9 @@ def compare(name):
 
 def main(names):
     # Not imported here: a child's peak memory would start from ours.
-    version, _ = run([sys.executable, "-c",
-                      "import torch; print(torch.__version__)"])
-    if not version:
+    status, version, _ = run([sys.executable, "-c",
+                              "import torch; print(torch.__version__)"])
+    if status != 0:
         sys.exit("bench_peers: python3 finds no torch: pip install torch")
     print("# PyTorch %s, %d threads, %d rounds"
           % (version.strip(), THREADS, ROUNDS), flush=True)
@@ -216,7 +360,8 @@ def main(names):
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--peer"]:
-        peer(*sys.argv[2:])
+    child_of = {"--peer": peer, "--export": export, "--engine": engine}
+    if sys.argv[1:2] and sys.argv[1] in child_of:
+        child_of[sys.argv[1]](*sys.argv[2:])
     else:
         main(sys.argv[1:])

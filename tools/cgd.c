@@ -159,7 +159,7 @@ static const word transfer_words[] = {
 typedef enum option_kind {
     HEADING,                     /* a line of the help                       */
     FLAG,                        /* int; --name or --no-name                 */
-    INTEGER, SIZE, COUNT, SEED,  /* int, size_t, unsigned long, cgd_u32      */
+    INTEGER, AMOUNT, COUNT, SEED, /* int, size_t, unsigned long, cgd_u32      */
     REAL,                        /* float                                    */
     TEXT,                        /* const char *                             */
     CHOICE,                      /* int, one of the words                    */
@@ -205,9 +205,9 @@ static const option options[] = {
   "pictures of domain A, ..." },
 { "data-b", TEXT, RUNS | KEEP, AT(run.data.dir[1]), 0, 0, NULL, "DIR",
   "... and of B, instead of --data" },
-{ "size", SIZE, RUNS | KEEP, AT(size), 4, 4096, NULL, "N",
+{ "size", AMOUNT, RUNS | KEEP, AT(size), 4, 4096, NULL, "N",
   "side of the squares trained on, a multiple of 4" },
-{ "load-size", SIZE, RUNS | KEEP, AT(load_size), 0, 4096, NULL, "N",
+{ "load-size", AMOUNT, RUNS | KEEP, AT(load_size), 0, 4096, NULL, "N",
   "side before the random crop; 0: no crop" },
 { "fit", CHOICE, RUNS | KEEP, AT(run.data.fit), 0, 0, fit_words, NULL,
   "resize to squares, crop only, or keep the aspect" },
@@ -245,7 +245,7 @@ static const option options[] = {
   "stride-2 layers of the PatchGAN" },
 { "ndf", INTEGER, RUNS | KEEP, DISC_AT(width), 1, 1024, NULL, "N",
   "width" },
-{ "pool", SIZE, RUNS | KEEP, TRAIN_AT(pool), 0, 100000, NULL, "N",
+{ "pool", AMOUNT, RUNS | KEEP, TRAIN_AT(pool), 0, 100000, NULL, "N",
   "earlier fakes they are shown again; 0: none" },
 { "Losses, by weight", HEADING, RUNS, 0, 0, 0, NULL, NULL, NULL },
 { "output", REAL, DISTIL | KEEP, AT(distil.output_weight), 0, 1e6, NULL, "W",
@@ -277,7 +277,7 @@ static const option options[] = {
   schedule_words, NULL,
   "how it falls; step: to a tenth, again and again\n"
   "after --decay epochs or --decay-part of --steps" },
-{ "batch", SIZE, RUNS | KEEP, TRAIN_AT(batch), 1, 1024, NULL, "N",
+{ "batch", AMOUNT, RUNS | KEEP, TRAIN_AT(batch), 1, 1024, NULL, "N",
   "pictures of each domain in a step" },
 { "lr", REAL, RUNS | KEEP, TRAIN_AT(lr_g), 0, 1, NULL, "X",
   "learning rate of the generators" },
@@ -307,19 +307,19 @@ static const option options[] = {
   "(height, width, channels), instead of a picture" },
 { "out", TEXT, PACK, AT(out), 0, 0, NULL, "FILE",
   "the file to write" },
-{ "size", SIZE, PACK, AT(size), 0, 8192, NULL, "N",
+{ "size", AMOUNT, PACK, AT(size), 0, 8192, NULL, "N",
   "resize to squares; 0 keeps each picture's size" },
 { "filter", CHOICE, PACK, AT(filter), 0, 0, filter_words, NULL,
   "how pictures are resized" },
-{ "size", SIZE, DATASET, AT(size), 1, 2048, NULL, "N",
+{ "size", AMOUNT, DATASET, AT(size), 1, 2048, NULL, "N",
   "side of the pictures" },
-{ "count", SIZE, DATASET, AT(count), 1, 1000000, NULL, "N",
+{ "count", AMOUNT, DATASET, AT(count), 1, 1000000, NULL, "N",
   "pictures in trainA, and in trainB" },
-{ "tests", SIZE, DATASET, AT(tests), 0, 1000000, NULL, "N",
+{ "tests", AMOUNT, DATASET, AT(tests), 0, 1000000, NULL, "N",
   "pictures in testA, and in testB" },
 { "seed", SEED, DATASET, AT(seed), 0, 4294967295.0, NULL, "N",
   "another seed draws other pictures" },
-{ "size", SIZE, INFO, AT(size), 4, 8192, NULL, "N",
+{ "size", AMOUNT, INFO, AT(size), 4, 8192, NULL, "N",
   "costs are those of an N x N picture" },
 { "Machine", HEADING, RUNS | TRANSLATE, 0, 0, 0, NULL, NULL, NULL },
 { "threads", INTEGER, RUNS | TRANSLATE | PACK, AT(threads), 0, 1024, NULL,
@@ -531,7 +531,7 @@ static int assign(const source *from, settings *s, const option *o,
     }
     if (bad) return bad;
     if (o->kind == INTEGER) *(int *)to = (int)v;
-    else if (o->kind == SIZE) *(size_t *)to = (size_t)v;
+    else if (o->kind == AMOUNT) *(size_t *)to = (size_t)v;
     else if (o->kind == COUNT) *(unsigned long *)to = (unsigned long)v;
     else if (o->kind == SEED) *(cgd_u32 *)to = (cgd_u32)v;
     else *(float *)to = (float)v;
@@ -791,7 +791,7 @@ static void put_value(char out[VALUE_ROOM], const settings *s,
     switch (o->kind) {
     case FLAG: strcpy(out, *(const int *)at ? "yes" : "no"); break;
     case INTEGER: sprintf(out, "%d", *(const int *)at); break;
-    case SIZE:
+    case AMOUNT:
         sprintf(out, "%lu", (unsigned long)*(const size_t *)at);
         break;
     case COUNT: sprintf(out, "%lu", *(const unsigned long *)at); break;

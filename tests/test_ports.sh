@@ -1,0 +1,147 @@
+#!/bin/sh
+# Other machines, by cross compilers and emulators where they are installed:
+# 64-bit ARM with NEON (qemu-user), WebAssembly with SIMD (Node.js) and Windows
+# (MinGW; the programs run where there is Wine). Checks run a few at a time,
+# each in a directory of its own below $tmp.
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+tmp=$(mktemp -d) || exit 1
+end() { [ ! -d wine ] || wineserver -k; rm -rf "$tmp"; }
+trap end EXIT
+trap 'exit 130' HUP INT TERM
+cd "$tmp" || exit 1
+ln -s "$root" root
+checks=0 skipped=0
+
+have() {
+    for tool in "$@"; do command -v "$tool" >/dev/null 2>&1 || return 1; done
+}
+skip() { echo "skipped: $*"; skipped=$((skipped + 1)); }
+
+# check NAME COMMANDS: plan a check, which passes if the commands succeed.
+check() {
+    checks=$((checks + 1))
+    dir=$(printf %03d $checks)
+    mkdir "$dir"
+    echo "$1" >"$dir/name"
+    echo "$2" >"$dir/commands"
+}
+
+# The programs find their golden files below the project's folder.
+cat >run_check <<'END'
+here=$(pwd)/$1
+cd root || exit 1
+(set -e; out=$here; . "$here/commands") >"$here/log" 2>&1
+if [ $? -eq 0 ]; then
+    echo "ok $(cat "$here/name")" | tee "$here/verdict"
+else
+    { echo "FAILED $(cat "$here/name")"; grep -v '^ok' "$here/log" |
+      sed 's/^/    /;12q'; } | tee "$here/verdict"
+fi
+END
+
+strict='-std=c89 -pedantic-errors -Wall -Wextra -Wconversion -Wshadow -Werror'
+
+# ---- 64-bit ARM ------------------------------------------------------------
+# Emulation is slow: of test_kernels only what compares with the reference,
+# of test_gradients one whole net.
+
+only() {
+    case $1 in
+    kernels)   echo CGD_TESTS=fast_ ;;
+    gradients) echo CGD_TESTS=discriminators_ ;;
+    esac
+}
+
+arm=aarch64-linux-gnu
+if have $arm-gcc qemu-aarch64; then
+    for test in kernels nets gradients ops; do
+        check "NEON, test_$test" "
+            $arm-gcc -O2 $strict tests/test_$test.c -o \$out/test -lm
+            $(only $test) qemu-aarch64 -L /usr/$arm \$out/test"
+    done
+else
+    skip 'NEON: gcc-aarch64-linux-gnu and qemu-user are not both installed'
+fi
+
+# ---- WebAssembly -----------------------------------------------------------
+
+if have clang wasm-ld node; then
+    wasm='clang --target=wasm32 -msimd128 -nostdlib -Itests/wasm -O2'
+    check 'WebAssembly without a C library draws the same picture' "
+        ${CC:-cc} -O2 tests/wasm/student.c -o \$out/student
+        \$out/student >\$out/picture
+        $wasm $strict -c tests/wasm/student.c -o \$out/student.o
+        $wasm $strict -fno-builtin -c tests/wasm/string.c -o \$out/string.o
+        wasm-ld --no-entry --export=translate --export=picture \
+            --export=picture_bytes \$out/student.o \$out/string.o \
+            -o \$out/student.wasm
+        node tests/wasm/student.js \$out/student.wasm \$out/picture"
+    # Node.js 20 crashes as it ends if the memory of a program has grown.
+    wasi='clang --target=wasm32-wasi -msimd128 -O2 -Wl,-z,stack-size=1048576'
+    wasi=$wasi,--initial-memory=536870912
+    echo 'int main(void) { return 0; }' >empty.c
+    if $wasi empty.c -o empty.wasm 2>/dev/null && node -e 'require("wasi")' \
+        2>/dev/null; then
+        for test in gradients kernels nets ops; do
+            check "WebAssembly, test_$test" "
+                $wasi tests/test_$test.c -o \$out/test.wasm
+                node --no-warnings tests/wasm/wasi.mjs \$out/test.wasm"
+        done
+    else
+        skip 'WebAssembly: wasi-libc, libclang-rt-dev-wasm32 or Node.js 20'
+    fi
+else
+    skip 'WebAssembly: clang, lld and nodejs are not all installed'
+fi
+
+# ---- Windows ---------------------------------------------------------------
+
+mingw=x86_64-w64-mingw32-gcc
+if have $mingw; then
+    # Of all that a cross compiler must not see only the pictures' header.
+    mkdir include
+    ln -s "${STB:-/usr/include/stb}" include/stb
+    printf '#define CGD_IMPLEMENTATION\n#include "cycle_gan_distil.h"\n' \
+        >impl.c
+    check 'Windows: the header has no warnings' "
+        $mingw $strict -O1 -I. -c $tmp/impl.c -o \$out/impl.o"
+    for tool in examples/train examples/distil examples/translate tools/cgd; do
+        if [ -f include/stb/stb_image.h ]; then
+            check "Windows: $tool.c has no warnings" "
+                $mingw -Wall -Wextra -Werror -isystem $tmp/include $tool.c \
+                    -o \$out/tool.exe"
+        else
+            skip "Windows: $tool.c needs stb_image (Debian: libstb-dev)"
+        fi
+    done
+    export WINEPREFIX="$tmp/wine" WINEDEBUG=-all
+    if have wine wineboot && wineboot >/dev/null 2>&1; then
+        for test in kernels nets files metrics; do
+            check "Windows, test_$test" "
+                $mingw -O2 tests/test_$test.c -o \$out/test.exe
+                $(only $test) wine \$out/test.exe"
+        done
+    else
+        skip 'Windows: its programs need Wine'
+    fi
+else
+    skip 'Windows: gcc-mingw-w64-x86-64 is not installed'
+fi
+
+# ---- Run -------------------------------------------------------------------
+
+if [ $checks = 0 ]; then
+    echo "0 passed, 0 failed, $skipped skipped"
+    exit 0
+fi
+jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+ls -d [0-9]* | xargs -n 1 -P "$jobs" sh run_check
+passed=$(cat [0-9]*/verdict | grep -c '^ok ')
+failed=$(($(ls -d [0-9]* | wc -l) - passed))
+if [ $skipped -gt 0 ]; then
+    echo "$passed passed, $failed failed, $skipped skipped"
+else
+    echo "$passed passed, $failed failed"
+fi
+[ $failed -eq 0 ]
