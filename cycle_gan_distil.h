@@ -46,6 +46,7 @@
  *   [api:train]           training, a step at a time
  *   [api:distil]          distillation, a step at a time
  *   [api:files]           safetensors; saving and loading nets and states
+ *   [api:export]          frozen statistics; nets for other programs
  *   [api:model]           inference
  *   [api:pictures]        pictures and data sets
  *   [api:run]             the full loops: folders in, models out
@@ -70,6 +71,7 @@
  *   [impl:distil]         the distiller
  *   [impl:model]          inference
  *   [impl:files]          weights files
+ *   [impl:export]         frozen statistics, nets for other programs
  *   [impl:pictures]       pictures and data sets
  *   [impl:metrics]        metrics
  *   [impl:run]            the full loops
@@ -818,6 +820,42 @@ CGDDEF cgd_status cgd_trainer_save(const cgd_trainer *t, const char *path);
 CGDDEF cgd_status cgd_trainer_load(cgd_trainer *t, const char *path);
 #endif
 #endif
+
+/* ======================================================================== */
+/* [api:export] Frozen statistics; nets for other programs                  */
+/* ======================================================================== */
+
+/* Replace what norms measure in each picture by what they measure on average,
+ * so that a picture's parts can be translated one by one, and folding works.
+ * out becomes a net of its own (cgd_net_free): net's weights, batch norm with
+ * running statistics wherever net has a norm, image_stats 0.
+ *
+ *   pictures  n_pictures batches (N, H, W, in_c) of any sizes, read; what the
+ *             net will be used on, at the size it will be used at. With 0 of
+ *             them the net must have running statistics already, and out is
+ *             a copy.
+ *
+ * The layers are measured one after the other, each on what the layers before
+ * it make of the pictures when they are frozen already: mean is the mean over
+ * all pictures of the channel's mean, var the mean of its biased variance.
+ * Errors: CGD_ERR_ARGUMENT, CGD_ERR_SHAPE, CGD_ERR_MEMORY; out is then empty.
+ */
+CGDDEF cgd_status cgd_net_freeze(cgd_ctx *ctx, cgd_net *out,
+                                 const cgd_net *net,
+                                 const cgd_tensor *pictures,
+                                 size_t n_pictures);
+
+/* Fold norms with running statistics (image_stats 0) into the convolutions
+ * before them, per output channel:
+ *
+ *   w' = w * gamma / sqrt(var + 1e-5)
+ *   b' = beta - mean * gamma / sqrt(var + 1e-5)
+ *
+ * out becomes a net of its own without norms, with the same outputs within
+ * rounding; it is trained, saved and loaded as any other.
+ * Errors: CGD_ERR_ARGUMENT, CGD_ERR_MEMORY; out is then empty. */
+CGDDEF cgd_status cgd_net_fold(cgd_ctx *ctx, cgd_net *out,
+                               const cgd_net *net);
 
 /* ======================================================================== */
 /* [api:model] Inference                                                    */
@@ -9264,6 +9302,182 @@ CGDDEF cgd_status cgd_trainer_load(cgd_trainer *t, const char *path)
 }
 #endif /* CGD_NO_TRAIN */
 #endif /* CGD_NO_STDIO */
+
+/* ======================================================================== */
+/* [impl:export] Frozen statistics, nets for other programs                 */
+/* ======================================================================== */
+/* Turns a net into one without norms.
+ * Calls [impl:base], [impl:nets], [impl:passes]. */
+
+/* ---- frozen statistics ---------------------------------------------------*/
+
+/* A net of the same layers but for their norms, all of which become `norm`;
+ * its parameters are zero. */
+static cgd_status cgd__net_renorm(cgd_ctx *ctx, cgd_net *out,
+                                  const cgd_net *net, int norm)
+{
+    size_t bytes = net->n_layers * sizeof(cgd_layer), i;
+    cgd_layer *layers = (cgd_layer *)cgd__alloc(ctx, bytes);
+    cgd_status status;
+    memset(out, 0, sizeof *out);
+    if (!layers)
+        return cgd__fail(ctx, CGD_ERR_MEMORY, "out of memory: a net");
+    memcpy(layers, net->layers, bytes);
+    for (i = 0; i < net->n_layers; i++)
+        if (layers[i].norm) layers[i].norm = norm;
+    status = cgd_net_init(ctx, out, layers, net->n_layers);
+    cgd__free(ctx, layers, bytes);
+    if (status != CGD_OK) return status;
+    out->image_stats = 0;
+    out->is_generator = net->is_generator;
+    out->generator = net->generator;
+    out->generator.image_stats = 0;
+    if (out->generator.norm) out->generator.norm = norm;
+    out->discriminator = net->discriminator;
+    if (out->discriminator.norm) out->discriminator.norm = norm;
+    return CGD_OK;
+}
+
+/* The first layer whose norm measures each picture, or n_layers. */
+static size_t cgd__live_norm(const cgd_net *net)
+{
+    size_t i;
+    for (i = 0; i < net->n_layers; i++) {
+        int norm = net->layers[i].norm;
+        if (norm && (norm != CGD_NORM_BATCH || net->image_stats)) break;
+    }
+    return i;
+}
+
+/* A layer's parameters, for the same layer under a batch norm. */
+static void cgd__freeze_copy(float *to, const cgd_layer *t, const float *from,
+                             const cgd_layer *l)
+{
+    size_t c = l->out_c, k;
+    memcpy(to + t->w, from + l->w, (l->gamma - l->w) * sizeof *to);
+    if (l->norm == CGD_NORM_NONE) return;
+    for (k = 0; k < c; k++) {
+        int affine = cgd__norm_affine(l->norm), kept = l->var > l->mean;
+        to[t->gamma + k] = affine ? from[l->gamma + k] : 1;
+        to[t->beta + k] = affine ? from[l->beta + k] : 0;
+        to[t->mean + k] = kept ? from[l->mean + k] : 0;
+        to[t->var + k] = kept ? from[l->var + k] : 1;
+    }
+}
+
+/* Add to sum (2, c) the means and variances that layer i, the last of net and
+ * under instance norm, measures in a batch. */
+static cgd_status cgd__freeze_measure(cgd_net *net, const cgd_tensor *x,
+                                      double *sum)
+{
+    size_t i = net->n_layers - 1, c = net->layers[i].out_c, k;
+    cgd_pass pass;
+    cgd_status status = cgd_pass_init(&pass, net, x->n, x->h, x->w, CGD_INFER,
+                                      NULL, 0, NULL);
+    if (status == CGD_OK) status = cgd_pass_forward(&pass, x);
+    if (status == CGD_OK) {
+        const float *stats = cgd__pass_at(&pass, i, CGD__STATS);
+        for (k = 0; k < x->n * c; k++) {
+            double r = (double)stats[x->n * c + k];
+            double var = 1 / (r * r) - CGD__NORM_EPS;
+            sum[k % c] += (double)stats[k];
+            sum[c + k % c] += var > 0 ? var : 0;
+        }
+    }
+    cgd_pass_free(&pass);
+    return status;
+}
+
+/* Measure layer i of a net whose earlier layers are frozen already. */
+static cgd_status cgd__freeze_layer(cgd_net *net, size_t i,
+                                    const cgd_tensor *pictures,
+                                    size_t n_pictures)
+{
+    cgd_layer *l = net->layers + i;
+    size_t c = l->out_c, count = 0, k;
+    double *sum = (double *)cgd__alloc_zeroed(net->ctx, 2 * c, sizeof *sum,
+                                              "measuring a norm");
+    cgd_net front = *net;
+    cgd_status status = sum ? CGD_OK : CGD_ERR_MEMORY;
+    front.n_layers = i + 1;
+    l->norm = CGD_NORM_INSTANCE;
+    for (k = 0; k < n_pictures && status == CGD_OK; k++) {
+        status = cgd__freeze_measure(&front, pictures + k, sum);
+        count += pictures[k].n;
+    }
+    l->norm = CGD_NORM_BATCH;
+    for (k = 0; k < c && status == CGD_OK; k++) {
+        net->params[l->mean + k] = (float)(sum[k] / (double)count);
+        net->params[l->var + k] = (float)(sum[c + k] / (double)count);
+    }
+    cgd__free(net->ctx, sum, 2 * c * sizeof *sum);
+    return status;
+}
+
+CGDDEF cgd_status cgd_net_freeze(cgd_ctx *ctx, cgd_net *out,
+                                 const cgd_net *net,
+                                 const cgd_tensor *pictures,
+                                 size_t n_pictures)
+{
+    size_t live = cgd__live_norm(net), i;
+    cgd_status status;
+    memset(out, 0, sizeof *out);
+    if (n_pictures == 0 && live < net->n_layers)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT,
+            "layer %u (%s) normalises by each picture's own statistics: to "
+            "freeze them takes pictures to measure", live,
+            net->layers[live].name);
+    status = cgd__net_renorm(ctx, out, net, CGD_NORM_BATCH);
+    for (i = 0; i < net->n_layers && status == CGD_OK; i++) {
+        cgd__freeze_copy(out->params, out->layers + i, net->params,
+                         net->layers + i);
+        if (n_pictures > 0 && out->layers[i].norm)
+            status = cgd__freeze_layer(out, i, pictures, n_pictures);
+    }
+    if (status != CGD_OK) cgd_net_free(out);
+    return status;
+}
+
+/* Weights are (outer, out_c, inner) in memory: inner is 1, but for a
+ * transposed convolution, which has its input channels last. */
+static void cgd__fold_layer(float *to, const cgd_layer *t, const float *from,
+                            const cgd_layer *l)
+{
+    size_t inner = l->kind == CGD_DECONV ? l->in_c : 1, o, k, i;
+    size_t row = l->out_c * inner, count = cgd__layer_weights(l);
+    for (o = 0; o < l->out_c; o++) {
+        double scale = (double)from[l->gamma + o]
+            / cgd__sqrt((double)from[l->var + o] + CGD__NORM_EPS);
+        for (k = o * inner; k < count; k += row)
+            for (i = k; i < k + inner; i++)
+                to[t->w + i] = (float)((double)from[l->w + i] * scale);
+        to[t->b + o] = (float)((double)from[l->beta + o]
+                               - (double)from[l->mean + o] * scale);
+    }
+}
+
+CGDDEF cgd_status cgd_net_fold(cgd_ctx *ctx, cgd_net *out,
+                               const cgd_net *net)
+{
+    size_t live = cgd__live_norm(net), i;
+    cgd_status status;
+    memset(out, 0, sizeof *out);
+    if (live < net->n_layers)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT,
+            "layer %u (%s) normalises by each picture's own statistics, which "
+            "weights cannot hold: freeze them first", live,
+            net->layers[live].name);
+    status = cgd__net_renorm(ctx, out, net, CGD_NORM_NONE);
+    for (i = 0; i < net->n_layers && status == CGD_OK; i++) {
+        const cgd_layer *l = net->layers + i, *t = out->layers + i;
+        if (l->norm)
+            cgd__fold_layer(out->params, t, net->params, l);
+        else
+            memcpy(out->params + t->w, net->params + l->w,
+                   (l->gamma - l->w) * sizeof *out->params);
+    }
+    return status;
+}
 
 /* ======================================================================== */
 /* [impl:pictures] Pictures and data sets                                   */
