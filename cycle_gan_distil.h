@@ -12674,6 +12674,7 @@ CGDDEF cgd_status cgd_distil_run(cgd_ctx *ctx, const cgd_distil_config *config,
 /* [end:changes] Change log                                                 */
 /* ======================================================================== */
 /* 0.1.0  The first complete form: training, distillation, translation.     */
+/*        Export to PyTorch, ONNX and C; frozen statistics and folding.      */
 
 #endif /* CGD__IMPLEMENTED_KERNELS: the second half */
 #endif /* CGD_IMPLEMENTATION */

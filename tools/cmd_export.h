@@ -51,13 +51,12 @@ static int read_samples(cgd_ctx *ctx, samples *to, const settings *s,
     int bad = 0;
     if (status != CGD_OK) return fail_status(ctx, status);
     n = list.count < s->count ? list.count : s->count;
-    to->x = (cgd_tensor *)calloc(n + 1, sizeof *to->x);
+    to->x = (cgd_tensor *)calloc(n, sizeof *to->x);
     if (!to->x) status = CGD_ERR_MEMORY;
     for (i = 0; i < n && status == CGD_OK; i++)
         status = add_sample(ctx, to, s, list.paths[i * list.count / n],
                             channels);
-    if (n == 0) bad = fail("%s holds no pictures", s->calibrate);
-    else if (status != CGD_OK) bad = fail_status(ctx, status);
+    if (status != CGD_OK) bad = fail_status(ctx, status);
     cgd_listing_free(ctx, &list);
     return bad;
 }
