@@ -9821,9 +9821,10 @@ static void cgd__safetensors_declare(void *user, const cgd__part *e)
 static void cgd__safetensors_append(void *user, const cgd__part *e)
 {
     cgd__export *x = (cgd__export *)user;
+    if (x->wr.status != CGD_OK) return;
     x->data.size = 0;
     cgd__bytes_part(&x->data, x->net, e, x->type);
-    if (x->wr.status == CGD_OK) x->wr.status = x->data.status;
+    x->wr.status = x->data.status;
     cgd_writer_append(&x->wr, x->data.data, x->data.size);
 }
 
@@ -10353,11 +10354,13 @@ static cgd_status cgd__onnx_check(const cgd_net *net, int dtype)
             net->state);
     for (i = 0; i < net->n_layers; i++) {
         const cgd_layer *l = net->layers + i;
-        if (l->kind == CGD_DECONV && l->window.pad > 0
-            && l->window.pad_mode == CGD_PAD_REFLECT)
+        cgd__shape s;
+        if (l->kind == CGD_DECONV
+            && (!cgd__layer_shape(l, 1, 64, 64, &s)
+                || (s.pad > 0 && s.pad_mode == CGD_PAD_REFLECT)))
             return cgd__fail(net->ctx, CGD_ERR_UNSUPPORTED,
-                "layer %u (%s) is a transposed convolution with reflection, "
-                "which ONNX does not have", i, l->name);
+                "layer %u (%s) is a transposed convolution of a kind that "
+                "ONNX does not have", i, l->name);
     }
     return CGD_OK;
 }

@@ -949,7 +949,11 @@ static void what_a_format_does_not_have_is_refused(void)
     layers[0].window.pad_mode = CGD_PAD_REFLECT;
     strcpy(layers[0].name, "a");
     CHECK(cgd_net_init(&context, &net, layers, 1) == CGD_OK);
-    refused(ONNX, &net, CGD_F32, CGD_ERR_UNSUPPORTED, "reflection");
+    refused(ONNX, &net, CGD_F32, CGD_ERR_UNSUPPORTED, "transposed");
+    net.layers[0].window.pad_mode = CGD_PAD_ZERO;
+    CHECK(cgd_export_onnx(&net, CGD_F32, FILE_NAME) == CGD_OK);
+    net.layers[0].window.kernel = 4;           /* cannot run at all          */
+    refused(ONNX, &net, CGD_F32, CGD_ERR_UNSUPPORTED, "transposed");
     CHECK(cgd_net_init(&context, &twin, layers, 2) == CGD_OK);
     refused(SAFETENSORS, &twin, CGD_F32, CGD_ERR_ARGUMENT, "layer 1 ()");
     strcpy(twin.layers[1].name, "a");
