@@ -46,6 +46,7 @@
  *   [api:train]           training, a step at a time
  *   [api:distil]          distillation, a step at a time
  *   [api:files]           safetensors; saving and loading nets and states
+ *   [api:export]          frozen statistics; nets for other programs
  *   [api:model]           inference
  *   [api:pictures]        pictures and data sets
  *   [api:run]             the full loops: folders in, models out
@@ -72,6 +73,7 @@
  *   [impl:distil]         the distiller
  *   [impl:model]          inference
  *   [impl:files]          weights files
+ *   [impl:export]         frozen statistics, nets for other programs
  *   [impl:pictures]       pictures and data sets
  *   [impl:metrics]        metrics
  *   [impl:run]            the full loops
@@ -434,6 +436,7 @@ typedef struct cgd_net {
     float *packs;             /* weights as kernels want them: cgd_net_pack  */
     size_t pack_floats;
     const struct cgd__kernels *pack_kernels;  /* who wants them so           */
+    int constant;             /* layers, params: not ours (cgd_model_attach) */
     int image_stats;
     int is_generator;
     cgd_generator_config generator;
@@ -828,6 +831,74 @@ CGDDEF cgd_status cgd_trainer_load(cgd_trainer *t, const char *path);
 #endif
 
 /* ======================================================================== */
+/* [api:export] Frozen statistics; nets for other programs                  */
+/* ======================================================================== */
+
+/* Replace what norms measure in each picture by what they measure on average,
+ * so that a picture's parts can be translated one by one, and folding works.
+ * out becomes a net of its own (cgd_net_free): net's weights, batch norm with
+ * running statistics wherever net has a norm, image_stats 0.
+ *
+ *   pictures  n_pictures batches (N, H, W, in_c) of any sizes, read; what the
+ *             net will be used on, at the size it will be used at. With 0 of
+ *             them the net must have running statistics already, and out is
+ *             a copy.
+ *
+ * The layers are measured one after the other, each on what the layers before
+ * it make of the pictures when they are frozen already: mean is the mean over
+ * all pictures of the channel's mean, var the mean of its biased variance.
+ * Errors: CGD_ERR_ARGUMENT, CGD_ERR_SHAPE, CGD_ERR_MEMORY; out is then empty.
+ */
+CGDDEF cgd_status cgd_net_freeze(cgd_ctx *ctx, cgd_net *out,
+                                 const cgd_net *net,
+                                 const cgd_tensor *pictures,
+                                 size_t n_pictures);
+
+/* Fold norms with running statistics (image_stats 0) into the convolutions
+ * before them, per output channel:
+ *
+ *   w' = w * gamma / sqrt(var + 1e-5)
+ *   b' = beta - mean * gamma / sqrt(var + 1e-5)
+ *
+ * out becomes a net of its own without norms, with the same outputs within
+ * rounding; it is trained, saved and loaded as any other.
+ * Errors: CGD_ERR_ARGUMENT, CGD_ERR_MEMORY; out is then empty. */
+CGDDEF cgd_status cgd_net_fold(cgd_ctx *ctx, cgd_net *out,
+                               const cgd_net *net);
+
+#ifndef CGD_NO_STDIO
+/* Files for other programs, written whole or not at all. dtype is CGD_F32,
+ * CGD_F16 or CGD_BF16: weights are rounded to the nearest, ties to even, and
+ * one beyond the type's range is refused. Errors: CGD_ERR_ARGUMENT (a type, a
+ * net without names), CGD_ERR_FORMAT (a weight that is no finite number, or
+ * out of range), CGD_ERR_UNSUPPORTED, CGD_ERR_MEMORY, CGD_ERR_IO. While it
+ * works the file is in memory.
+ *
+ * safetensors and pth (the zip form of torch.save, a flat state dict that
+ * torch.load reads with weights_only=True): official names and layouts, for
+ * load_state_dict(strict=True); a bias that a norm cancels is zero. */
+CGDDEF cgd_status cgd_export_safetensors(const cgd_net *net, int dtype,
+                                         const char *path);
+CGDDEF cgd_status cgd_export_pth(const cgd_net *net, int dtype,
+                                 const char *path);
+
+/* ONNX, opset 11, ir_version 6: float32 "input" (N, C, H, W) to "output",
+ * any N, H, W (a generator's output has their size for multiples of 4). Norms
+ * that measure each picture are InstanceNormalization, those with running
+ * statistics BatchNormalization: fold them for Conv, ConvTranspose, Pad,
+ * Resize, Relu, Add and Tanh alone. CGD_F16 halves the file: the weights are
+ * cast back to float32 when it is used; CGD_BF16 needs a newer opset and is
+ * CGD_ERR_UNSUPPORTED, as is a transposed convolution that reflects. */
+CGDDEF cgd_status cgd_export_onnx(const cgd_net *net, int dtype,
+                                  const char *path);
+
+/* A C header of constants, for cgd_model_attach: path "small/student.h" holds
+ * student_model, a const cgd_const_model, and what it points to. Float32,
+ * exactly. Generators only: CGD_ERR_UNSUPPORTED else. */
+CGDDEF cgd_status cgd_export_c(const cgd_net *net, const char *path);
+#endif
+
+/* ======================================================================== */
 /* [api:model] Inference                                                    */
 /* ======================================================================== */
 
@@ -842,6 +913,31 @@ CGDDEF cgd_status cgd_model_load(cgd_ctx *ctx, cgd_model *model,
                                  const char *path);
 #endif
 CGDDEF void cgd_model_free(cgd_model *model);
+
+/* A generator in constants, as cgd_export_c writes it into a C header. It is
+ * used where it lies: the model that cgd_model_attach makes of it points
+ * there, and takes no memory, no file and no parsing. Such a model translates
+ * and is exported like any other, but cannot be changed, packed or given
+ * gradients (CGD_ERR_ARGUMENT). With CGD_NO_STDIO, CGD_NO_MALLOC and
+ * CGD_NO_TRAIN this is the whole program:
+ *
+ *     #include "student.h"                      made by cgd export --c
+ *     options.memory = block;                   some KB for plans
+ *     options.memory_size = sizeof block;
+ *     cgd_init(&ctx, &options);
+ *     cgd_model_attach(&ctx, &model, &student_model);
+ *     cgd_translate(&model, out, in, width, height, workspace, size);
+ */
+#define CGD_CONST_MODEL 1          /* the version of this struct's layout    */
+typedef struct cgd_const_model {
+    const cgd_layer *layers;
+    size_t n_layers;
+    const float *params;
+    size_t count, state;           /* as in cgd_net                          */
+    cgd_generator_config generator;
+} cgd_const_model;
+CGDDEF void cgd_model_attach(cgd_ctx *ctx, cgd_model *model,
+                             const cgd_const_model *constants);
 
 /* Bytes of workspace for a picture of that size; 0 if it is too large. */
 CGDDEF size_t cgd_model_workspace(const cgd_model *model, size_t width,
@@ -5892,9 +5988,18 @@ CGDDEF cgd_status cgd_net_init(cgd_ctx *ctx, cgd_net *net,
     return CGD_OK;
 }
 
+/* Nothing is written where the net's parameters are constants. */
+static cgd_status cgd__net_writable(const cgd_net *net)
+{
+    if (!net->constant) return CGD_OK;
+    return cgd__fail(net->ctx, CGD_ERR_ARGUMENT,
+                     "a model in constants cannot be changed");
+}
+
 CGDDEF cgd_status cgd_net_with_grads(cgd_net *net)
 {
-    if (net->grads) return CGD_OK;
+    cgd_status status = cgd__net_writable(net);
+    if (status != CGD_OK || net->grads) return status;
     net->grads = (float *)cgd__alloc_zeroed(net->ctx, net->count,
                                             sizeof(float), "a gradient");
     return net->grads ? CGD_OK : CGD_ERR_MEMORY;
@@ -5911,6 +6016,8 @@ CGDDEF cgd_status cgd_net_copy(cgd_net *to, const cgd_net *from)
 {
     size_t i;
     int same = to->n_layers == from->n_layers && to->state == from->state;
+    cgd_status status = cgd__net_writable(to);
+    if (status != CGD_OK) return status;
     for (i = 0; same && i < to->n_layers; i++)
         same = cgd__same_layer(to->layers + i, from->layers + i);
     if (!same)
@@ -5926,9 +6033,9 @@ CGDDEF void cgd_net_free(cgd_net *net)
     cgd__net_unpack(net);
     if (net->grads)
         cgd__free(net->ctx, net->grads, net->count * sizeof(float));
-    if (net->params)
+    if (net->params && !net->constant)
         cgd__free(net->ctx, net->params, net->state * sizeof(float));
-    if (net->layers)
+    if (net->layers && !net->constant)
         cgd__free(net->ctx, net->layers, net->n_layers * sizeof(cgd_layer));
     memset(net, 0, sizeof *net);
 }
@@ -5978,6 +6085,8 @@ CGDDEF cgd_status cgd_net_pack(cgd_net *net, size_t max_bytes)
     const cgd__kernels *k = net->ctx->kernels;
     size_t i, size, floats = 0;
     cgd__shape s;
+    cgd_status status = cgd__net_writable(net);
+    if (status != CGD_OK) return status;
     cgd__net_unpack(net);
     for (i = 0; i < net->n_layers; i++) {
         cgd_layer *l = net->layers + i;
@@ -6073,6 +6182,7 @@ CGDDEF void cgd_net_init_weights(cgd_net *net, int init, float gain,
                                  cgd_rng *rng)
 {
     size_t i, k;
+    if (cgd__net_writable(net) != CGD_OK) return;
     cgd__net_unpack(net);
     for (i = 0; i < net->n_layers; i++) {
         const cgd_layer *l = net->layers + i;
@@ -7938,6 +8048,7 @@ CGDDEF cgd_status cgd_transfer(cgd_net *student, const cgd_net *teacher,
                          "layers are transferred between generators only");
     status = transfer == CGD_TRANSFER_FULL
            ? cgd__check_blocks(ctx, student, teacher, teacher_blocks) : CGD_OK;
+    if (status == CGD_OK) status = cgd__net_writable(student);
     if (status != CGD_OK) return status;
     for (i = 0; cgd__transfer_pair(student, teacher, transfer, teacher_blocks,
                                    i, &from, &to); i++)
@@ -8116,6 +8227,24 @@ CGDDEF cgd_status cgd_distil_step(cgd_distiller *s, const cgd_tensor *a,
 /* ======================================================================== */
 
 CGDDEF void cgd_model_free(cgd_model *model) { cgd_net_free(&model->net); }
+
+/* The casts are safe: what would write to a constant net refuses it. */
+CGDDEF void cgd_model_attach(cgd_ctx *ctx, cgd_model *model,
+                             const cgd_const_model *constants)
+{
+    cgd_net *net = &model->net;
+    memset(model, 0, sizeof *model);
+    net->ctx = ctx;
+    net->constant = 1;
+    net->layers = (cgd_layer *)constants->layers;
+    net->n_layers = constants->n_layers;
+    net->params = (float *)constants->params;
+    net->count = constants->count;
+    net->state = constants->state;
+    net->image_stats = constants->generator.image_stats;
+    net->is_generator = 1;
+    net->generator = constants->generator;
+}
 
 static cgd_status cgd__model_from_file(cgd_ctx *ctx, cgd_model *model,
                                        const cgd_file *file)
@@ -9185,6 +9314,14 @@ static void cgd__writer_bytes(cgd_writer *wr, const void *data, size_t bytes)
                                "cannot write %s: is the disk full?", wr->path);
 }
 
+static void cgd__writer_open(cgd_writer *wr)
+{
+    if (wr->status == CGD_OK) wr->out = fopen(wr->temporary, "wb");
+    if (wr->status == CGD_OK && !wr->out)
+        wr->status = cgd__fail(wr->ctx, CGD_ERR_IO,
+            "cannot write %s: is its folder missing or read-only?", wr->path);
+}
+
 CGDDEF void cgd_writer_begin(cgd_writer *wr)
 {
     size_t n, i;
@@ -9202,10 +9339,7 @@ CGDDEF void cgd_writer_begin(cgd_writer *wr)
     if (n > CGD__HEADER_LIMIT) cgd__writer_refuse(wr, "too many tensors");
     for (i = 0; i < 8; i++)
         wr->header[i] = (char)(unsigned char)(i < 4 ? n >> 8 * i & 255 : 0);
-    if (wr->status == CGD_OK) wr->out = fopen(wr->temporary, "wb");
-    if (wr->status == CGD_OK && !wr->out)
-        wr->status = cgd__fail(wr->ctx, CGD_ERR_IO,
-            "cannot write %s: is its folder missing or read-only?", wr->path);
+    cgd__writer_open(wr);
     cgd__writer_bytes(wr, wr->header, wr->header_size);
 }
 
@@ -9539,7 +9673,8 @@ static cgd_status cgd__net_fill(const cgd_net *net, const cgd_file *file,
 CGDDEF cgd_status cgd_net_read(cgd_net *net, const cgd_file *file,
                                const char *prefix)
 {
-    cgd_status status = cgd__net_check(net, file, prefix);
+    cgd_status status = cgd__net_writable(net);
+    if (status == CGD_OK) status = cgd__net_check(net, file, prefix);
     if (status != CGD_OK) return status;
     cgd__net_unpack(net);
     return cgd__net_fill(net, file, prefix, net->params);
@@ -10220,6 +10355,1102 @@ CGDDEF cgd_status cgd_trainer_load(cgd_trainer *t, const char *path)
     return status;
 }
 #endif /* CGD_NO_TRAIN */
+#endif /* CGD_NO_STDIO */
+
+/* ======================================================================== */
+/* [impl:export] Frozen statistics, nets for other programs                 */
+/* ======================================================================== */
+/* Turns a net into one without norms, and into files that PyTorch, ONNX
+ * runtimes and C compilers read. A file is made in memory and then written.
+ * Calls [impl:base], [impl:nets], [impl:passes], [impl:files]. */
+
+/* ---- frozen statistics ---------------------------------------------------*/
+
+/* A net of the same layers but for their norms, all of which become `norm`;
+ * its parameters are zero. */
+static cgd_status cgd__net_renorm(cgd_ctx *ctx, cgd_net *out,
+                                  const cgd_net *net, int norm)
+{
+    size_t bytes = net->n_layers * sizeof(cgd_layer), i;
+    cgd_layer *layers = (cgd_layer *)cgd__alloc(ctx, bytes);
+    cgd_status status;
+    memset(out, 0, sizeof *out);
+    if (!layers)
+        return cgd__fail(ctx, CGD_ERR_MEMORY, "out of memory: a net");
+    memcpy(layers, net->layers, bytes);
+    for (i = 0; i < net->n_layers; i++)
+        if (layers[i].norm) layers[i].norm = norm;
+    status = cgd_net_init(ctx, out, layers, net->n_layers);
+    cgd__free(ctx, layers, bytes);
+    if (status != CGD_OK) return status;
+    out->image_stats = 0;
+    out->is_generator = net->is_generator;
+    out->generator = net->generator;
+    out->generator.image_stats = 0;
+    if (out->generator.norm) out->generator.norm = norm;
+    out->discriminator = net->discriminator;
+    if (out->discriminator.norm) out->discriminator.norm = norm;
+    return CGD_OK;
+}
+
+/* The first layer whose norm measures each picture, or n_layers. */
+static size_t cgd__live_norm(const cgd_net *net)
+{
+    size_t i;
+    for (i = 0; i < net->n_layers; i++) {
+        int norm = net->layers[i].norm;
+        if (norm && (norm != CGD_NORM_BATCH || net->image_stats)) break;
+    }
+    return i;
+}
+
+/* A layer's parameters, for the same layer under a batch norm. */
+static void cgd__freeze_copy(float *to, const cgd_layer *t, const float *from,
+                             const cgd_layer *l)
+{
+    size_t c = l->out_c, k;
+    memcpy(to + t->w, from + l->w, (l->gamma - l->w) * sizeof *to);
+    if (l->norm == CGD_NORM_NONE) return;
+    for (k = 0; k < c; k++) {
+        int affine = cgd__norm_affine(l->norm), kept = l->var > l->mean;
+        to[t->gamma + k] = affine ? from[l->gamma + k] : 1;
+        to[t->beta + k] = affine ? from[l->beta + k] : 0;
+        to[t->mean + k] = kept ? from[l->mean + k] : 0;
+        to[t->var + k] = kept ? from[l->var + k] : 1;
+    }
+}
+
+/* Add to sum (2, c) the means and variances that layer i, the last of net and
+ * under instance norm, measures in a batch. */
+static cgd_status cgd__freeze_measure(cgd_net *net, const cgd_tensor *x,
+                                      double *sum)
+{
+    size_t i = net->n_layers - 1, c = net->layers[i].out_c, k;
+    cgd_pass pass;
+    cgd_status status = cgd_pass_init(&pass, net, x->n, x->h, x->w, CGD_INFER,
+                                      NULL, 0, NULL);
+    if (status == CGD_OK) status = cgd_pass_forward(&pass, x);
+    if (status == CGD_OK) {
+        const float *stats = cgd__pass_at(&pass, i, CGD__STATS);
+        for (k = 0; k < x->n * c; k++) {
+            double r = (double)stats[x->n * c + k];
+            double var = 1 / (r * r) - CGD__NORM_EPS;
+            sum[k % c] += (double)stats[k];
+            sum[c + k % c] += var > 0 ? var : 0;
+        }
+    }
+    cgd_pass_free(&pass);
+    return status;
+}
+
+/* Measure layer i of a net whose earlier layers are frozen already. */
+static cgd_status cgd__freeze_layer(cgd_net *net, size_t i,
+                                    const cgd_tensor *pictures,
+                                    size_t n_pictures)
+{
+    cgd_layer *l = net->layers + i;
+    size_t c = l->out_c, count = 0, k;
+    double *sum = (double *)cgd__alloc_zeroed(net->ctx, 2 * c, sizeof *sum,
+                                              "measuring a norm");
+    cgd_net front = *net;
+    cgd_status status = sum ? CGD_OK : CGD_ERR_MEMORY;
+    front.n_layers = i + 1;
+    l->norm = CGD_NORM_INSTANCE;
+    for (k = 0; k < n_pictures && status == CGD_OK; k++) {
+        status = cgd__freeze_measure(&front, pictures + k, sum);
+        count += pictures[k].n;
+    }
+    l->norm = CGD_NORM_BATCH;
+    for (k = 0; k < c && status == CGD_OK; k++) {
+        net->params[l->mean + k] = (float)(sum[k] / (double)count);
+        net->params[l->var + k] = (float)(sum[c + k] / (double)count);
+    }
+    cgd__free(net->ctx, sum, 2 * c * sizeof *sum);
+    return status;
+}
+
+CGDDEF cgd_status cgd_net_freeze(cgd_ctx *ctx, cgd_net *out,
+                                 const cgd_net *net,
+                                 const cgd_tensor *pictures,
+                                 size_t n_pictures)
+{
+    size_t live = cgd__live_norm(net), i;
+    cgd_status status;
+    memset(out, 0, sizeof *out);
+    if (n_pictures == 0 && live < net->n_layers)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT,
+            "layer %u (%s) normalises by each picture's own statistics: to "
+            "freeze them takes pictures to measure", live,
+            net->layers[live].name);
+    status = cgd__net_renorm(ctx, out, net, CGD_NORM_BATCH);
+    for (i = 0; i < net->n_layers && status == CGD_OK; i++) {
+        cgd__freeze_copy(out->params, out->layers + i, net->params,
+                         net->layers + i);
+        if (n_pictures > 0 && out->layers[i].norm)
+            status = cgd__freeze_layer(out, i, pictures, n_pictures);
+    }
+    if (status != CGD_OK) cgd_net_free(out);
+    return status;
+}
+
+/* Weights are (outer, out_c, inner) in memory: inner is 1, but for a
+ * transposed convolution, which has its input channels last. */
+static void cgd__fold_layer(float *to, const cgd_layer *t, const float *from,
+                            const cgd_layer *l)
+{
+    size_t inner = l->kind == CGD_DECONV ? l->in_c : 1, o, k, i;
+    size_t row = l->out_c * inner, count = cgd__layer_weights(l);
+    for (o = 0; o < l->out_c; o++) {
+        double scale = (double)from[l->gamma + o]
+            / cgd__sqrt((double)from[l->var + o] + CGD__NORM_EPS);
+        for (k = o * inner; k < count; k += row)
+            for (i = k; i < k + inner; i++)
+                to[t->w + i] = (float)((double)from[l->w + i] * scale);
+        to[t->b + o] = (float)((double)from[l->beta + o]
+                               - (double)from[l->mean + o] * scale);
+    }
+}
+
+CGDDEF cgd_status cgd_net_fold(cgd_ctx *ctx, cgd_net *out,
+                               const cgd_net *net)
+{
+    size_t live = cgd__live_norm(net), i;
+    cgd_status status;
+    memset(out, 0, sizeof *out);
+    if (live < net->n_layers)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT,
+            "layer %u (%s) normalises by each picture's own statistics, which "
+            "weights cannot hold: freeze them first", live,
+            net->layers[live].name);
+    status = cgd__net_renorm(ctx, out, net, CGD_NORM_NONE);
+    for (i = 0; i < net->n_layers && status == CGD_OK; i++) {
+        const cgd_layer *l = net->layers + i, *t = out->layers + i;
+        if (l->norm)
+            cgd__fold_layer(out->params, t, net->params, l);
+        else
+            memcpy(out->params + t->w, net->params + l->w,
+                   (l->gamma - l->w) * sizeof *out->params);
+    }
+    return status;
+}
+
+/* ---- bytes of a file -----------------------------------------------------*/
+#ifndef CGD_NO_STDIO
+
+/* Grows at its end. After a failure nothing is added any more. */
+typedef struct cgd__bytes {
+    cgd_ctx *ctx;
+    cgd_status status;
+    unsigned char *data;
+    size_t size, room;
+} cgd__bytes;
+
+static void cgd__bytes_init(cgd__bytes *b, cgd_ctx *ctx)
+{
+    memset(b, 0, sizeof *b);
+    b->ctx = ctx;
+}
+
+static void cgd__bytes_free(cgd__bytes *b)
+{
+    cgd__free(b->ctx, b->data, b->room);
+    b->data = NULL;
+}
+
+/* n more bytes, to be filled in; NULL after a failure. */
+static unsigned char *cgd__bytes_room(cgd__bytes *b, size_t n)
+{
+    size_t size;
+    void *grown = NULL;
+    if (b->status != CGD_OK) return NULL;
+    if (cgd__add(&size, b->size, n))
+        grown = cgd__grow(b->ctx, b->data, &b->room, size, 1);
+    if (!grown) {
+        b->status = cgd__fail(b->ctx, CGD_ERR_MEMORY,
+            "out of memory: a file of more than %u bytes", b->size);
+        return NULL;
+    }
+    b->data = (unsigned char *)grown;
+    b->size = size;
+    return b->data + size - n;
+}
+
+static void cgd__bytes_put(cgd__bytes *b, const void *data, size_t n)
+{
+    unsigned char *to = cgd__bytes_room(b, n);
+    if (to && n > 0) memcpy(to, data, n);
+}
+
+static void cgd__bytes_text(cgd__bytes *b, const char *text)
+{
+    cgd__bytes_put(b, text, strlen(text));
+}
+
+static void cgd__bytes_format(cgd__bytes *b, const char *format, ...)
+{
+    char line[512];
+    va_list args;
+    va_start(args, format);
+    cgd__format_list(line, sizeof line, format, args);
+    va_end(args);
+    cgd__bytes_text(b, line);
+}
+
+static void cgd__store(unsigned char *to, size_t v, size_t width)
+{
+    for (; width > 0; width--, v >>= 8) *to++ = (unsigned char)(v & 255);
+}
+
+/* A number in `width` bytes, the lowest first. */
+static void cgd__bytes_number(cgd__bytes *b, size_t v, size_t width)
+{
+    unsigned char *to = cgd__bytes_room(b, width);
+    if (to) cgd__store(to, v, width);
+}
+
+/* Write the bytes to a file, if nothing went wrong, and free them. */
+static cgd_status cgd__bytes_save(cgd__bytes *b, const char *path)
+{
+    cgd_writer wr;
+    cgd_writer_init(b->ctx, &wr, path);
+    if (b->status != CGD_OK) wr.status = b->status;
+    cgd__writer_open(&wr);
+    cgd__writer_bytes(&wr, b->data, b->size);
+    cgd__bytes_free(b);
+    return cgd_writer_end(&wr);
+}
+
+/* ---- weights as bytes ----------------------------------------------------*/
+
+static cgd_u32 cgd__float_bits(float v)
+{
+    cgd_u32 bits;
+    memcpy(&bits, &v, sizeof bits);
+    return bits;
+}
+
+/* To the nearest half, ties to even: 5 bits of exponent (bias 15, where a
+ * float has 127), 10 of fraction. From 65520 on that is infinity. */
+static cgd_u32 cgd__float_half(float v)
+{
+    cgd_u32 bits = cgd__float_bits(v), sign = bits >> 16 & 0x8000U;
+    cgd_u32 half, rest, cut = 13;                /* bits that are cut off    */
+    bits &= 0x7fffffffU;
+    if (bits > 0x7f800000U) return sign | 0x7e00U;
+    if (bits >= 0x477ff000U) return sign | 0x7c00U;
+    if (bits < 0x33000000U) return sign;         /* less than half of 2^-24  */
+    if (bits < 0x38800000U) {                    /* less than 2^-14: in      */
+        cut = 126 - (bits >> 23);                /* steps of 2^-24           */
+        bits = (bits & 0x7fffffU) | 0x800000U;
+        half = bits >> cut;
+    } else {
+        half = (bits >> cut) - (112U << 10);
+    }
+    rest = bits & ((1U << cut) - 1);
+    if (rest + (half & 1) > 1U << (cut - 1)) half++;
+    return sign | half;
+}
+
+/* To the nearest bfloat16, the upper half of a float, ties to even. */
+static cgd_u32 cgd__float_bfloat(float v)
+{
+    cgd_u32 bits = cgd__float_bits(v);
+    if ((bits & 0x7fffffffU) > 0x7f800000U) return bits >> 16 | 0x40U;
+    return (bits + 0x7fffU + (bits >> 16 & 1)) >> 16;
+}
+
+/* The types that weights are written in, and how the file formats call
+ * them. `infinite` are the bits that are all set in what is not finite. */
+typedef struct cgd__export_type {
+    int dtype;
+    size_t width;
+    cgd_u32 infinite;
+    const char *name, *storage;              /* in messages, in pickles      */
+} cgd__export_type;
+
+static const cgd__export_type cgd__export_types[] = {
+    { CGD_F32, 4, 0x7f800000U, "f32", "FloatStorage" },
+    { CGD_F16, 2, 0x7c00U, "f16", "HalfStorage" },
+    { CGD_BF16, 2, 0x7f80U, "bf16", "BFloat16Storage" }
+};
+
+static const cgd__export_type *cgd__export_type_of(int dtype)
+{
+    size_t i;
+    for (i = 0; i < 3; i++)
+        if (cgd__export_types[i].dtype == dtype) return cgd__export_types + i;
+    return NULL;
+}
+
+/* Add one part of a layer, in the order and the type of the file. */
+static void cgd__bytes_part(cgd__bytes *b, const cgd_net *net,
+                            const cgd__part *e, const cgd__export_type *type)
+{
+    size_t i, j, k;
+    unsigned char *to = cgd__bytes_room(b, e->b * e->a * e->taps
+                                           * type->width);
+    if (!to) return;
+    for (i = 0; i < e->b; i++)
+        for (j = 0; j < e->a; j++)
+            for (k = 0; k < e->taps; k++, to += type->width) {
+                float v = e->absent ? 0
+                        : net->params[e->at + (k * e->a + j) * e->b + i];
+                cgd_u32 bits = type->dtype == CGD_F16 ? cgd__float_half(v)
+                             : type->dtype == CGD_BF16 ? cgd__float_bfloat(v)
+                             : cgd__float_bits(v);
+                cgd__store(to, bits, type->width);
+                if ((bits & type->infinite) == type->infinite
+                    && b->status == CGD_OK)
+                    b->status = cgd__fail(b->ctx, CGD_ERR_FORMAT,
+                        "%s holds %f, which is not a finite number in %s",
+                        e->name, (double)v, type->name);
+            }
+}
+
+/* Can this net be written under its names in this type? */
+static cgd_status cgd__export_check(const cgd_net *net, int dtype)
+{
+    size_t i, k;
+    if (!cgd__export_type_of(dtype))
+        return cgd__fail(net->ctx, CGD_ERR_ARGUMENT,
+                         "weights are exported as f32, f16 or bf16");
+    for (i = 0; i < net->n_layers; i++) {
+        const cgd_layer *l = net->layers + i;
+        int good = l->name[0] != 0 && (!l->norm || l->norm_name[0] != 0);
+        if (l->norm && strcmp(l->name, l->norm_name) == 0) good = 0;
+        for (k = 0; k < i && good; k++) {
+            const cgd_layer *m = net->layers + k;
+            good = strcmp(l->name, m->name) != 0
+                && strcmp(l->name, m->norm_name) != 0
+                && (!l->norm || (strcmp(l->norm_name, m->name) != 0
+                              && strcmp(l->norm_name, m->norm_name) != 0));
+        }
+        if (!good)
+            return cgd__fail(net->ctx, CGD_ERR_ARGUMENT,
+                "layer %u (%s) needs names that no other layer has", i,
+                l->name);
+    }
+    return CGD_OK;
+}
+
+/* Call visit for every part of the net, in order. */
+static void cgd__each_part(const cgd_net *net,
+                           void (*visit)(void *user, const cgd__part *e),
+                           void *user)
+{
+    cgd__part e;
+    size_t i;
+    int part;
+    for (i = 0; i < net->n_layers; i++)
+        for (part = 0; part < CGD__PARTS; part++)
+            if (cgd__part_of(&e, net->layers + i, part, "")) visit(user, &e);
+}
+
+/* ---- safetensors ---------------------------------------------------------*/
+
+typedef struct cgd__export {
+    const cgd_net *net;
+    const cgd__export_type *type;
+    cgd__bytes file, data, directory;
+    cgd_writer wr;
+    size_t count;                            /* of parts, or of entries      */
+} cgd__export;
+
+static cgd_status cgd__export_init(cgd__export *x, const cgd_net *net,
+                                   int dtype)
+{
+    cgd_status status = cgd__export_check(net, dtype);
+    memset(x, 0, sizeof *x);
+    x->net = net;
+    x->type = cgd__export_type_of(dtype);
+    cgd__bytes_init(&x->file, net->ctx);
+    cgd__bytes_init(&x->data, net->ctx);
+    cgd__bytes_init(&x->directory, net->ctx);
+    return status;
+}
+
+static void cgd__safetensors_declare(void *user, const cgd__part *e)
+{
+    cgd__export *x = (cgd__export *)user;
+    cgd_writer_tensor(&x->wr, e->name, x->type->dtype, e->shape, e->rank);
+}
+
+static void cgd__safetensors_append(void *user, const cgd__part *e)
+{
+    cgd__export *x = (cgd__export *)user;
+    if (x->wr.status != CGD_OK) return;
+    x->data.size = 0;
+    cgd__bytes_part(&x->data, x->net, e, x->type);
+    x->wr.status = x->data.status;
+    cgd_writer_append(&x->wr, x->data.data, x->data.size);
+}
+
+CGDDEF cgd_status cgd_export_safetensors(const cgd_net *net, int dtype,
+                                         const char *path)
+{
+    cgd__export x;
+    cgd_status status = cgd__export_init(&x, net, dtype);
+    if (status != CGD_OK) return status;
+    cgd_writer_init(net->ctx, &x.wr, path);
+    cgd__net_meta(&x.wr, net, "");
+    cgd__each_part(net, cgd__safetensors_declare, &x);
+    cgd_writer_begin(&x.wr);
+    cgd__each_part(net, cgd__safetensors_append, &x);
+    cgd__bytes_free(&x.data);
+    return cgd_writer_end(&x.wr);
+}
+
+/* ---- zip and pickle: .pth ------------------------------------------------*/
+/* An archive of stored entries: `data.pkl`, a pickle that rebuilds the
+ * tensors and names their storages, and the storages, `data/0`, `data/1` ...
+ * Every entry's data start on a multiple of 64, as torch.save has them. */
+
+static cgd_u32 cgd__checksum(const unsigned char *p, size_t n)
+{
+    static const cgd_u32 table[16] = {     /* CRC-32, four bits at a time    */
+        0x00000000U, 0x1db71064U, 0x3b6e20c8U, 0x26d930acU,
+        0x76dc4190U, 0x6b6b51f4U, 0x4db26158U, 0x5005713cU,
+        0xedb88320U, 0xf00f9344U, 0xd6d6a3e8U, 0xcb61b38cU,
+        0x9b64c2b0U, 0x86d3d2d4U, 0xa00ae278U, 0xbdbdf21cU };
+    cgd_u32 crc = 0xffffffffU;
+    for (; n > 0; n--) {
+        crc ^= *p++;
+        crc = crc >> 4 ^ table[crc & 15];
+        crc = crc >> 4 ^ table[crc & 15];
+    }
+    return crc ^ 0xffffffffU;
+}
+
+/* What a local header and the directory say alike, from the version needed
+ * to the length of the name: no flags, stored, 1 January 1980. */
+static void cgd__zip_common(cgd__bytes *b, cgd_u32 checksum, size_t size,
+                            size_t name_length)
+{
+    cgd__bytes_number(b, 10, 2);
+    cgd__bytes_number(b, 0, 4);
+    cgd__bytes_number(b, 0x00210000U, 4);
+    cgd__bytes_number(b, checksum, 4);
+    cgd__bytes_number(b, size, 4);
+    cgd__bytes_number(b, size, 4);
+    cgd__bytes_number(b, name_length, 2);
+}
+
+/* Add an entry to x->file and to x->directory. */
+static void cgd__zip_entry(cgd__export *x, const char *name,
+                           const void *data, size_t size)
+{
+    cgd__bytes *file = &x->file, *directory = &x->directory;
+    size_t start = file->size, length = strlen(name), pad;
+    cgd_u32 checksum = cgd__checksum((const unsigned char *)data, size);
+    pad = 63 - (start + 30 + length + 4 + 63) % 64;
+    if (x->count == 65535 || start > 0xfffff000U
+        || size > 0xfffff000U - start) {
+        if (file->status == CGD_OK)
+            file->status = cgd__fail(file->ctx, CGD_ERR_UNSUPPORTED,
+                "a .pth file of 4 GB or 65536 entries is not written: export "
+                "as safetensors");
+        return;
+    }
+    cgd__bytes_number(file, 0x04034b50U, 4);
+    cgd__zip_common(file, checksum, size, length);
+    cgd__bytes_number(file, 4 + pad, 2);
+    cgd__bytes_text(file, name);
+    cgd__bytes_text(file, "FB");             /* an extra field that pads     */
+    cgd__bytes_number(file, pad, 2);
+    for (; pad > 0; pad--) cgd__bytes_text(file, "Z");
+    cgd__bytes_put(file, data, size);
+
+    cgd__bytes_number(directory, 0x02014b50U, 4);
+    cgd__bytes_number(directory, 10, 2);
+    cgd__zip_common(directory, checksum, size, length);
+    cgd__bytes_number(directory, 0, 8);      /* no extra field, no comment,  */
+    cgd__bytes_number(directory, 0, 4);      /* first disk, no attributes    */
+    cgd__bytes_number(directory, start, 4);
+    cgd__bytes_text(directory, name);
+    x->count++;
+}
+
+static void cgd__zip_end(cgd__export *x)
+{
+    cgd__bytes *file = &x->file, *directory = &x->directory;
+    size_t start = file->size;
+    if (file->status == CGD_OK) file->status = directory->status;
+    cgd__bytes_put(file, directory->data, directory->size);
+    cgd__bytes_number(file, 0x06054b50U, 4);
+    cgd__bytes_number(file, 0, 4);
+    cgd__bytes_number(file, x->count, 2);
+    cgd__bytes_number(file, x->count, 2);
+    cgd__bytes_number(file, directory->size, 4);
+    cgd__bytes_number(file, start, 4);
+    cgd__bytes_number(file, 0, 2);
+}
+
+static void cgd__pickle_string(cgd__bytes *b, const char *s)
+{
+    cgd__bytes_text(b, "X");
+    cgd__bytes_number(b, strlen(s), 4);
+    cgd__bytes_text(b, s);
+}
+
+static void cgd__pickle_number(cgd__bytes *b, size_t v)
+{
+    if (v > 0x7fffffffU && b->status == CGD_OK)
+        b->status = cgd__fail(b->ctx, CGD_ERR_UNSUPPORTED,
+            "a .pth file of a tensor with %u values is not written: export as "
+            "safetensors", v);
+    cgd__bytes_text(b, "J");
+    cgd__bytes_number(b, v, 4);
+}
+
+/* name: _rebuild_tensor_v2(storage, 0, shape, strides, False, {}) */
+static void cgd__pickle_part(void *user, const cgd__part *e)
+{
+    cgd__export *x = (cgd__export *)user;
+    cgd__bytes *b = &x->data;
+    size_t elements = 1, stride, i, k;
+    char key[24];
+    cgd__format(key, sizeof key, "%u", x->count++);
+    for (i = 0; i < e->rank; i++) elements *= e->shape[i];
+    cgd__pickle_string(b, e->name);
+    cgd__bytes_text(b, "ctorch._utils\n_rebuild_tensor_v2\n((");
+    cgd__pickle_string(b, "storage");
+    cgd__bytes_format(b, "ctorch\n%s\n", x->type->storage);
+    cgd__pickle_string(b, key);
+    cgd__pickle_string(b, "cpu");
+    cgd__pickle_number(b, elements);
+    cgd__bytes_text(b, "tQ");
+    cgd__pickle_number(b, 0);
+    cgd__bytes_text(b, "(");
+    for (i = 0; i < e->rank; i++) cgd__pickle_number(b, e->shape[i]);
+    cgd__bytes_text(b, "t(");
+    for (i = 0; i < e->rank; i++) {
+        for (stride = 1, k = i + 1; k < e->rank; k++) stride *= e->shape[k];
+        cgd__pickle_number(b, stride);
+    }
+    cgd__bytes_text(b, "t\211ccollections\nOrderedDict\n)RtR");
+}
+
+static void cgd__pth_storage(void *user, const cgd__part *e)
+{
+    cgd__export *x = (cgd__export *)user;
+    char name[40];
+    cgd__format(name, sizeof name, "archive/data/%u", x->count - 3);
+    x->data.size = 0;
+    cgd__bytes_part(&x->data, x->net, e, x->type);
+    cgd__zip_entry(x, name, x->data.data, x->data.size);
+}
+
+CGDDEF cgd_status cgd_export_pth(const cgd_net *net, int dtype,
+                                 const char *path)
+{
+    cgd__export x;
+    cgd_status status = cgd__export_init(&x, net, dtype);
+    if (status != CGD_OK) return status;
+    cgd__bytes_text(&x.data, "\200\002ccollections\nOrderedDict\n)R(");
+    cgd__each_part(net, cgd__pickle_part, &x);
+    cgd__bytes_text(&x.data, "u.");
+    x.count = 0;
+    cgd__zip_entry(&x, "archive/data.pkl", x.data.data, x.data.size);
+    cgd__zip_entry(&x, "archive/byteorder", "little", 6);
+    cgd__zip_entry(&x, "archive/version", "3\n", 2);
+    cgd__each_part(net, cgd__pth_storage, &x);
+    cgd__zip_end(&x);
+    if (x.data.status != CGD_OK) x.file.status = x.data.status;
+    cgd__bytes_free(&x.data);
+    cgd__bytes_free(&x.directory);
+    return cgd__bytes_save(&x.file, path);
+}
+
+/* ---- ONNX ----------------------------------------------------------------*/
+/* Protocol buffers: a message is a row of fields, each a key (number * 8 +
+ * type) and a value: a varint (type 0), four bytes (5), or a length and as
+ * many bytes (2), which may be a message again. Field numbers are those of
+ * onnx.proto. */
+
+static void cgd__pb_varint(cgd__bytes *b, size_t v)
+{
+    for (; v >= 128; v >>= 7) cgd__bytes_number(b, (v & 127) | 128, 1);
+    cgd__bytes_number(b, v, 1);
+}
+
+static void cgd__pb_number(cgd__bytes *b, size_t field, size_t v)
+{
+    cgd__pb_varint(b, field * 8);
+    cgd__pb_varint(b, v);
+}
+
+static void cgd__pb_float(cgd__bytes *b, size_t field, float v)
+{
+    cgd__pb_varint(b, field * 8 + 5);
+    cgd__bytes_number(b, cgd__float_bits(v), 4);
+}
+
+/* What is added between open and close is the value of the field. */
+static size_t cgd__pb_open(cgd__bytes *b, size_t field)
+{
+    cgd__pb_varint(b, field * 8 + 2);
+    return b->size;
+}
+
+static void cgd__pb_close(cgd__bytes *b, size_t start)
+{
+    size_t length = b->size - start, width;
+    cgd__pb_varint(b, length);               /* shows how wide it is, and    */
+    if (b->status != CGD_OK) return;         /* makes the room               */
+    width = b->size - start - length;
+    memmove(b->data + start + width, b->data + start, length);
+    b->size = start;
+    cgd__pb_varint(b, length);
+    b->size += length;
+}
+
+static void cgd__pb_string(cgd__bytes *b, size_t field, const char *s)
+{
+    size_t start = cgd__pb_open(b, field);
+    cgd__bytes_text(b, s);
+    cgd__pb_close(b, start);
+}
+
+enum { CGD__ONNX_FLOAT = 1, CGD__ONNX_INT64 = 7, CGD__ONNX_FLOAT16 = 10 };
+
+/* Open a constant (TensorProto) and its data; cgd__onnx_constant_end closes
+ * both. */
+static size_t cgd__onnx_constant(cgd__bytes *b, const char *name, size_t type,
+                                 const size_t *shape, size_t rank,
+                                 size_t *data)
+{
+    size_t start = cgd__pb_open(b, 5), i;
+    for (i = 0; i < rank; i++) cgd__pb_number(b, 1, shape[i]);
+    cgd__pb_number(b, 2, type);
+    cgd__pb_string(b, 8, name);
+    *data = cgd__pb_open(b, 9);
+    return start;
+}
+
+static void cgd__onnx_constant_end(cgd__bytes *b, size_t start, size_t data)
+{
+    cgd__pb_close(b, data);
+    cgd__pb_close(b, start);
+}
+
+static void cgd__onnx_number(cgd__bytes *b, const char *name, size_t v)
+{
+    size_t start = cgd__pb_open(b, 5);
+    cgd__pb_string(b, 1, name);
+    cgd__pb_number(b, 3, v);
+    cgd__pb_number(b, 20, 2);
+    cgd__pb_close(b, start);
+}
+
+static void cgd__onnx_real(cgd__bytes *b, const char *name, float v)
+{
+    size_t start = cgd__pb_open(b, 5);
+    cgd__pb_string(b, 1, name);
+    cgd__pb_float(b, 2, v);
+    cgd__pb_number(b, 20, 1);
+    cgd__pb_close(b, start);
+}
+
+static void cgd__onnx_word(cgd__bytes *b, const char *name, const char *v)
+{
+    size_t start = cgd__pb_open(b, 5);
+    cgd__pb_string(b, 1, name);
+    cgd__pb_string(b, 4, v);
+    cgd__pb_number(b, 20, 3);
+    cgd__pb_close(b, start);
+}
+
+/* The same number n times. */
+static void cgd__onnx_numbers(cgd__bytes *b, const char *name, size_t v,
+                              size_t n)
+{
+    size_t start = cgd__pb_open(b, 5);
+    cgd__pb_string(b, 1, name);
+    for (; n > 0; n--) cgd__pb_number(b, 8, v);
+    cgd__pb_number(b, 20, 7);
+    cgd__pb_close(b, start);
+}
+
+static void cgd__onnx_constant_floats(cgd__bytes *b, const char *stem,
+                                      const char *suffix, float v, size_t n)
+{
+    char name[64];
+    size_t start, data;
+    cgd__format(name, sizeof name, "%s.%s", stem, suffix);
+    start = cgd__onnx_constant(b, name, CGD__ONNX_FLOAT, &n, 1, &data);
+    for (; n > 0; n--) cgd__bytes_number(b, cgd__float_bits(v), 4);
+    cgd__onnx_constant_end(b, start, data);
+}
+
+/* Are the weights of this part kept as halves, which a node turns back? */
+static int cgd__onnx_halves(const cgd__export *x, const cgd__part *e)
+{
+    return x->type->dtype == CGD_F16 && e->rank == 4;
+}
+
+static void cgd__onnx_part(void *user, const cgd__part *e)
+{
+    cgd__export *x = (cgd__export *)user;
+    char name[112];
+    size_t start, data;
+    int half = cgd__onnx_halves(x, e);
+    if (e->absent || (e->at >= x->net->count && x->net->image_stats)) return;
+    cgd__format(name, sizeof name, "%s%s", e->name, half ? ".f16" : "");
+    start = cgd__onnx_constant(&x->file, name, half ? CGD__ONNX_FLOAT16
+                               : CGD__ONNX_FLOAT, e->shape, e->rank, &data);
+    cgd__bytes_part(&x->file, x->net, e, half ? x->type : cgd__export_types);
+    cgd__onnx_constant_end(&x->file, start, data);
+}
+
+/* What the nodes of a layer need beside its parameters. */
+static void cgd__onnx_extras(cgd__bytes *b, const cgd_layer *l)
+{
+    char name[64];
+    size_t start, data, i, eight = 8, four = 4, pad = l->window.pad;
+    if (l->norm == CGD_NORM_INSTANCE) {
+        cgd__onnx_constant_floats(b, l->norm_name, "weight", 1, l->out_c);
+        cgd__onnx_constant_floats(b, l->norm_name, "bias", 0, l->out_c);
+    }
+    if (l->up) {                /* no region of interest; N, C, H, W times   */
+        cgd__onnx_constant_floats(b, l->name, "roi", 0, 0);
+        cgd__format(name, sizeof name, "%s.scales", l->name);
+        start = cgd__onnx_constant(b, name, CGD__ONNX_FLOAT, &four, 1, &data);
+        for (i = 0; i < 4; i++)
+            cgd__bytes_number(b, cgd__float_bits(i < 2 ? 1 : 2), 4);
+        cgd__onnx_constant_end(b, start, data);
+    }
+    if (pad > 0 && l->window.pad_mode == CGD_PAD_REFLECT) {
+        cgd__format(name, sizeof name, "%s.pads", l->name);
+        start = cgd__onnx_constant(b, name, CGD__ONNX_INT64, &eight, 1, &data);
+        for (i = 0; i < 8; i++)              /* before and after each axis   */
+            cgd__bytes_number(b, i % 4 < 2 ? 0 : pad, 8);
+        cgd__onnx_constant_end(b, start, data);
+    }
+}
+
+static void cgd__onnx_cast(void *user, const cgd__part *e)
+{
+    cgd__export *x = (cgd__export *)user;
+    char from[112];
+    size_t start;
+    if (!cgd__onnx_halves(x, e)) return;
+    cgd__format(from, sizeof from, "%s.f16", e->name);
+    start = cgd__pb_open(&x->file, 1);
+    cgd__pb_string(&x->file, 1, from);
+    cgd__pb_string(&x->file, 2, e->name);
+    cgd__pb_string(&x->file, 4, "Cast");
+    cgd__onnx_number(&x->file, "to", CGD__ONNX_FLOAT);
+    cgd__pb_close(&x->file, start);
+}
+
+/* The last thing that a layer does. */
+static const char *cgd__onnx_last(const cgd_layer *l)
+{
+    return l->skip ? "sum" : l->act ? "act" : l->norm ? "norm" : "conv";
+}
+
+/* Where the nodes have got to: the layer, and the value they made last. */
+typedef struct cgd__onnx {
+    cgd__bytes *b;
+    const cgd_net *net;
+    size_t layer;
+    char value[64];
+} cgd__onnx;
+
+/* Open a node that turns the value, and others called stem.suffix, into the
+ * next. Attributes may follow. */
+static size_t cgd__onnx_step(cgd__onnx *o, const char *op, const char *step,
+                             const char *stem, const char *const *suffixes)
+{
+    const cgd_layer *l = o->net->layers + o->layer;
+    int last = o->layer + 1 == o->net->n_layers
+            && strcmp(step, cgd__onnx_last(l)) == 0;
+    size_t start = cgd__pb_open(o->b, 1);
+    cgd__pb_string(o->b, 1, o->value);
+    for (; *suffixes; suffixes++) {
+        char name[64];
+        cgd__format(name, sizeof name, "%s.%s", stem, *suffixes);
+        cgd__pb_string(o->b, 1, name);
+    }
+    cgd__format(o->value, sizeof o->value, "%s.%s", l->name, step);
+    cgd__pb_string(o->b, 3, o->value);
+    if (last) cgd__format(o->value, sizeof o->value, "output");
+    cgd__pb_string(o->b, 2, o->value);
+    cgd__pb_string(o->b, 4, op);
+    return start;
+}
+
+/* Upsampling and padding, as far as the convolution does not do it. */
+static void cgd__onnx_before(cgd__onnx *o, const cgd_layer *l)
+{
+    static const char *const scales[] = { "roi", "scales", NULL };
+    static const char *const pads[] = { "pads", NULL };
+    size_t start;
+    if (l->up) {
+        int nearest = l->up == CGD_UP_NEAREST;
+        start = cgd__onnx_step(o, "Resize", "up", l->name, scales);
+        cgd__onnx_word(o->b, "mode", nearest ? "nearest" : "linear");
+        cgd__onnx_word(o->b, "coordinate_transformation_mode",
+                       nearest ? "asymmetric" : "half_pixel");
+        if (nearest) cgd__onnx_word(o->b, "nearest_mode", "floor");
+        cgd__pb_close(o->b, start);
+    }
+    if (l->window.pad > 0 && l->window.pad_mode == CGD_PAD_REFLECT) {
+        start = cgd__onnx_step(o, "Pad", "pad", l->name, pads);
+        cgd__onnx_word(o->b, "mode", "reflect");
+        cgd__pb_close(o->b, start);
+    }
+}
+
+static void cgd__onnx_conv(cgd__onnx *o, const cgd_layer *l)
+{
+    static const char *const weight[] = { "weight", NULL };
+    static const char *const both[] = { "weight", "bias", NULL };
+    int transposed = l->kind == CGD_DECONV;
+    const cgd_window *w = &l->window;
+    size_t start = cgd__onnx_step(o, transposed ? "ConvTranspose" : "Conv",
+                                  "conv", l->name, l->norm ? weight : both);
+    cgd__onnx_numbers(o->b, "kernel_shape", w->kernel, 2);
+    cgd__onnx_numbers(o->b, "strides", w->stride, 2);
+    if (w->pad_mode == CGD_PAD_ZERO)
+        cgd__onnx_numbers(o->b, "pads", w->pad, 4);
+    if (transposed)                          /* exactly stride times larger  */
+        cgd__onnx_numbers(o->b, "output_padding",
+                          w->stride + 2 * w->pad - w->kernel, 2);
+    if (l->kind == CGD_DEPTHWISE) cgd__onnx_number(o->b, "group", l->in_c);
+    cgd__pb_close(o->b, start);
+}
+
+static void cgd__onnx_after(cgd__onnx *o, const cgd_layer *l)
+{
+    static const char *const acts[] = { "", "Relu", "LeakyRelu", "Tanh" };
+    static const char *const own[] = { "weight", "bias", NULL };
+    static const char *const running[] = { "weight", "bias", "running_mean",
+                                           "running_var", NULL };
+    static const char *const none[] = { NULL };
+    size_t start;
+    if (l->norm) {
+        int frozen = l->norm == CGD_NORM_BATCH && !o->net->image_stats;
+        start = cgd__onnx_step(o, frozen ? "BatchNormalization"
+                               : "InstanceNormalization", "norm",
+                               l->norm_name, frozen ? running : own);
+        cgd__onnx_real(o->b, "epsilon", (float)CGD__NORM_EPS);
+        cgd__pb_close(o->b, start);
+    }
+    if (l->act) {
+        start = cgd__onnx_step(o, acts[l->act], "act", l->name, none);
+        if (l->act == CGD_ACT_LEAKY) cgd__onnx_real(o->b, "alpha", 0.2f);
+        cgd__pb_close(o->b, start);
+    }
+    if (l->skip) {
+        const char *other[2];
+        other[0] = cgd__onnx_last(l - l->skip);
+        other[1] = NULL;
+        start = cgd__onnx_step(o, "Add", "sum", (l - l->skip)->name, other);
+        cgd__pb_close(o->b, start);
+    }
+}
+
+/* An input or output of the graph: float32 (N, channels, height, width). */
+static void cgd__onnx_port(cgd__bytes *b, size_t field, const char *name,
+                           size_t channels, const char *height,
+                           const char *width)
+{
+    size_t port = cgd__pb_open(b, field), type, tensor, shape, dim, i;
+    cgd__pb_string(b, 1, name);
+    type = cgd__pb_open(b, 2);
+    tensor = cgd__pb_open(b, 1);
+    cgd__pb_number(b, 1, CGD__ONNX_FLOAT);
+    shape = cgd__pb_open(b, 2);
+    for (i = 0; i < 4; i++) {
+        dim = cgd__pb_open(b, 1);
+        if (i == 1) cgd__pb_number(b, 1, channels);
+        else cgd__pb_string(b, 2, i == 0 ? "N" : i == 2 ? height : width);
+        cgd__pb_close(b, dim);
+    }
+    cgd__pb_close(b, shape);
+    cgd__pb_close(b, tensor);
+    cgd__pb_close(b, type);
+    cgd__pb_close(b, port);
+}
+
+static void cgd__onnx_graph(cgd__export *x)
+{
+    const cgd_net *net = x->net;
+    cgd__bytes *b = &x->file;
+    cgd__onnx o;
+    size_t i, start = cgd__pb_open(b, 7);
+    cgd__each_part(net, cgd__onnx_part, x);
+    for (i = 0; i < net->n_layers; i++) cgd__onnx_extras(b, net->layers + i);
+    cgd__each_part(net, cgd__onnx_cast, x);
+    o.b = b;
+    o.net = net;
+    cgd__format(o.value, sizeof o.value, "input");
+    for (i = 0; i < net->n_layers; i++) {
+        o.layer = i;
+        cgd__onnx_before(&o, net->layers + i);
+        cgd__onnx_conv(&o, net->layers + i);
+        cgd__onnx_after(&o, net->layers + i);
+    }
+    cgd__pb_string(b, 2, "net");
+    cgd__onnx_port(b, 11, "input", net->layers[0].in_c, "H", "W");
+    cgd__onnx_port(b, 12, "output", net->layers[net->n_layers - 1].out_c,
+                   "OH", "OW");
+    cgd__pb_close(b, start);
+}
+
+static cgd_status cgd__onnx_check(const cgd_net *net, int dtype)
+{
+    size_t i;
+    if (dtype == CGD_BF16)
+        return cgd__fail(net->ctx, CGD_ERR_UNSUPPORTED,
+            "an ONNX file of opset 11 cannot hold bf16: export as f32 or f16");
+    if (net->state > 0x1f000000U)
+        return cgd__fail(net->ctx, CGD_ERR_UNSUPPORTED,
+            "an ONNX file cannot hold %u values: its limit is 2 GB",
+            net->state);
+    for (i = 0; i < net->n_layers; i++) {
+        const cgd_layer *l = net->layers + i;
+        cgd__shape s;
+        if (l->kind == CGD_DECONV
+            && (!cgd__layer_shape(l, 1, 64, 64, &s)
+                || (s.pad > 0 && s.pad_mode == CGD_PAD_REFLECT)))
+            return cgd__fail(net->ctx, CGD_ERR_UNSUPPORTED,
+                "layer %u (%s) is a transposed convolution of a kind that "
+                "ONNX does not have", i, l->name);
+    }
+    return CGD_OK;
+}
+
+CGDDEF cgd_status cgd_export_onnx(const cgd_net *net, int dtype,
+                                  const char *path)
+{
+    cgd__export x;
+    cgd__bytes *b = &x.file;
+    cgd__description d;
+    size_t start;
+    cgd_status status = cgd__export_init(&x, net, dtype);
+    if (status == CGD_OK) status = cgd__onnx_check(net, dtype);
+    if (status != CGD_OK) return status;
+    cgd__pb_number(b, 1, 6);                 /* ir_version                   */
+    cgd__pb_string(b, 2, "cycle_gan_distil");
+    cgd__pb_string(b, 3, CGD_VERSION);
+    cgd__onnx_graph(&x);
+    start = cgd__pb_open(b, 8);              /* opset_import                 */
+    cgd__pb_number(b, 2, 11);
+    cgd__pb_close(b, start);
+    if (cgd__describe(&d, net)) {
+        start = cgd__pb_open(b, 14);         /* metadata_props               */
+        cgd__pb_string(b, 1, "cgd.net");
+        cgd__pb_string(b, 2, d.text);
+        cgd__pb_close(b, start);
+    }
+    return cgd__bytes_save(b, path);
+}
+
+/* ---- C -------------------------------------------------------------------*/
+
+/* student of "small/student.h", as a name in C. */
+static void cgd__c_name(char name[64], const char *path)
+{
+    const char *s = path, *p;
+    size_t n;
+    for (p = path; *p; p++) if (*p == '/' || *p == '\\') s = p + 1;
+    for (n = 0; n < 48 && s[n] && s[n] != '.'; n++) {
+        char c = s[n];
+        int letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        name[n] = (char)(letter || (n > 0 && c >= '0' && c <= '9') ? c : '_');
+    }
+    if (n == 0) name[n++] = '_';
+    name[n] = 0;
+}
+
+/* Four to a line. Nine digits bring every float back; the sign comes by
+ * itself because that of zero would be lost. */
+static void cgd__c_floats(cgd__bytes *b, const float *v, size_t n)
+{
+    char digits[32];
+    size_t i;
+    for (i = 0; i < n; i++) {
+        int negative = (cgd__float_bits(v[i]) & 0x80000000U) != 0;
+        cgd__format(digits, sizeof digits, "%f",
+                    negative ? -(double)v[i] : (double)v[i]);
+        cgd__bytes_format(b, "%s%s%s%sf%s", i % 4 ? " " : "\n    ",
+                          negative ? "-" : "", digits,
+                          strchr(digits, '.') || strchr(digits, 'e') ? ""
+                          : ".0", i + 1 < n ? "," : "");
+    }
+}
+
+static void cgd__c_layer(cgd__bytes *b, const cgd_layer *l)
+{
+    cgd__bytes_format(b, "    { %d, %d, %d, %d, { %u, %u, %u, %d }, %u, %u, "
+                      "%u,\n      \"%s\", \"%s\",\n", l->kind, l->up, l->norm,
+                      l->act, l->window.kernel, l->window.stride,
+                      l->window.pad, l->window.pad_mode, l->in_c, l->out_c,
+                      l->skip, l->name, l->norm_name);
+    cgd__bytes_format(b, "      %u, %u, %u, %u, %u, %u, 0 }", l->w, l->b,
+                      l->gamma, l->beta, l->mean, l->var);
+}
+
+/* What comes before the numbers. */
+static void cgd__c_head(cgd__bytes *b, const cgd_net *net, const char *name)
+{
+    cgd__description d;
+    cgd__describe(&d, net);
+    cgd__bytes_format(b, "/* %s\n *\n", d.text);
+    cgd__bytes_format(b, " * Made by cycle_gan_distil.h " CGD_VERSION
+        ", to be included after it, in one file:\n *\n *     "
+        "cgd_model_attach(&ctx, &model, &%s_model);\n */\n", name);
+    cgd__bytes_format(b, "#ifndef CGD_CONST_MODEL_%s\n"
+                      "#define CGD_CONST_MODEL_%s\n\n", name, name);
+    cgd__bytes_text(b, "#ifndef CYCLE_GAN_DISTIL_H\n"
+        "#error \"include cycle_gan_distil.h before this file\"\n"
+        "#elif CGD_CONST_MODEL != 1\n"
+        "#error \"this model is for another cycle_gan_distil.h: export it "
+        "again\"\n#endif\n\n");
+}
+
+static void cgd__c_model(cgd__bytes *b, const cgd_net *net, const char *name)
+{
+    const cgd_generator_config *g = &net->generator;
+    cgd__bytes_format(b, "static const cgd_const_model %s_model = {\n"
+        "    %s_layers, %u, %s_params, %u, %u,\n", name, name, net->n_layers,
+        name, net->count, net->state);
+    cgd__bytes_format(b, "    { %d, %d, %d, %d, %d, %d, %d, %d,\n"
+        "      { %d, %d, %d, %d, %d, %d } }\n};\n\n#endif\n", g->in_channels,
+        g->out_channels, g->width, g->blocks, g->norm, g->up, g->block,
+        net->image_stats != 0, g->stage[0], g->stage[1], g->stage[2],
+        g->stage[3], g->stage[4], g->stage[5]);
+}
+
+CGDDEF cgd_status cgd_export_c(const cgd_net *net, const char *path)
+{
+    cgd__bytes b;
+    char name[64];
+    size_t i;
+    if (!net->is_generator)
+        return cgd__fail(net->ctx, CGD_ERR_UNSUPPORTED,
+                         "only generators are written as C");
+    if (!cgd__finite(net->params, net->state))
+        return cgd__fail(net->ctx, CGD_ERR_FORMAT,
+            "the model holds values that are not finite numbers");
+    cgd__bytes_init(&b, net->ctx);
+    cgd__c_name(name, path);
+    cgd__c_head(&b, net, name);
+    cgd__bytes_format(&b, "static const float %s_params[%u] = {", name,
+                      net->state);
+    cgd__c_floats(&b, net->params, net->state);
+    cgd__bytes_format(&b, "\n};\n\nstatic const cgd_layer %s_layers[%u] = {\n",
+                      name, net->n_layers);
+    for (i = 0; i < net->n_layers; i++) {
+        cgd__c_layer(&b, net->layers + i);
+        cgd__bytes_text(&b, i + 1 < net->n_layers ? ",\n" : "\n};\n\n");
+    }
+    cgd__c_model(&b, net, name);
+    return cgd__bytes_save(&b, path);
+}
+
 #endif /* CGD_NO_STDIO */
 
 /* ======================================================================== */
@@ -12403,6 +13634,7 @@ CGDDEF cgd_status cgd_distil_run(cgd_ctx *ctx, const cgd_distil_config *config,
 /* [end:changes] Change log                                                 */
 /* ======================================================================== */
 /* 0.1.0  The first complete form: training, distillation, translation.     */
+/*        Export to PyTorch, ONNX and C; frozen statistics and folding.      */
 
 #endif /* CGD__IMPLEMENTED_KERNELS: the second half */
 #endif /* CGD_IMPLEMENTATION */

@@ -9,8 +9,8 @@
  * options.txt from which a run is resumed.
  *
  * Contents: [includes] [settings] [options] [presets] [parse] [help] [report]
- *           [progress] [run] [train] [distil] [translate] [info] [dataset]
- *           [pack] [main]                                                   */
+ *           [progress] [run] [train] [distil] [translate] [export] [info]
+ *           [dataset] [pack] [main]                                         */
 
 /* ======================================================================== */
 /* [includes]                                                               */
@@ -72,6 +72,9 @@ typedef struct settings {
     size_t count, tests;
     int filter;
     int raw;
+    const char *safetensors, *pth, *onnx, *c_header;      /* export to these */
+    const char *calibrate;
+    int dtype, frozen;
     int threads;
     cgd_u32 seed;
     char **words;                    /* arguments that are no options        */
@@ -82,7 +85,7 @@ typedef struct settings {
  * KEEP marks what options.txt remembers. */
 enum {
     DATASET = 1, TRAIN = 2, DISTIL = 4, TRANSLATE = 8, INFO = 16, PACK = 32,
-    RUNS = TRAIN | DISTIL, KEEP = 64
+    RUNS = TRAIN | DISTIL, KEEP = 64, EXPORT = 1024
 };
 
 typedef struct command {
@@ -148,6 +151,9 @@ static const word fit_words[] = {
 };
 static const word filter_words[] = {
     { "bicubic", CGD_BICUBIC }, { "bilinear", CGD_BILINEAR }, { NULL, 0 }
+};
+static const word dtype_words[] = {
+    { "f32", CGD_F32 }, { "f16", CGD_F16 }, { "bf16", CGD_BF16 }, { NULL, 0 }
 };
 static const word direction_words[] = { { "ab", 0 }, { "ba", 1 }, { NULL, 0 } };
 static const word transfer_words[] = {
@@ -305,6 +311,29 @@ static const option options[] = {
 { "raw", FLAG, TRANSLATE, AT(raw), 0, 0, NULL, NULL,
   "write the net's values, float32 of this machine,\n"
   "(height, width, channels), instead of a picture" },
+{ "What to write", HEADING, EXPORT, 0, 0, 0, NULL, NULL, NULL },
+{ "safetensors", TEXT, EXPORT, AT(safetensors), 0, 0, NULL, "FILE",
+  "safetensors, with the official tensor names" },
+{ "pth", TEXT, EXPORT, AT(pth), 0, 0, NULL, "FILE",
+  "a state dict for torch.load(weights_only=True)" },
+{ "onnx", TEXT, EXPORT, AT(onnx), 0, 0, NULL, "FILE",
+  "ONNX, opset 11, for any N, H and W" },
+{ "c", TEXT, EXPORT, AT(c_header), 0, 0, NULL, "NAME.h",
+  "const arrays of C, for cgd_model_attach" },
+{ "dtype", CHOICE, EXPORT, AT(dtype), 0, 0, dtype_words, NULL,
+  "type of the weights" },
+{ "What to make of the net", HEADING, EXPORT, 0, 0, 0, NULL, NULL, NULL },
+{ "net", TEXT, EXPORT, AT(net), 0, 0, NULL, "NAME",
+  "take this net (g_ab, ema.g_ab, ...) from a state" },
+{ "frozen", FLAG, EXPORT, AT(frozen), 0, 0, NULL, NULL,
+  "fold the norms into the convolutions, with the\n"
+  "running statistics that the model holds, or" },
+{ "calibrate", TEXT, EXPORT, AT(calibrate), 0, 0, NULL, "DIR",
+  "with those measured on pictures of this folder" },
+{ "count", SIZE, EXPORT, AT(count), 1, 100000, NULL, "N",
+  "so many, spread over the folder" },
+{ "size", SIZE, EXPORT, AT(size), 0, 4096, NULL, "N",
+  "resized to N x N; 0: as they are" },
 { "out", TEXT, PACK, AT(out), 0, 0, NULL, "FILE",
   "the file to write" },
 { "size", AMOUNT, PACK, AT(size), 0, 8192, NULL, "N",
@@ -321,10 +350,10 @@ static const option options[] = {
   "another seed draws other pictures" },
 { "size", AMOUNT, INFO, AT(size), 4, 8192, NULL, "N",
   "costs are those of an N x N picture" },
-{ "Machine", HEADING, RUNS | TRANSLATE, 0, 0, 0, NULL, NULL, NULL },
-{ "threads", INTEGER, RUNS | TRANSLATE | PACK, AT(threads), 0, 1024, NULL,
-  "N", "0: one for every core" },
-{ "kernels", TEXT, RUNS | TRANSLATE, AT(kernels), 0, 0, NULL, "NAME",
+{ "Machine", HEADING, RUNS | TRANSLATE | EXPORT, 0, 0, 0, NULL, NULL, NULL },
+{ "threads", INTEGER, RUNS | TRANSLATE | EXPORT | PACK, AT(threads), 0, 1024,
+  NULL, "N", "0: one for every core" },
+{ "kernels", TEXT, RUNS | TRANSLATE | EXPORT, AT(kernels), 0, 0, NULL, "NAME",
   "reference, portable, avx2, ...; the best by\n"
   "default; the variable CGD_ISA does the same" }
 };
@@ -763,7 +792,7 @@ static void default_settings(settings *s, unsigned command)
     s->run.out = NULL;
     s->run.data = cgd_data_defaults();
     s->size = command == DATASET ? 64 : command == INFO ? 256 : 0;
-    s->count = 200;
+    s->count = command == EXPORT ? 32 : 200;
     s->tests = 32;
     s->seed = 1;
 }
@@ -1768,6 +1797,12 @@ static int run_translate(const command *cmd, settings *s)
 }
 
 /* ======================================================================== */
+/* [export]                                                                 */
+/* ======================================================================== */
+
+#include "cmd_export.h"
+
+/* ======================================================================== */
 /* [info]                                                                   */
 /* ======================================================================== */
 
@@ -2110,6 +2145,12 @@ static const command commands[] = {
   "The result has the picture's own size, and the kind that its name says.\n"
   "If there are several, or OUT ends in /, OUT is a folder and the names stay\n"
   "the same.\n" },
+{ "export", EXPORT, run_export, 1, 1, "MODEL --onnx FILE ... [options]",
+  "write a model for PyTorch, ONNX runtimes or C",
+  "Writes a generator in one or several formats of other programs. With\n"
+  "--frozen or --calibrate the norms of each are folded into its convolutions\n"
+  "first, which makes it faster and its translation a little different: see\n"
+  "what `cgd translate` makes of it with --safetensors.\n" },
 { "info", INFO, run_info, 1, 1, "FILE [options]",
   "show what is in a model, a state or a packed file",
   "Shows the layers, shapes, parameters, multiply-accumulates and memory of a\n"

@@ -1,0 +1,187 @@
+#!/bin/sh
+# Exported models, in the hands of those they are for: a C program without
+# files and heap gives the bytes of `cgd translate`; PyTorch, onnx and ONNX
+# Runtime, where python3 finds them, read the others and agree.
+#
+#     sh tests/test_export.sh [CGD [SCRATCH]]
+
+set -u
+root=$(cd "$(dirname "$0")/.." && pwd)
+cgd=${1:-$root/build/cgd}
+case $cgd in
+/*) ;;
+*) cgd=$PWD/$cgd ;;
+esac
+if [ -n "${2:-}" ]; then
+    scratch=$2
+    mkdir -p "$scratch" || exit 1
+else
+    scratch=$(mktemp -d) || exit 1
+    trap 'rm -rf "$scratch"' EXIT
+    trap 'exit 130' HUP INT TERM
+fi
+cd "$scratch" || exit 1
+rm -rf models pictures
+cc=${CC:-cc}
+passed=0 failed=0 skipped=0
+
+have() { command -v "$1" >/dev/null 2>&1; }
+skip() { echo "skipped: $*"; skipped=$((skipped + 1)); }
+pass() { passed=$((passed + 1)); echo "ok $1"; }
+flunk()
+{
+    failed=$((failed + 1))
+    echo "FAILED $1"
+    sed 's/^/    /' err | head -5
+}
+
+# check NAME COMMAND...: the command succeeds.
+check()
+{
+    name=$1
+    shift
+    if "$@" >log 2>err; then pass "$name"; else flunk "$name"; fi
+}
+
+# refuse NAME PATTERN COMMAND...: it fails with one sentence that has the
+# pattern in it, and writes nothing to `new`.
+refuse()
+{
+    name=$1 pattern=$2
+    shift 2
+    rm -f new
+    "$@" >log 2>err
+    status=$?
+    if [ $status -ne 0 ] && [ $status -le 2 ] && [ "$(wc -l <err)" -eq 1 ] &&
+        grep -q "^cgd: .*$pattern" err && [ ! -e new ] && [ ! -e new.tmp ]
+    then pass "$name"; else flunk "$name"; fi
+}
+
+# ---- models ----------------------------------------------------------------
+
+$cc -O1 -I"$root" -o export_nets "$root/tests/export_nets.c" -lm || exit 1
+mkdir -p models
+kinds=$(./export_nets make models) || exit 1
+check 'draw pictures' "$cgd" dataset pictures --size 32 --count 5 --tests 1
+check '--calibrate folds what it measures' "$cgd" export \
+    models/instance.safetensors --calibrate pictures/trainA --count 3 \
+    --safetensors models/folded.safetensors
+check '--frozen folds running statistics' "$cgd" export \
+    models/running.safetensors --frozen \
+    --safetensors models/running_folded.safetensors
+for kind in $kinds folded running_folded; do
+    m=models/$kind
+    check "export $kind" "$cgd" export $m.safetensors --pth $m.pth \
+        --onnx $m.onnx --c $m.h
+    check "export $kind, half" "$cgd" export $m.safetensors --dtype f16 \
+        --safetensors $m.f16.safetensors --pth $m.f16.pth --onnx $m.f16.onnx
+    check "export $kind, bfloat16" "$cgd" export $m.safetensors \
+        --dtype bf16 --pth $m.bf16.pth --safetensors $m.bf16.safetensors
+done
+no_norm()
+{
+    "$cgd" info "$1" >info && grep -q 'norm none' info &&
+        ! grep -qa Normalization "$2"
+}
+check 'a folded model has no norm' no_norm models/folded.safetensors \
+    models/folded.onnx
+check 'measured again' "$cgd" export models/instance.safetensors \
+    --calibrate pictures/trainA --count 3 --safetensors again
+check 'the same pictures give the same model' \
+    cmp again models/folded.safetensors
+check 'sizes and pictures can be chosen' "$cgd" export \
+    models/instance.safetensors --calibrate pictures/trainA --count 1 \
+    --size 24 --safetensors again
+check 'other pictures give another' sh -c \
+    '! cmp -s again models/folded.safetensors'
+
+# ---- C without files and heap ----------------------------------------------
+
+strict='-pedantic-errors -Wall -Wextra -Wconversion -Wshadow -Werror'
+
+# same_bytes KIND COMPILER...: the program agrees with cgd translate.
+same_bytes()
+{
+    kind=$1
+    shift
+    "$@" $strict -I"$root" -Imodels -DMODEL_FILE="\"$kind.h\"" \
+        -DMODEL=${kind}_model "$root/tests/export_micro.c" -o micro || return 1
+    ./micro draw >in.bmp && ./micro >micro.bmp || return 1
+    "$cgd" translate models/$kind.safetensors in.bmp -o out.bmp || return 1
+    tail -c +55 out.bmp >out.pixels
+    tail -c +55 micro.bmp >micro.pixels
+    cmp out.pixels micro.pixels
+}
+
+for kind in $kinds folded; do
+    check "$kind in constants translates like cgd" same_bytes $kind \
+        $cc -std=c89
+done
+for compiler in gcc clang g++ clang++; do
+    if ! have $compiler; then skip "$compiler is not installed"; continue; fi
+    case $compiler in
+    *++) language='-x c++ -std=c++98' ;;
+    *)   language='-std=c89' ;;
+    esac
+    check "and compiled by $compiler" same_bytes stages $compiler $language -O2
+done
+read_only()
+{
+    $cc -I"$root" -Imodels -DMODEL_FILE='"grey.h"' -DMODEL=grey_model -c \
+        "$root/tests/export_micro.c" -o micro.o || return 1
+    for what in params layers; do
+        nm micro.o | grep -q " [rR] _*grey_$what" || return 1
+    done
+}
+case $(uname) in
+Linux) check 'the constants are in read-only memory' read_only ;;
+esac
+check 'a header without the library says so' sh -c \
+    "! $cc -c -x c models/grey.h -o micro.o 2>said
+     grep -q 'include cycle_gan_distil.h before' said"
+
+# ---- refusals --------------------------------------------------------------
+
+refuse 'nothing to write' 'nothing to write' "$cgd" export \
+    models/none.safetensors
+refuse 'no model' '' "$cgd" export no_such_file --onnx new
+refuse 'live norms cannot be folded' 'calibrate DIR' "$cgd" export \
+    models/instance.safetensors --frozen --onnx new
+refuse 'no pictures to calibrate with' 'holds no picture' "$cgd" export \
+    models/instance.safetensors --calibrate models --onnx new
+refuse 'bf16 in ONNX' 'bf16' "$cgd" export models/none.safetensors \
+    --dtype bf16 --pth new --onnx new
+refuse 'halves in C' 'dtype' "$cgd" export models/none.safetensors \
+    --dtype f16 --pth new --c new
+refuse 'an unknown type' 'f32, f16, bf16' "$cgd" export \
+    models/none.safetensors --dtype int8 --pth new
+refuse 'a missing folder' 'folder missing' "$cgd" export \
+    models/none.safetensors --pth no_such_folder/new
+"$cgd" export --help >help
+check 'help names every option' sh -c \
+    'for o in safetensors pth onnx "c NAME.h" dtype net frozen calibrate count
+     do grep -q -e "--$o" help || exit 1; done'
+
+# ---- Python's packages -----------------------------------------------------
+
+for python in python3 /usr/bin/python3; do
+    if [ $python = /usr/bin/python3 ] && have python3 &&
+        [ "$(python3 -c 'import sys; print(sys.prefix)')" = /usr ]; then
+        continue                               # it is the one from before
+    fi
+    if ! $python -c 'import numpy' 2>/dev/null; then
+        skip "$python has no numpy"
+        continue
+    fi
+    OMP_NUM_THREADS=2 $python "$root/tests/export_check.py" models \
+        "$scratch/export_nets" >checks 2>err
+    grep -v ' passed, ' checks
+    line=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped' checks)
+    if [ -z "$line" ]; then flunk "$python tests/export_check.py"; continue; fi
+    # shellcheck disable=SC2086
+    set -- $line
+    passed=$((passed + $1)) failed=$((failed + $3)) skipped=$((skipped + $5))
+done
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed -eq 0 ]

@@ -1,0 +1,148 @@
+/* cgd export: a generator in the formats of other programs. Part of
+ * tools/cgd.c, which includes it after [translate]. */
+
+/* The pictures of --calibrate as tensors, for cgd_net_freeze. */
+typedef struct samples {
+    cgd_tensor *x;
+    size_t count;
+} samples;
+
+static void free_samples(samples *s)
+{
+    size_t i;
+    for (i = 0; i < s->count; i++) free(s->x[i].data);
+    free(s->x);
+}
+
+/* Add a picture, made square if there is a --size, else as `translate` would
+ * show it to the net. */
+static cgd_status add_sample(cgd_ctx *ctx, samples *to, const settings *s,
+                             const char *path, size_t channels)
+{
+    cgd_image picture, fit;
+    cgd_tensor *x = to->x + to->count;
+    cgd_status status = cgd_image_load(ctx, &picture, path, channels);
+    if (status != CGD_OK) return status;
+    status = s->size
+           ? cgd_image_resize(ctx, &fit, &picture, s->size, s->size,
+                              CGD_BICUBIC)
+           : extend(ctx, &fit, &picture);
+    cgd_image_free(ctx, &picture);
+    if (status != CGD_OK) return status;
+    *x = cgd_tensor_view(1, fit.h, fit.w, channels, NULL);
+    x->data = (float *)malloc(cgd_tensor_size(x) * sizeof(float));
+    if (x->data) {
+        cgd_tensor_from_bytes(x, 0, fit.data);
+        to->count++;
+    } else {
+        status = CGD_ERR_MEMORY;
+    }
+    cgd_image_free(ctx, &fit);
+    return status;
+}
+
+/* --count pictures, spread evenly over the folder. */
+static int read_samples(cgd_ctx *ctx, samples *to, const settings *s,
+                        size_t channels)
+{
+    cgd_listing list;
+    cgd_status status = cgd_list_pictures(ctx, &list, s->calibrate);
+    size_t n, i;
+    int bad = 0;
+    if (status != CGD_OK) return fail_status(ctx, status);
+    n = list.count < s->count ? list.count : s->count;
+    to->x = (cgd_tensor *)calloc(n, sizeof *to->x);
+    if (!to->x) status = CGD_ERR_MEMORY;
+    for (i = 0; i < n && status == CGD_OK; i++)
+        status = add_sample(ctx, to, s, list.paths[i * list.count / n],
+                            channels);
+    if (status != CGD_OK) bad = fail_status(ctx, status);
+    cgd_listing_free(ctx, &list);
+    return bad;
+}
+
+/* Replace the net by one without norms. */
+static int fold_net(cgd_ctx *ctx, cgd_net *net, const settings *s)
+{
+    cgd_net frozen, folded;
+    cgd_status status;
+    samples from;
+    int bad = 0;
+    memset(&from, 0, sizeof from);
+    memset(&frozen, 0, sizeof frozen);
+    if (s->calibrate) bad = read_samples(ctx, &from, s, net->layers[0].in_c);
+    if (!bad) {
+        status = cgd_net_freeze(ctx, &frozen, net, from.x, from.count);
+        if (status == CGD_ERR_ARGUMENT && !s->calibrate)
+            bad = fail("%s; name some with --calibrate DIR",
+                       cgd_message(ctx, status));
+        else if (status == CGD_OK)
+            status = cgd_net_fold(ctx, &folded, &frozen);
+        if (!bad && status != CGD_OK) bad = fail_status(ctx, status);
+    }
+    if (!bad) {
+        cgd_net_free(net);
+        *net = folded;
+    }
+    cgd_net_free(&frozen);
+    free_samples(&from);
+    return bad;
+}
+
+static int exported(cgd_ctx *ctx, cgd_status status, const char *path,
+                    const char *what)
+{
+    struct stat st;
+    phrase p;
+    if (status != CGD_OK) return fail_status(ctx, status);
+    if (stat(path, &st) != 0) return fail("%s cannot be found", path);
+    printf("%s: %s, %s\n", path, what, in_bytes(&p, (size_t)st.st_size));
+    return 0;
+}
+
+static int write_exports(cgd_ctx *ctx, const cgd_net *net, const settings *s)
+{
+    int bad = 0;
+    if (s->safetensors)
+        bad = exported(ctx, cgd_export_safetensors(net, s->dtype,
+                       s->safetensors), s->safetensors, "safetensors");
+    if (s->pth && !bad)
+        bad = exported(ctx, cgd_export_pth(net, s->dtype, s->pth), s->pth,
+                       "a PyTorch state dict");
+    if (s->onnx && !bad)
+        bad = exported(ctx, cgd_export_onnx(net, s->dtype, s->onnx), s->onnx,
+                       "ONNX, opset 11");
+    if (s->c_header && !bad)
+        bad = exported(ctx, cgd_export_c(net, s->c_header), s->c_header,
+                       "a C header");
+    return bad;
+}
+
+static int run_export(const command *cmd, settings *s)
+{
+    source from;
+    cgd_ctx ctx;
+    cgd_model model;
+    live_line line;
+    int bad;
+    from.cmd = cmd;
+    from.file = NULL;
+    if (!s->safetensors && !s->pth && !s->onnx && !s->c_header)
+        return fail_usage(&from, "nothing to write: name a file with "
+                          "--safetensors, --pth, --onnx or --c");
+    if (s->c_header && s->dtype != CGD_F32)
+        return fail_usage(&from, "--c writes floats: --dtype is not for it");
+    if (s->onnx && s->dtype == CGD_BF16)
+        return fail_usage(&from, "--onnx has no bf16 (it came after opset "
+                          "11): --dtype may be f32 or f16");
+    bad = open_context(&ctx, s, &line);
+    if (bad) return bad;
+    bad = load_model(&ctx, &model, s->words[0], s->net);
+    if (!bad) {
+        if (s->frozen || s->calibrate) bad = fold_net(&ctx, &model.net, s);
+        if (!bad) bad = write_exports(&ctx, &model.net, s);
+        cgd_model_free(&model);
+    }
+    cgd_free(&ctx);
+    return bad;
+}
