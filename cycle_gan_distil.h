@@ -1097,9 +1097,9 @@ CGDDEF cgd_status cgd_density(cgd_ctx *ctx, cgd_estimate *density,
                               size_t k, const cgd_bootstrap *bootstrap);
 
 /* All of them: a set against real pictures of the same size. The features are
- * first standardised by the real ones. cgd_distance_floor compares two random
- * halves of the real pictures with each other: what a perfect set would get
- * (from half the pictures: SWD's floor is rather too high). */
+ * first standardised by the real ones, and cut at 3 deviations.
+ * cgd_distance_floor compares `count` random real pictures, at most half of
+ * them, with the others: what a perfect set of that many would get. */
 typedef struct cgd_distances {
     cgd_estimate swd, kid, density, coverage;
 } cgd_distances;
@@ -1107,7 +1107,7 @@ CGDDEF cgd_status cgd_distance(cgd_ctx *ctx, cgd_distances *d,
                                const cgd_set *set, const cgd_set *real,
                                const cgd_bootstrap *bootstrap);
 CGDDEF cgd_status cgd_distance_floor(cgd_ctx *ctx, cgd_distances *d,
-                                     const cgd_set *real,
+                                     const cgd_set *real, size_t count,
                                      const cgd_bootstrap *bootstrap);
 
 /* What goes wrong in translations, each with a limit:
@@ -11367,10 +11367,12 @@ typedef struct cgd__swd {
     float *weights;                    /* (length, 16): those in turn        */
     float *projected[2];               /* (count * 128, 16)                  */
     size_t first;                      /* direction of the chunk             */
-    cgd__ranked *ranked;               /* (16, ranked_size)                  */
-    size_t ranked_size;
+    size_t total;                      /* patches of both sets               */
+    cgd__ranked *ranked;               /* (16, 2 total): half of it spare    */
     cgd__draws *draws;
-    double *moved;                     /* (16, 1 + replicates)               */
+    size_t width;                      /* 1 + replicates                     */
+    double *shares;                    /* (pictures of both sets, width)     */
+    double *moved;                     /* (16, 2 width): half of it scratch  */
     int which;                         /* set that patches are cut from      */
 } cgd__swd;
 
@@ -11533,62 +11535,65 @@ static void cgd__rank(cgd__ranked *v, cgd__ranked *spare, size_t n)
     }
 }
 
-/* The Wasserstein distance of two sorted sets on a line, where each value
- * counts as often as its picture (counts NULL: once). Both sets have weight
- * 1: a value of a weighs nb, one of b na, out of na * nb. */
-static double cgd__transport(const cgd__ranked *a, size_t na,
-                             const cgd_u32 *count_a, const cgd__ranked *b,
-                             size_t nb, const cgd_u32 *count_b)
+/* The Wasserstein distance on a line is the area between the two cumulative
+ * distributions: go through the values of both sets in order, and add the gap
+ * to the next one times what of a's weight is ahead of b's. Each picture has
+ * `width` weights, negative ones in b; all of the first `count` are worked on
+ * at once. */
+static CGD__OPTIMIZED void cgd__transport(double *sums, double *ahead,
+                                          const cgd__ranked *v, size_t n,
+                                          const double *weights, size_t width,
+                                          size_t count)
 {
-    double left_a = 0, left_b = 0, at_a = 0, at_b = 0, sum = 0;
-    size_t i = 0, j = 0;
-    for (;;) {
-        double step;
-        for (; !(left_a > 0); i++) {
-            if (i == na) return sum / ((double)na * (double)nb);
-            left_a = (double)nb * (count_a ? count_a[a[i].picture] : 1U);
-            at_a = cgd__key_value(a[i].key);
+    size_t i, r;
+    for (r = 0; r < count; r++) sums[r] = ahead[r] = 0;
+    for (i = 0; i + 1 < n; i++) {
+        const double *w = weights + v[i].picture * width;
+        double gap = cgd__key_value(v[i + 1].key) - cgd__key_value(v[i].key);
+        CGD__EACH
+        for (r = 0; r < count; r++) {
+            double d = ahead[r] + w[r];
+            ahead[r] = d;
+            sums[r] += (d < 0 ? -d : d) * gap;
         }
-        for (; !(left_b > 0); j++) {
-            if (j == nb) return sum / ((double)na * (double)nb);
-            left_b = (double)na * (count_b ? count_b[b[j].picture] : 1U);
-            at_b = cgd__key_value(b[j].key);
-        }
-        step = left_a < left_b ? left_a : left_b;
-        sum += step * (at_a > at_b ? at_a - at_b : at_b - at_a);
-        left_a -= step;
-        left_b -= step;
     }
 }
 
-/* One direction: sort both sets' projections and match them, for the value
- * and for the replicates. */
+/* One direction: sort both sets' projections together, and measure. */
 static void cgd__swd_match(void *job, size_t d)
 {
     cgd__swd *q = (cgd__swd *)job;
-    size_t n[2], r, i, replicates = q->draws->replicates;
-    cgd__ranked *v[2], *spare;
-    double *moved = q->moved + d * (1 + replicates);
+    cgd__ranked *v = q->ranked + d * 2 * q->total;
+    double *moved = q->moved + d * 2 * q->width;
+    size_t n, i, at = 0, picture = 0;
     int which;
-    v[0] = q->ranked + d * q->ranked_size;
     for (which = 0; which < 2; which++) {
-        n[which] = q->sets[which]->count * CGD__SWD_PER_PICTURE;
-        if (which == 1) v[1] = v[0] + n[0];
-        for (i = 0; i < n[which]; i++) {
-            v[which][i].key =
+        n = q->sets[which]->count * CGD__SWD_PER_PICTURE;
+        for (i = 0; i < n; i++, at++) {
+            v[at].key =
                 cgd__key_of(q->projected[which][i * CGD__SWD_AT_ONCE + d]);
-            v[which][i].picture = (cgd_u32)(i / CGD__SWD_PER_PICTURE);
+            v[at].picture = (cgd_u32)(picture + i / CGD__SWD_PER_PICTURE);
         }
+        picture += q->sets[which]->count;
     }
-    spare = v[1] + n[1];
-    for (which = 0; which < 2; which++) cgd__rank(v[which], spare, n[which]);
-    moved[0] = cgd__transport(v[0], n[0], NULL, v[1], n[1], NULL);
-    if (q->first + d >= CGD__SWD_RESAMPLED) return;
-    for (r = 0; r < replicates; r++) {
-        const cgd_u32 *counts = q->draws->counts
-                              + r * (q->draws->n + q->draws->m);
-        moved[1 + r] = cgd__transport(v[0], n[0], counts, v[1], n[1],
-                                      counts + q->draws->n);
+    cgd__rank(v, v + q->total, q->total);
+    cgd__transport(moved, moved + q->width, v, q->total, q->shares, q->width,
+                   q->first + d < CGD__SWD_RESAMPLED ? q->width : 1);
+}
+
+/* How much of its set each picture's patches are, for the value and for each
+ * replicate: whole numbers, so that equal sets are exactly 0 apart. The sum
+ * of a set is n m; run_level divides by that. */
+static void cgd__swd_shares(cgd__swd *q)
+{
+    const cgd__draws *draws = q->draws;
+    size_t pictures = draws->n + draws->m, i, r;
+    for (i = 0; i < pictures; i++) {
+        double share = i < draws->n ? (double)draws->m : -(double)draws->n;
+        q->shares[i * q->width] = share;
+        for (r = 0; r < draws->replicates; r++)
+            q->shares[i * q->width + 1 + r] =
+                share * draws->counts[r * pictures + i];
     }
 }
 
@@ -11596,7 +11601,8 @@ static void cgd__swd_match(void *job, size_t d)
 static cgd_status cgd__swd_run_level(cgd_ctx *ctx, cgd__swd *q, double *sum)
 {
     cgd__draws *draws = q->draws;
-    double scale = 1000 / (double)(q->last + 1);
+    double scale = 1000 / ((double)(q->last + 1) * (double)draws->n
+                           * (double)draws->m * CGD__SWD_PER_PICTURE);
     cgd_status status = CGD_OK;
     size_t d, r;
     for (q->which = 0; q->which < 2; q->which++) {
@@ -11611,7 +11617,7 @@ static cgd_status cgd__swd_run_level(cgd_ctx *ctx, cgd__swd *q, double *sum)
         if (status != CGD_OK) break;
         cgd__for(ctx, CGD__SWD_AT_ONCE, cgd__swd_match, q);
         for (d = 0; d < CGD__SWD_AT_ONCE; d++) {
-            const double *moved = q->moved + d * (1 + draws->replicates);
+            const double *moved = q->moved + d * 2 * q->width;
             *sum += scale / CGD__SWD_DIRECTIONS * moved[0];
             if (q->first >= CGD__SWD_RESAMPLED) continue;
             for (r = 0; r < draws->replicates; r++)
@@ -11625,26 +11631,26 @@ static cgd_status cgd__swd_run_level(cgd_ctx *ctx, cgd__swd *q, double *sum)
  * it only counts. */
 static int cgd__swd_layout(cgd__swd *q, unsigned char *base, size_t *bytes)
 {
-    size_t at = 0, n, i, c = q->sets[0]->c, most = 0, total = 0, part[14];
+    size_t at = 0, n, i, c = q->sets[0]->c, part[14];
     size_t pixels = q->sets[0]->w * q->sets[0]->h * c;
-    int which, parts = 0, good = 1;
+    int which, parts = 0, good;
+    good = cgd__mul(&part[parts++], q->sets[0]->count + q->sets[1]->count,
+                    q->width * sizeof(double));
     part[parts++] = q->lanes * 5 * pixels * sizeof(float);
     part[parts++] = CGD__SWD_DIRECTIONS * q->length * sizeof(float);
     part[parts++] = CGD__SWD_AT_ONCE * q->length * sizeof(float);
-    part[parts++] = CGD__SWD_AT_ONCE * (1 + q->draws->replicates)
-                  * sizeof(double);
+    part[parts++] = CGD__SWD_AT_ONCE * 2 * q->width * sizeof(double);
+    q->total = 0;
     for (which = 0; which < 2; which++) {
         n = q->sets[which]->count * CGD__SWD_PER_PICTURE;
-        total += n;
-        most = cgd__max(most, n);
+        q->total += n;
         good = good && cgd__mul(&part[parts++], n, q->length * sizeof(float));
         part[parts++] = n * CGD__SWD_AT_ONCE * sizeof(float);
         part[parts++] = q->sets[which]->count * 2 * c * sizeof(double);
         part[parts++] = 2 * c * sizeof(double);
     }
-    q->ranked_size = total + most;
-    good = good && cgd__mul(&part[parts++], q->ranked_size,
-                            CGD__SWD_AT_ONCE * sizeof(cgd__ranked));
+    good = good && cgd__mul(&part[parts++], q->total,
+                            CGD__SWD_AT_ONCE * 2 * sizeof(cgd__ranked));
     for (i = 0; good && i < (size_t)parts; i++) {
         size_t size = part[i];
         part[i] = at;
@@ -11653,18 +11659,19 @@ static int cgd__swd_layout(cgd__swd *q, unsigned char *base, size_t *bytes)
     }
     *bytes = at;
     if (!good || !base) return good;
-    q->scratch = (float *)(void *)(base + part[0]);
-    q->directions = (float *)(void *)(base + part[1]);
-    q->weights = (float *)(void *)(base + part[2]);
-    q->moved = (double *)(void *)(base + part[3]);
+    q->shares = (double *)(void *)(base + part[0]);
+    q->scratch = (float *)(void *)(base + part[1]);
+    q->directions = (float *)(void *)(base + part[2]);
+    q->weights = (float *)(void *)(base + part[3]);
+    q->moved = (double *)(void *)(base + part[4]);
     for (which = 0; which < 2; which++) {
-        const size_t *own = part + 4 + 4 * which;
+        const size_t *own = part + 5 + 4 * which;
         q->patches[which] = (float *)(void *)(base + own[0]);
         q->projected[which] = (float *)(void *)(base + own[1]);
         q->sums[which] = (double *)(void *)(base + own[2]);
         q->norms[which] = (double *)(void *)(base + own[3]);
     }
-    q->ranked = (cgd__ranked *)(void *)(base + part[12]);
+    q->ranked = (cgd__ranked *)(void *)(base + part[13]);
     return 1;
 }
 
@@ -11712,11 +11719,13 @@ CGDDEF cgd_status cgd_swd(cgd_ctx *ctx, cgd_estimate *swd, const cgd_set *a,
     status = cgd__draws_init(ctx, &draws, a->count, b->count, bootstrap);
     if (status != CGD_OK) return status;
     q.draws = &draws;
+    q.width = 1 + draws.replicates;
     if (cgd__swd_layout(&q, NULL, &bytes))
         block = (unsigned char *)cgd__alloc(ctx, bytes);
     if (block) {
         cgd__swd_layout(&q, block, &bytes);
         cgd__swd_directions(&q);
+        cgd__swd_shares(&q);
         for (; q.level <= q.last && status == CGD_OK; q.level++)
             status = cgd__swd_run_level(ctx, &q, &sum);
         if (status == CGD_OK) cgd__draws_end(swd, sum, &draws);
@@ -12013,6 +12022,9 @@ CGDDEF cgd_status cgd_density(cgd_ctx *ctx, cgd_estimate *density,
         cgd__for(ctx, 1 + draws.replicates, cgd__density_slice, &q);
         cgd__draws_end(density, q.value, &draws);
         cgd__draws_end(coverage, q.second_value, &second);
+        if (density->low < 0) density->low = 0;     /* moved out of range    */
+        if (coverage->low < 0) coverage->low = 0;
+        if (coverage->high > 1) coverage->high = 1;
         cgd__free(ctx, q.xx, count * sizeof *q.xx);
     }
     cgd__draws_free(ctx, &second);
@@ -12022,8 +12034,14 @@ CGDDEF cgd_status cgd_density(cgd_ctx *ctx, cgd_estimate *density,
 
 /* ---- all of them ---------------------------------------------------------*/
 
-/* Each feature of both sets in deviations of the real ones. A hundredth keeps
- * features that hardly vary from deciding everything. */
+/* Each feature of both sets in deviations of the real ones, cut at three. The
+ * hundredth and the cut keep features that hardly vary from deciding all. */
+static float cgd__in_deviations(float v, double mean, double scale)
+{
+    double z = ((double)v - mean) * scale;
+    return (float)(z > 3 ? 3 : z < -3 ? -3 : z);
+}
+
 static void cgd__standardise(float *real, size_t n, float *fake, size_t m,
                              size_t d)
 {
@@ -12039,9 +12057,9 @@ static void cgd__standardise(float *real, size_t n, float *fake, size_t m,
         var = square / (double)n;
         scale = 1 / (cgd__sqrt(var) + 0.01);
         for (i = 0; i < n; i++)
-            real[i * d + k] = (float)(((double)real[i * d + k] - mean) * scale);
+            real[i * d + k] = cgd__in_deviations(real[i * d + k], mean, scale);
         for (i = 0; i < m; i++)
-            fake[i * d + k] = (float)(((double)fake[i * d + k] - mean) * scale);
+            fake[i * d + k] = cgd__in_deviations(fake[i * d + k], mean, scale);
     }
 }
 
@@ -12076,16 +12094,17 @@ CGDDEF cgd_status cgd_distance(cgd_ctx *ctx, cgd_distances *d,
 }
 
 CGDDEF cgd_status cgd_distance_floor(cgd_ctx *ctx, cgd_distances *d,
-                                     const cgd_set *real,
+                                     const cgd_set *real, size_t count,
                                      const cgd_bootstrap *bootstrap)
 {
     size_t n = real->count, i;
     const unsigned char **order;
-    cgd_set halves[2];
+    cgd_set some, others;
     cgd_rng rng;
     cgd_status status;
     memset(d, 0, sizeof *d);
-    if (n < 2) return CGD_OK;
+    count = cgd__min(count, n / 2);
+    if (count == 0) return CGD_OK;
     order = (const unsigned char **)cgd__alloc_zeroed(ctx, n, sizeof *order,
                                                       "a set of pictures");
     if (!order) return CGD_ERR_MEMORY;
@@ -12095,12 +12114,12 @@ CGDDEF cgd_status cgd_distance_floor(cgd_ctx *ctx, cgd_distances *d,
         order[i] = order[k];
         order[k] = real->pictures[i];
     }
-    halves[0] = halves[1] = *real;
-    halves[0].pictures = order;
-    halves[0].count = n / 2;
-    halves[1].pictures = order + n / 2;
-    halves[1].count = n / 2;
-    status = cgd_distance(ctx, d, &halves[0], &halves[1], bootstrap);
+    some = others = *real;
+    some.pictures = order;
+    some.count = count;
+    others.pictures = order + count;
+    others.count = n - count;
+    status = cgd_distance(ctx, d, &some, &others, bootstrap);
     cgd__free(ctx, (void *)order, n * sizeof *order);
     return status;
 }
@@ -12399,10 +12418,10 @@ static cgd_status cgd__alarms_reference(cgd_ctx *ctx, cgd_alarm *alarms,
     v = 100 * (out.clipped - ref.clipped);
     cgd__alarm_set(&alarms[CGD_ALARM_SATURATION], v,
         100 * CGD__SATURATION_LIMIT, v > 100 * CGD__SATURATION_LIMIT,
-        "Not saturated: %f points of the values more than in the reference "
-        "are black or white (limit %f %%).",
-        "Saturated: %f %% of the values more than in the reference are black "
-        "or white (limit %f %%).");
+        "Not saturated: the share of black and white values less the "
+        "reference's is %f %% (limit %f %%).",
+        "Saturated: the share of black and white values less the reference's "
+        "is %f %% (limit %f %%).");
     alarms[CGD_ALARM_SATURATION].value /= 100;
     alarms[CGD_ALARM_SATURATION].limit /= 100;
     v = cgd__colour_shift(&out, &ref, output->c);

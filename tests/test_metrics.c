@@ -346,7 +346,7 @@ static void distances_tell_kinds_apart(void)
     gallery_scenes(&other, 20, 32, 100UL, 0);
     CHECK(cgd_distance(&ctx, &near_by, &same.set, &real.set, &b) == CGD_OK);
     CHECK(cgd_distance(&ctx, &far_off, &other.set, &real.set, &b) == CGD_OK);
-    CHECK(cgd_distance_floor(&ctx, &floor_of, &real.set, &b) == CGD_OK);
+    CHECK(cgd_distance_floor(&ctx, &floor_of, &real.set, 20, &b) == CGD_OK);
     CHECK(near_by.swd.high < far_off.swd.low);
     CHECK(near_by.kid.high < far_off.kid.low);
     CHECK(near_by.density.low > far_off.density.high);
@@ -415,7 +415,7 @@ static void too_few_pictures_leave_figures_out(void)
     x.set.count = 0;
     CHECK(cgd_distance(&ctx, &d, &x.set, &y.set, &b) == CGD_OK);
     CHECK(!d.swd.known && !d.kid.known && !d.density.known);
-    CHECK(cgd_distance_floor(&ctx, &d, &x.set, &b) == CGD_OK);
+    CHECK(cgd_distance_floor(&ctx, &d, &x.set, 9, &b) == CGD_OK);
     CHECK(!d.swd.known && !d.kid.known && !d.density.known);
     x.set.count = 5;
     x.set.h = 15;
@@ -620,7 +620,7 @@ static void failing_memory_is_an_error_and_no_leak(void)
             cgd_init(&ctx, &options);
             status = which == 0
                 ? cgd_distance(&ctx, &d, &a.set, &b.set, &few)
-                : which == 1 ? cgd_distance_floor(&ctx, &d, &b.set, &few)
+                : which == 1 ? cgd_distance_floor(&ctx, &d, &b.set, 7, &few)
                 : cgd_alarms(&ctx, alarms, &a.set, NULL, NULL, &b.set);
             CHECK(status == CGD_OK || status == CGD_ERR_MEMORY);
             CHECK(m.held == 0);

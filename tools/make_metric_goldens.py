@@ -341,7 +341,9 @@ def density(real, fake, k, replicates, seed):
     value = of(numpy.ones(len(real)), numpy.ones(len(fake)))
     all_of = numpy.array([of(a, b) for a, b in
                           draws(seed, replicates, len(real), len(fake))])
-    return interval(value[0], all_of[:, 0]), interval(value[1], all_of[:, 1])
+    d = interval(value[0], all_of[:, 0])
+    c = interval(value[1], all_of[:, 1])
+    return numpy.maximum(d, 0), numpy.clip(c, 0, 1)
 
 
 def score_cases(out):
@@ -354,7 +356,7 @@ def score_cases(out):
         y = points(m, d, 500 + seed, shift)
         de, co = density(x, y, k, 200, seed)
         rows = ["{ %.10f, %.10f, %.10f }" % t
-                for t in (kid(x, y, 200, seed), de, co)]
+                for t in (kid(x, y, 200, seed), tuple(de), tuple(co))]
         out.append("    { %d, %d, %d, %d, %dL, %dUL,\n      %s }," %
                    (n, m, d, k, shift, seed, ",\n      ".join(rows)))
     out.append("};\n")
