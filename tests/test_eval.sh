@@ -23,7 +23,8 @@ else
     trap 'exit 130' HUP INT TERM
 fi
 cd "$scratch" || exit 1
-rm -rf data big few one renamed empty twins odd net net2 dug ./*.csv ./*.html
+rm -rf data big few one renamed empty twins odd other net net2 dug 'a<b&c'
+rm -f ./*.csv ./*.html
 passed=0 failed=0 skipped=0
 
 # ---- checks -----------------------------------------------------------------

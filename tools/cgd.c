@@ -349,8 +349,8 @@ static const option options[] = {
 { "seed", SEED, EVAL, AT(seed), 0, 4294967295.0, NULL, "N",
   "of everything drawn at random" },
 { "Machine", HEADING, RUNS | TRANSLATE | EVAL, 0, 0, 0, NULL, NULL, NULL },
-{ "threads", INTEGER, RUNS | TRANSLATE | PACK | EVAL, AT(threads), 0, 1024, NULL,
-  "N", "0: one for every core" },
+{ "threads", INTEGER, RUNS | TRANSLATE | PACK | EVAL, AT(threads), 0, 1024,
+  NULL, "N", "0: one for every core" },
 { "kernels", TEXT, RUNS | TRANSLATE | EVAL, AT(kernels), 0, 0, NULL, "NAME",
   "reference, portable, avx2, ...; the best by\n"
   "default; the variable CGD_ISA does the same" }

@@ -434,9 +434,9 @@ static const eval_metric set_metrics[METRICS] = {
   "trained one: it sees colours and textures, and no horses; not comparable "
   "with published KID." },
 { "density", "density", "near 1", 3,
-  "How many real pictures have an output among what is near them, against "
-  "what is normal. Low: outputs look like nothing real; well above 1: they "
-  "crowd where real pictures are common." },
+  "In how many real pictures' neighbourhoods an output lies, against what is "
+  "normal. Low: outputs look like nothing real; well above 1: they crowd "
+  "where real pictures are common." },
 { "coverage", "coverage", "higher", 3,
   "Share of the real pictures that have an output near them. Low: whole kinds "
   "of real pictures are never made; with fewer outputs than real pictures it "
@@ -574,6 +574,13 @@ static const cgd_estimate *eval_row(const evaluation *e, int target, int row,
     return room;
 }
 
+/* An alarm that the teacher has raised, or NULL: a student follows it. */
+static const cgd_alarm *eval_teacher_alarm(const evaluation *e, int alarm)
+{
+    const cgd_alarm *a = &e->answers[ANSWER_TEACHER].alarms[alarm];
+    return a->fired && e->judged != ANSWER_TEACHER ? a : NULL;
+}
+
 /* Why a figure is not there. */
 static const char *eval_reason(int target, int metric)
 {
@@ -641,13 +648,17 @@ static void eval_print(const evaluation *e)
             printf("%s: %.0f parameters, %s a picture\n", e->answers[i].title,
                    e->answers[i].params, in_macs(&p, e->answers[i].macs));
     printf("Alarms for: %s\n", judged->title);
-    for (i = 0; i < CGD_ALARMS; i++) {
-        const cgd_alarm *a = &judged->alarms[i];
-        if (a->name)
+    for (i = 0; i < CGD_ALARMS; i++)
+        if (judged->alarms[i].name)
             printf("  %-7s%-13s%s\n",
-                   a->fired ? "ALARM" : a->known ? "ok" : "-", a->name,
-                   a->sentence);
-    }
+                   judged->alarms[i].fired ? "ALARM"
+                   : judged->alarms[i].known ? "ok" : "-",
+                   judged->alarms[i].name, judged->alarms[i].sentence);
+    for (i = 0; i < CGD_ALARMS; i++)
+        if (eval_teacher_alarm(e, i))
+            printf("  %-7s%-13sThe teacher: %s\n", "ALARM",
+                   eval_teacher_alarm(e, i)->name,
+                   eval_teacher_alarm(e, i)->sentence);
     if (judged->pictures->set.count == 0)
         printf("  not judged: the pictures have several sizes\n");
 }
@@ -735,7 +746,8 @@ static const char *const page_style[] = {
 "height:6px;border-radius:3px;background:var(--span)}.bar b{",
 "position:absolute;top:-2px;width:4px;height:10px;margin-left:-2px;",
 "border-radius:2px;background:var(--mark)}\n",
-".chip{display:inline-block;border-radius:9px;padding:0 9px;font-size:13px;",
+".tiles small{white-space:normal}.chip{display:inline-block;",
+"white-space:nowrap;border-radius:9px;padding:0 9px;font-size:13px;",
 "font-weight:600;color:var(--good);border:1px solid var(--good)}",
 ".chip.fired{color:var(--bad);border-color:var(--bad);",
 "background:var(--badbg)}.chip.none{color:var(--soft);",
@@ -864,7 +876,7 @@ static void page_table(FILE *f, const evaluation *e, int target)
 static void page_tiles(FILE *f, const evaluation *e)
 {
     static const char *const words[TARGETS] = { "to the truth",
-        "to the teacher", "to real pictures" };
+        "to the teacher", "to real ones" };
     const eval_answer *a = &e->answers[e->judged];
     int target, k;
     fprintf(f, "<div class=\"tiles\">\n");
@@ -890,20 +902,26 @@ static void page_tiles(FILE *f, const evaluation *e)
     fprintf(f, "</div>\n");
 }
 
+static void page_alarm(FILE *f, const cgd_alarm *a, const char *whose)
+{
+    fprintf(f, "<tr><td><span class=\"chip%s\">%s</span></td><th>%s</th>"
+            "<td>%s", a->fired ? " fired" : a->known ? "" : " none",
+            a->fired ? "alarm" : a->known ? "ok" : "not judged", a->name,
+            whose);
+    page_text(f, a->sentence);
+    fprintf(f, "</td></tr>\n");
+}
+
 static void page_alarms(FILE *f, const evaluation *e)
 {
     const eval_answer *a = &e->answers[e->judged];
     int i;
     fprintf(f, "<h2>Alarms</h2>\n<div class=\"card\"><table><tbody>\n");
-    for (i = 0; i < CGD_ALARMS && a->alarms[i].name; i++) {
-        const cgd_alarm *b = &a->alarms[i];
-        fprintf(f, "<tr><td><span class=\"chip%s\">%s</span></td><th>%s</th>"
-                "<td>", b->fired ? " fired" : b->known ? "" : " none",
-                b->fired ? "alarm" : b->known ? "ok" : "not judged",
-                b->name);
-        page_text(f, b->sentence);
-        fprintf(f, "</td></tr>\n");
-    }
+    for (i = 0; i < CGD_ALARMS && a->alarms[i].name; i++)
+        page_alarm(f, &a->alarms[i], "");
+    for (i = 0; i < CGD_ALARMS; i++)
+        if (eval_teacher_alarm(e, i))
+            page_alarm(f, eval_teacher_alarm(e, i), "The teacher: ");
     if (!a->alarms[0].name)
         fprintf(f, "<tr><td>Not judged: the pictures have several sizes."
                 "</td></tr>\n");
