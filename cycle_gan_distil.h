@@ -1028,7 +1028,9 @@ CGDDEF double cgd_ms_ssim(cgd_ctx *ctx, const unsigned char *a,
                           size_t c);
 
 #ifndef CGD_NO_TRAIN
-/* Pictures of one size, bytes (h, w, c) each; they stay the caller's. */
+/* Pictures of one size, bytes (h, w, c) each; they stay the caller's. Up to
+ * 30,000 of up to 16 channels. Errors of all functions that take sets:
+ * CGD_ERR_SHAPE where they do not go together, CGD_ERR_MEMORY. */
 typedef struct cgd_set {
     const unsigned char *const *pictures;
     size_t count, w, h, c;
@@ -11181,6 +11183,9 @@ CGDDEF double cgd_ms_ssim(cgd_ctx *ctx, const unsigned char *a,
  * double, and in an order that does not depend on threads. */
 #ifndef CGD_NO_TRAIN
 
+#define CGD__SET_MOST     30000        /* pictures: all pairs must fit       */
+#define CGD__SET_CHANNELS 16
+
 /* ---- bootstrap -----------------------------------------------------------*/
 
 /* The replicates of a figure of two sets, or of one (m = 0). */
@@ -11214,10 +11219,10 @@ static cgd_status cgd__draws_init(cgd_ctx *ctx, cgd__draws *d, size_t n,
     d->n = n;
     d->m = m;
     d->replicates = bootstrap->replicates;
-    if (n > 0xffffffU || m > 0xffffffU
+    if (n > CGD__SET_MOST || m > CGD__SET_MOST
         || !cgd__mul(&total, d->replicates, n + m))
-        return cgd__fail(ctx, CGD_ERR_SHAPE, "%u pictures are too many to "
-                         "compare", n > m ? n : m);
+        return cgd__fail(ctx, CGD_ERR_SHAPE, "%u pictures, %u times, are too "
+                         "many to compare", cgd__max(n, m), d->replicates);
     if (total == 0) return CGD_OK;
     d->values = (double *)cgd__alloc_zeroed(ctx, d->replicates,
                                             sizeof *d->values, "a bootstrap");
@@ -11636,7 +11641,8 @@ static int cgd__swd_layout(cgd__swd *q, unsigned char *base, size_t *bytes)
     int which, parts = 0, good;
     good = cgd__mul(&part[parts++], q->sets[0]->count + q->sets[1]->count,
                     q->width * sizeof(double));
-    part[parts++] = q->lanes * 5 * pixels * sizeof(float);
+    good = good && cgd__mul(&part[parts++], pixels,
+                            q->lanes * 5 * sizeof(float));
     part[parts++] = CGD__SWD_DIRECTIONS * q->length * sizeof(float);
     part[parts++] = CGD__SWD_AT_ONCE * q->length * sizeof(float);
     part[parts++] = CGD__SWD_AT_ONCE * 2 * q->width * sizeof(double);
@@ -11675,19 +11681,29 @@ static int cgd__swd_layout(cgd__swd *q, unsigned char *base, size_t *bytes)
     return 1;
 }
 
+static cgd_status cgd__check_set(cgd_ctx *ctx, const cgd_set *set)
+{
+    if (set->w < 1 || set->h < 1 || set->w > 65536 || set->h > 65536
+        || set->c < 1 || set->c > CGD__SET_CHANNELS
+        || set->count > CGD__SET_MOST)
+        return cgd__fail(ctx, CGD_ERR_SHAPE, "%u pictures of %u x %u pixels "
+            "and %u channels cannot be compared: at most %u of up to 65536 x "
+            "65536 and %u", set->count, set->w, set->h, set->c,
+            (size_t)CGD__SET_MOST, (size_t)CGD__SET_CHANNELS);
+    return CGD_OK;
+}
+
 /* Two sets that can be compared: of one size. */
 static cgd_status cgd__check_sets(cgd_ctx *ctx, const cgd_set *a,
                                   const cgd_set *b)
 {
-    if (a->w != b->w || a->h != b->h || a->c != b->c)
+    cgd_status status = cgd__check_set(ctx, a);
+    if (status == CGD_OK) status = cgd__check_set(ctx, b);
+    if (status == CGD_OK && (a->w != b->w || a->h != b->h || a->c != b->c))
         return cgd__fail(ctx, CGD_ERR_SHAPE, "sets of different pictures "
             "cannot be compared: one has %u x %u pixels and %u channels, the "
             "other %u x %u and %u", a->w, a->h, a->c, b->w, b->h, b->c);
-    if (a->w > 65536 || a->h > 65536 || a->c < 1 || a->c > 16
-        || a->count >= (size_t)1 << 20 || b->count >= (size_t)1 << 20)
-        return cgd__fail(ctx, CGD_ERR_SHAPE, "these sets of pictures are too "
-            "large to compare");
-    return CGD_OK;
+    return status;
 }
 
 /* Large enough for a pyramid, and for the features' four layers? */
@@ -11794,11 +11810,11 @@ CGDDEF cgd_status cgd_features(cgd_ctx *ctx, float *features,
     cgd_pass pass;
     cgd_tensor x = cgd_tensor_view(1, set->h, set->w, set->c, NULL);
     size_t i, k, bytes = cgd_tensor_size(&x) * sizeof(float);
-    cgd_status status;
-    if (!cgd__large_enough(set))
-        return cgd__fail(ctx, CGD_ERR_SHAPE, "features need pictures of %u "
-                         "pixels a side", (size_t)CGD__SWD_SIDE);
-    status = cgd__feature_net(ctx, &net, set->c);
+    cgd_status status = cgd__check_set(ctx, set);
+    if (status == CGD_OK && !cgd__large_enough(set))
+        status = cgd__fail(ctx, CGD_ERR_SHAPE, "features need pictures of %u "
+                           "pixels a side", (size_t)CGD__SWD_SIDE);
+    if (status == CGD_OK) status = cgd__feature_net(ctx, &net, set->c);
     if (status != CGD_OK) return status;
     memset(&pass, 0, sizeof pass);
     status = cgd_pass_init(&pass, &net, 1, set->h, set->w, CGD_INFER, keep,
@@ -12242,26 +12258,29 @@ static cgd_status cgd__checkerboard(cgd_ctx *ctx, double *energy,
                                     const cgd_set *set)
 {
     cgd__checker q;
-    size_t n = 3 * set->w * set->h * set->c, i, bytes;
+    size_t pixels = set->w * set->h * set->c, i, lane = 3 * sizeof(float);
+    *energy = 0;
     q.set = set;
     q.lanes = cgd__min(CGD__SWD_LANES, set->count);
-    bytes = set->count * sizeof(double) + q.lanes * n * sizeof(float);
-    *energy = 0;
-    q.energies = (double *)cgd__alloc_zeroed(ctx, bytes, 1, "an alarm");
-    if (!q.energies) return CGD_ERR_MEMORY;
-    q.scratch = (float *)(void *)(q.energies + set->count);
-    cgd__for(ctx, q.lanes, cgd__checker_lane, &q);
-    for (i = 0; i < set->count; i++)
-        *energy += q.energies[i] / (double)set->count;
-    cgd__free(ctx, q.energies, bytes);
-    return CGD_OK;
+    q.energies = (double *)cgd__alloc_zeroed(ctx, set->count,
+                                             sizeof *q.energies, "an alarm");
+    q.scratch = (float *)cgd__alloc_zeroed(ctx, pixels, q.lanes * lane,
+                                           "an alarm");
+    if (q.energies && q.scratch) {
+        cgd__for(ctx, q.lanes, cgd__checker_lane, &q);
+        for (i = 0; i < set->count; i++)
+            *energy += q.energies[i] / (double)set->count;
+    }
+    cgd__free(ctx, q.scratch, pixels * q.lanes * lane);
+    cgd__free(ctx, q.energies, set->count * sizeof *q.energies);
+    return q.energies && q.scratch ? CGD_OK : CGD_ERR_MEMORY;
 }
 
 /* ---- saturation, colour --------------------------------------------------*/
 
 typedef struct cgd__tones {
     double clipped;                    /* share of all values                */
-    double mean[16], deviation[16];    /* of each channel                    */
+    double mean[CGD__SET_CHANNELS], deviation[CGD__SET_CHANNELS];
 } cgd__tones;
 
 static void cgd__tones_of(cgd__tones *t, const cgd_set *set)
@@ -12330,29 +12349,27 @@ static cgd_status cgd__diversity(cgd_ctx *ctx, double *mean,
                                  const cgd_set *set)
 {
     size_t n = set->count, d = CGD__THUMB * CGD__THUMB * set->c, i, j;
-    size_t thumbs = n * d * sizeof(float), bytes;
-    float *thumb;
-    double *gaps;
+    float *thumbs = (float *)cgd__alloc_zeroed(ctx, n, d * sizeof *thumbs,
+                                               "an alarm");
+    double *gaps = (double *)cgd__alloc_zeroed(ctx, n * n, sizeof *gaps,
+                                               "an alarm");
     *mean = 0;
-    if (!cgd__mul(&bytes, n * n, sizeof(double))
-        || !cgd__add(&bytes, bytes, thumbs))
-        return cgd__fail(ctx, CGD_ERR_SHAPE, "%u pictures are too many to "
-                         "compare", n);
-    gaps = (double *)cgd__alloc_zeroed(ctx, bytes, 1, "an alarm");
-    if (!gaps) return CGD_ERR_MEMORY;
-    thumb = (float *)(void *)(gaps + n * n);
-    for (i = 0; i < n; i++)
-        cgd__thumbnail(thumb + i * d, set->pictures[i], set->w, set->h,
-                       set->c);
-    cgd__pairs_fill(ctx, gaps, thumb, n, thumb, n, d, CGD__DISTANCE);
-    for (i = 0; i < n; i++) {
-        double nearest = DBL_MAX;
-        for (j = 0; j < n; j++)
-            if (j != i && gaps[i * n + j] < nearest) nearest = gaps[i * n + j];
-        *mean += cgd__sqrt(nearest / (double)d) / (double)n;
+    if (thumbs && gaps) {
+        for (i = 0; i < n; i++)
+            cgd__thumbnail(thumbs + i * d, set->pictures[i], set->w, set->h,
+                           set->c);
+        cgd__pairs_fill(ctx, gaps, thumbs, n, thumbs, n, d, CGD__DISTANCE);
+        for (i = 0; i < n; i++) {
+            double nearest = DBL_MAX;
+            for (j = 0; j < n; j++)
+                if (j != i && gaps[i * n + j] < nearest)
+                    nearest = gaps[i * n + j];
+            *mean += cgd__sqrt(nearest / (double)d) / (double)n;
+        }
     }
-    cgd__free(ctx, gaps, bytes);
-    return CGD_OK;
+    cgd__free(ctx, gaps, n * n * sizeof *gaps);
+    cgd__free(ctx, thumbs, n * d * sizeof *thumbs);
+    return thumbs && gaps ? CGD_OK : CGD_ERR_MEMORY;
 }
 
 /* ---- all of them ---------------------------------------------------------*/
@@ -12466,6 +12483,10 @@ CGDDEF cgd_status cgd_alarms(cgd_ctx *ctx, cgd_alarm alarms[CGD_ALARMS],
     if (!reference) reference = truth;
     paired[0] = input;
     paired[1] = truth;
+    status = cgd__check_set(ctx, output);
+    if (status == CGD_OK && reference)
+        status = cgd__check_set(ctx, reference);
+    if (status != CGD_OK) return status;
     for (i = 0; i < 2; i++) {
         if (!paired[i]) continue;
         status = cgd__check_sets(ctx, output, paired[i]);
@@ -12479,7 +12500,7 @@ CGDDEF cgd_status cgd_alarms(cgd_ctx *ctx, cgd_alarm alarms[CGD_ALARMS],
         cgd__alarm_inversion(&alarms[CGD_ALARM_INVERSION], output, input,
                              truth);
     if (!reference || reference->count == 0) return CGD_OK;
-    if (reference->c != output->c || reference->c > 16)
+    if (reference->c != output->c)
         return cgd__fail(ctx, CGD_ERR_SHAPE, "the reference has %u channels, "
                          "the outputs %u", reference->c, output->c);
     return cgd__alarms_reference(ctx, alarms, output, reference);

@@ -425,6 +425,12 @@ static void too_few_pictures_leave_figures_out(void)
     y.set.h = 16;
     CHECK(cgd_distance(&ctx, &d, &x.set, &y.set, &b) == CGD_ERR_SHAPE);
     CHECK(strstr(cgd_message(&ctx, CGD_ERR_SHAPE), "20 x 15") != NULL);
+    y.set.h = 15;
+    y.set.count = 30001;
+    CHECK(cgd_distance(&ctx, &d, &x.set, &y.set, &b) == CGD_ERR_SHAPE);
+    y.set.count = 6;
+    x.set.w = y.set.w = 0;
+    CHECK(cgd_distance(&ctx, &d, &x.set, &y.set, &b) == CGD_ERR_SHAPE);
     x.set.h = 20;
     gallery_free(&x);
     gallery_free(&y);
