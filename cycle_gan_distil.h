@@ -13019,7 +13019,8 @@ CGDDEF cgd_status cgd_distil_run(cgd_ctx *ctx, const cgd_distil_config *config,
 /* ======================================================================== */
 /* [end:changes] Change log                                                 */
 /* ======================================================================== */
-/* 0.1.0  The first complete form: training, distillation, translation.     */
+/* 0.1.0  The first complete form: training, distillation, translation.
+ *        Judging: MS-SSIM, distances between sets, alarms.                 */
 
 #endif /* CGD__IMPLEMENTED_KERNELS: the second half */
 #endif /* CGD_IMPLEMENTATION */

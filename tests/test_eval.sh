@@ -23,7 +23,8 @@ else
     trap 'exit 130' HUP INT TERM
 fi
 cd "$scratch" || exit 1
-rm -rf data big few one renamed empty twins odd other net net2 dug 'a<b&c'
+rm -rf data big few one renamed empty twins odd other net net2 dug many \
+    'a<b&c'
 rm -f ./*.csv ./*.html
 passed=0 failed=0 skipped=0
 
@@ -164,6 +165,13 @@ check "and judged there" eval_ dug --truth data/testB --input data/testA \
 check "gives the same as judging the model" sh -c '
     [ "$(grep ^student,truth all.csv | cut -d, -f2-)" = \
       "$(grep ^outputs,truth dug.csv | cut -d, -f2-)" ]'
+# shellcheck disable=SC2086
+check "a folder and a model beside each other" eval_ dug $models \
+    --input data/testA --csv both.csv
+check "have a line each" sh -c '
+    [ "$(grep ^student,teacher both.csv | cut -d, -f2-)" = \
+      "$(grep ^outputs,teacher both.csv | cut -d, -f2-)" ] &&
+    [ "$(grep -c ^student,teacher both.csv)" = 4 ]'
 
 # ---- sets -------------------------------------------------------------------
 
@@ -195,6 +203,14 @@ check "too few real pictures leave figures out" eval_ data/testB --real few \
 check "and say which, and why" \
     has '^outputs,real,density,,,,"left out: needs six real' few.csv
 check "the others are there" has '^outputs,real,kid,[-0-9]' few.csv
+
+check "more than a thousand pictures" "$cgd" dataset many --size 16 --count 1 \
+    --tests 1003
+check "are thinned out alike on both sides" sh -c '
+    "$1" eval many/testB --truth many/testB --csv many.csv --replicates 5 \
+        2>warned | grep -q "^1000 pictures judged" &&
+    [ $(grep -c "of 1003 pictures in many/testB 1000" warned) = 2 ]' sh "$cgd"
+check "and still pairs" near many.csv outputs truth psnr 99 0
 
 # ---- alarms -----------------------------------------------------------------
 

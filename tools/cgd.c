@@ -84,7 +84,7 @@ typedef struct settings {
  * KEEP marks what options.txt remembers. */
 enum {
     DATASET = 1, TRAIN = 2, DISTIL = 4, TRANSLATE = 8, INFO = 16, PACK = 32,
-    RUNS = TRAIN | DISTIL, KEEP = 64, EVAL = 128
+    RUNS = TRAIN | DISTIL, KEEP = 64, EVAL = 512
 };
 
 typedef struct command {

@@ -113,6 +113,8 @@ static void eval_thin(eval_folder *f)
 {
     size_t i;
     if (f->count <= EVAL_MOST) return;
+    fprintf(stderr, "cgd: warning: of %lu pictures in %s %d, evenly spread, "
+            "are taken\n", (unsigned long)f->count, f->path, EVAL_MOST);
     for (i = 0; i < EVAL_MOST; i++)
         f->names[i] = f->names[i * f->count / EVAL_MOST];
     f->count = EVAL_MOST;
