@@ -249,9 +249,9 @@ dig()
 {
     rm -rf dug
     mkdir dug
-    name=$(sed -n 's/.*<small>\([0-9]*\.png\)<br.*/\1/p' all.html | head -1)
+    shown=$(sed -n 's/.*<small>\([0-9]*\.png\)<br.*/\1/p' all.html | head -1)
     sed -n 's/.*alt="truth".*base64,\([^"]*\)".*/\1/p' all.html | head -1 |
-        base64 -d >"dug/$name" &&
+        base64 -d >"dug/$shown" &&
         eval_ dug --truth data/testB --csv dug.csv
 }
 check "a picture comes out of the page" dig
