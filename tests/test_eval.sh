@@ -285,6 +285,12 @@ refuse "a mean of another size" 'mean needs one size' \
     data/testA --truth data/testB --train big/testB
 refuse "a model that is none" '.' --model data/testA/0001.png \
     --input data/testA --truth data/testB
+mkdir -p damaged
+cp data/testA/0001.png damaged
+head -c 700 data/testA/0002.png >damaged/0002.png
+refuse "a damaged picture" 'damaged/0002.png' damaged --truth data/testB
+refuse "a damaged training picture" 'damaged/0002.png' \
+    data/testA --truth data/testB --train damaged
 check "a CSV file that cannot be written is a failure" sh -c '
     ! "$1" eval data/testA --truth data/testB --csv no/such.csv 2>err &&
     grep -q "cannot be written" err' sh "$cgd"
