@@ -10,7 +10,7 @@
  *
  * Contents: [includes] [settings] [options] [presets] [parse] [help] [report]
  *           [progress] [run] [train] [distil] [translate] [export] [info]
- *           [dataset] [pack] [main]                                         */
+ *           [dataset] [pack] [more] [main]                                  */
 
 /* ======================================================================== */
 /* [includes]                                                               */
@@ -63,6 +63,8 @@ typedef struct settings {
     const char *preset;
     const char *teacher, *reverse;
     const char *out;                 /* -o of translate and pack             */
+    const char *model, *input, *truth, *real, *train, *csv, *html;  /* eval  */
+    size_t replicates;
     const char *net;
     const char *kernels;
     size_t size;                     /* side of pictures, in pixels          */
@@ -85,7 +87,7 @@ typedef struct settings {
  * KEEP marks what options.txt remembers. */
 enum {
     DATASET = 1, TRAIN = 2, DISTIL = 4, TRANSLATE = 8, INFO = 16, PACK = 32,
-    RUNS = TRAIN | DISTIL, KEEP = 64, EXPORT = 1024
+    RUNS = TRAIN | DISTIL, KEEP = 64, EVAL = 512, EXPORT = 1024
 };
 
 typedef struct command {
@@ -350,10 +352,37 @@ static const option options[] = {
   "another seed draws other pictures" },
 { "size", AMOUNT, INFO, AT(size), 4, 8192, NULL, "N",
   "costs are those of an N x N picture" },
-{ "Machine", HEADING, RUNS | TRANSLATE | EXPORT, 0, 0, 0, NULL, NULL, NULL },
-{ "threads", INTEGER, RUNS | TRANSLATE | EXPORT | PACK, AT(threads), 0, 1024,
-  NULL, "N", "0: one for every core" },
-{ "kernels", TEXT, RUNS | TRANSLATE | EXPORT, AT(kernels), 0, 0, NULL, "NAME",
+{ "What is judged", HEADING, EVAL, 0, 0, 0, NULL, NULL, NULL },
+{ "model", TEXT, EVAL, AT(model), 0, 0, NULL, "FILE",
+  "a generator, which translates the input" },
+{ "teacher", TEXT, EVAL, AT(teacher), 0, 0, NULL, "FILE",
+  "another, from which the model was distilled" },
+{ "input", TEXT, EVAL, AT(input), 0, 0, NULL, "FOLDER",
+  "pictures to translate, or those FOLDER came from" },
+{ "What it is compared with", HEADING, EVAL, 0, 0, 0, NULL, NULL, NULL },
+{ "truth", TEXT, EVAL, AT(truth), 0, 0, NULL, "FOLDER",
+  "what should come out, paired by name" },
+{ "real", TEXT, EVAL, AT(real), 0, 0, NULL, "FOLDER",
+  "real pictures of the target kind, unpaired" },
+{ "train", TEXT, EVAL, AT(train), 0, 0, NULL, "FOLDER",
+  "training pictures of the target kind: their mean\n"
+  "is a trivial answer to compare with" },
+{ "Reports", HEADING, EVAL, 0, 0, 0, NULL, NULL, NULL },
+{ "csv", TEXT, EVAL, AT(csv), 0, 0, NULL, "FILE",
+  "write every figure with its interval" },
+{ "html", TEXT, EVAL, AT(html), 0, 0, NULL, "FILE",
+  "write a page with the worst, median and best\n"
+  "pictures, in one file" },
+{ "replicates", AMOUNT, EVAL, AT(replicates), 0, 100000, NULL, "N",
+  "resamplings for the 95 % intervals" },
+{ "seed", SEED, EVAL, AT(seed), 0, 4294967295.0, NULL, "N",
+  "of everything drawn at random" },
+{ "Machine", HEADING, RUNS | TRANSLATE | EXPORT | EVAL, 0, 0, 0, NULL, NULL,
+  NULL },
+{ "threads", INTEGER, RUNS | TRANSLATE | PACK | EXPORT | EVAL, AT(threads),
+  0, 1024, NULL, "N", "0: one for every core" },
+{ "kernels", TEXT, RUNS | TRANSLATE | EXPORT | EVAL, AT(kernels), 0, 0, NULL,
+  "NAME",
   "reference, portable, avx2, ...; the best by\n"
   "default; the variable CGD_ISA does the same" }
 };
@@ -794,6 +823,7 @@ static void default_settings(settings *s, unsigned command)
     s->size = command == DATASET ? 64 : command == INFO ? 256 : 0;
     s->count = command == EXPORT ? 32 : 200;
     s->tests = 32;
+    s->replicates = cgd_bootstrap_defaults().replicates;
     s->seed = 1;
 }
 
@@ -2115,6 +2145,12 @@ static int run_pack(const command *cmd, settings *s)
 }
 
 /* ======================================================================== */
+/* [more] Commands that have files of their own                             */
+/* ======================================================================== */
+
+#include "cmd_eval.h"
+
+/* ======================================================================== */
 /* [main]                                                                   */
 /* ======================================================================== */
 
@@ -2151,6 +2187,17 @@ static const command commands[] = {
   "--frozen or --calibrate the norms of each are folded into its convolutions\n"
   "first, which makes it faster and its translation a little different: see\n"
   "what `cgd translate` makes of it with --safetensors.\n" },
+{ "eval", EVAL, run_eval, 0, 1, "[FOLDER | --model FILE --input FOLDER] ...",
+  "judge translations, in numbers and on a page",
+  "Judges a folder of outputs, or what a model makes of the input, against\n"
+  "the truth (pairs have one name, whatever the ending), a teacher, and real\n"
+  "pictures as a set; in any combination. The figures of the input as it is,\n"
+  "of the mean training picture and of real pictures against each other give\n"
+  "the scale.\n\n"
+  "  cgd eval OUTPUTS --truth testB\n"
+  "  cgd eval --model student.safetensors --teacher g_ab.safetensors \\\n"
+  "      --input testA --truth testB --html report.html\n"
+  "  cgd eval OUTPUTS --real testB\n" },
 { "info", INFO, run_info, 1, 1, "FILE [options]",
   "show what is in a model, a state or a packed file",
   "Shows the layers, shapes, parameters, multiply-accumulates and memory of a\n"
