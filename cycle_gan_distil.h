@@ -512,7 +512,8 @@ typedef struct cgd_pass {
 } cgd_pass;
 
 /* Bytes a pass needs; keep (n_keep layer indices, or NULL) names layers whose
- * outputs stay readable after forward, and can be matched. 0 when the size does not fit. */
+ * outputs stay readable after forward, and can be matched. 0 when the size
+ * does not fit. */
 CGDDEF size_t cgd_pass_bytes(const cgd_net *net, size_t n, size_t h, size_t w,
                              int mode, const size_t *keep, size_t n_keep);
 /* memory: a block of that many bytes, lent until the pass is freed, or NULL
@@ -3107,8 +3108,9 @@ typedef struct cgd__tiles {
     void (*begin)(void);           /* before a thread's first block ...      */
     void (*end)(void);             /* ... and after its last                 */
     /* c[2*row + column]: where each 16 x 16 tile goes, rows c_step apart;
-     * load: it is added to what is there; a: the first row of each half, rows a_step apart; offsets: what a tap
-     * adds to them; depth: values in a tap, a multiple of 32. */
+     * load: it is added to what is there; a: the first row of each half, rows
+     * a_step apart; offsets: what a tap adds to them; depth: values in a tap,
+     * a multiple of 32. */
     void (*block)(float *const c[4], size_t c_step, int load,
                   const cgd__bf16 *const a[2], size_t a_step,
                   const size_t *offsets, size_t taps, size_t depth,
@@ -5267,7 +5269,8 @@ static void cgd__activate(cgd_ctx *ctx, float *y, const float *x,
     if (act == CGD_ACT_NONE && x == y) return;
     q.x = x; q.y = NULL; q.out = y; q.count = count; q.act = act;
     q.factor = 1;
-    cgd__for(ctx, cgd__ceil_div(count, CGD__BLOCK), ctx->kernels->maps->activate, &q);
+    cgd__for(ctx, cgd__ceil_div(count, CGD__BLOCK),
+             ctx->kernels->maps->activate, &q);
 }
 
 /* y += factor * x */
@@ -5277,7 +5280,8 @@ static void cgd__add_scaled(cgd_ctx *ctx, float *y, const float *x,
     cgd__map_job q;
     q.x = x; q.y = NULL; q.out = y; q.count = count; q.act = 0;
     q.factor = factor;
-    cgd__for(ctx, cgd__ceil_div(count, CGD__BLOCK), ctx->kernels->maps->add, &q);
+    cgd__for(ctx, cgd__ceil_div(count, CGD__BLOCK), ctx->kernels->maps->add,
+             &q);
 }
 
 /* ---- normalisation -------------------------------------------------------*/
@@ -5718,7 +5722,8 @@ static void cgd__norm_backward(cgd_ctx *ctx, cgd__norm_job *q, float *dx,
         }
     q->scale = a; q->third = b; q->shift = d;
     q->out = dx;
-    cgd__for(ctx, q->n * q->per_picture, ctx->kernels->maps->norm_back_apply, q);
+    cgd__for(ctx, q->n * q->per_picture, ctx->kernels->maps->norm_back_apply,
+             q);
 }
 
 /* The samples of the doubled line that sample i of the small one feeds. */
