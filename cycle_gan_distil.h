@@ -1042,6 +1042,9 @@ typedef struct cgd_run_config {
                                       can be written                         */
     unsigned long save_every;      /* out/state.safetensors                  */
     int resume;                    /* CGD_RESUME_*, from state.safetensors   */
+    const char *start[4];          /* training: files of g_ab, g_ba, d_a, d_b
+                                      that a new run begins with, safetensors
+                                      or PyTorch; NULL: drawn at random      */
     /* After every step; return other than 0 to save and stop (CGD_STOPPED). */
     int (*progress)(void *user, const cgd_progress *p);
     void *user;
@@ -13026,6 +13029,40 @@ static cgd_status cgd__run_models(cgd__run *r)
     return status;
 }
 
+/* Begin with a net of somebody else's: its weights, not its past. */
+static cgd_status cgd__run_start(cgd__run *r, cgd_learner *l,
+                                 const char *path)
+{
+    cgd_file file;
+    cgd_net net;
+    cgd_status status;
+    if (!path) return CGD_OK;
+    status = cgd_import_open(r->ctx, &file, path);
+    if (status != CGD_OK) return status;
+    status = cgd_import_net(r->ctx, &net, &file, NULL);
+    cgd_file_close(&file);
+    if (status != CGD_OK) return status;
+    if (cgd_net_copy(&l->net, &net) != CGD_OK)
+        status = cgd__fail(r->ctx, CGD_ERR_SHAPE,
+            "%s holds a net of other layers than this training needs there",
+            path);
+    else if (l->ema)
+        memcpy(l->ema, net.params, net.state * sizeof(float));
+    cgd_net_free(&net);
+    return status;
+}
+
+static cgd_status cgd__run_starts(cgd__run *r)
+{
+    const char *const *path = r->config->start;
+    cgd_side *side = r->trainer.side;
+    cgd_status status = cgd__run_start(r, &side[0].g, path[0]);
+    if (status == CGD_OK) status = cgd__run_start(r, &side[1].g, path[1]);
+    if (status == CGD_OK) status = cgd__run_start(r, &side[1].d, path[2]);
+    if (status == CGD_OK) status = cgd__run_start(r, &side[0].d, path[3]);
+    return status;
+}
+
 /* Go on from the state in the folder, or start there; never start over a
  * state that somebody may still want. */
 static cgd_status cgd__run_resume(cgd__run *r)
@@ -13043,6 +13080,7 @@ static cgd_status cgd__run_resume(cgd__run *r)
         return cgd__fail(r->ctx, CGD_ERR_IO,
             "there is nothing to resume: %s does not exist", path);
     if (exists) status = cgd_trainer_load(&r->trainer, path);
+    else if (!r->trainer.distil) status = cgd__run_starts(r);
     r->data.position = r->trainer.step
                      * (unsigned long)r->trainer.config.batch;
     return status;
