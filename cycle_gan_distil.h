@@ -8939,7 +8939,7 @@ static void cgd__words_generator(cgd__words *w, cgd_generator_config *g)
     s = cgd__words_find(w, "inside");
     for (i = 0; s && i < (size_t)g->blocks && i < CGD_MAX_BLOCKS; i++) {
         s = cgd__decimal(s, 16384, &v);
-        if (s) g->inside[i] = (unsigned short)v;
+        if (s && (int)v != g->stage[3]) g->inside[i] = (unsigned short)v;
         if (s && i + 1 < (size_t)g->blocks) s = *s == ',' ? s + 1 : NULL;
     }
     if (!s && !w->bad) w->bad = "inside";
