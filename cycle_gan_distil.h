@@ -13219,7 +13219,9 @@ CGDDEF cgd_status cgd_distil_run(cgd_ctx *ctx, const cgd_distil_config *config,
 /* ======================================================================== */
 /* [end:changes] Change log                                                 */
 /* ======================================================================== */
-/* 0.1.0  The first complete form: training, distillation, translation.     */
+/* next   PyTorch's files: cgd_import_open, cgd_import_net; generators whose
+ *        blocks differ in width; strided tensors; I16, I8 and BOOL read.
+ * 0.1.0  The first complete form: training, distillation, translation.     */
 
 #endif /* CGD__IMPLEMENTED_KERNELS: the second half */
 #endif /* CGD_IMPLEMENTATION */
