@@ -8670,7 +8670,7 @@ static void cgd__part_check(cgd__misfits *m, const cgd__part *e,
     const cgd_file_tensor *t = cgd_file_find(file, e->name.text);
     cgd__text *text;
     size_t i;
-    if (e->absent || (e->free && !t)) return;
+    if (!t && e->free) return;
     if (!t) {
         text = cgd__misfit(m, "no ", e->name.text);
         cgd__put(text, ' ');
@@ -8738,7 +8738,7 @@ static cgd_status cgd__net_fits(const cgd_net *net, const cgd_file *file,
     m.count = 0;
     for (i = 0; i < net->n_layers; i++)
         for (part = 0; part < CGD__PARTS; part++)
-            if (cgd__part_of(&e, &net->layers[i], part, y)) {
+            if (cgd__part_of(&e, &net->layers[i], part, y) && !e.absent) {
                 cgd__part_check(&m, &e, file);
                 values += e.taps * e.a * e.b;
             }
@@ -9859,7 +9859,7 @@ static void cgd__take_marked(cgd__torch *p, cgd_u32 into)
     p->depth = mark - 1;
 }
 
-/* The container on top of the stack, or below `above` other values. */
+/* The container on top of the stack. */
 static cgd_u32 cgd__top(cgd__torch *p, int kind)
 {
     cgd_u32 v = p->depth > 0 ? p->stack[p->depth - 1] : CGD__MARK;
@@ -9986,7 +9986,7 @@ static void cgd__pickle_storage(cgd__torch *p)
 {
     cgd_u32 id = cgd__take_off(p), type, count, view;
     cgd__storage s;
-    char word[16];
+    char word[16] = "";
     memset(&s, 0, sizeof s);
     if (p->status != CGD_OK) return;
     type = cgd__nth(p, id, 1);
@@ -10363,16 +10363,17 @@ static int cgd__storage_place(cgd__torch *p, size_t i, size_t begin,
 
 static int cgd__legacy_machine(cgd__torch *p)
 {
-    cgd_u32 facts = cgd__pickle(p), cell;
+    cgd_u32 facts = cgd__pickle(p), cell, value;
     char key[24];
     size_t n = 0;
     if (p->status != CGD_OK) return 0;
     if (cgd__is(p, facts, CGD__DICT)) n = p->values[facts].size;
     for (cell = p->values[facts].first; n > 0;
-         n--, cell = p->values[cell].last) {
-        const cgd__value *v = p->values + p->values[p->values[cell].last].first;
+         n -= 2, cell = p->values[value].last) {
+        value = p->values[cell].last;
         if (cgd__string(p, p->values[cell].first, key, sizeof key)
-            && strcmp(key, "little_endian") == 0 && v->at == 0)
+            && strcmp(key, "little_endian") == 0
+            && p->values[p->values[value].first].at == 0)
             return cgd__torch_fail(p, "was written by a big-endian machine: "
                 "load and save it in Python on a common one");
     }
@@ -10569,7 +10570,7 @@ static void cgd__crc_table(cgd_u32 table[256])
 }
 
 /* Where the entry's data begin, when they are stored as they are and their
- * checksum is right. */
+ * checksum is right. PyTorch can be told to leave it out, which is 0. */
 static int cgd__zip_data(cgd__zip *z, size_t *begin)
 {
     cgd__torch *p = z->p;
@@ -10596,7 +10597,7 @@ static int cgd__zip_data(cgd__zip *z, size_t *begin)
         for (i = 0; i < n; i++)
             crc = crc >> 8 ^ table[(crc ^ b[i]) & 255U];
     }
-    return (crc ^ 0xffffffffU) == z->crc
+    return z->crc == 0 || (crc ^ 0xffffffffU) == z->crc
         || cgd__torch_refuse(p, "was damaged: the checksum of its entry ",
                              z->name, " is wrong");
 }
@@ -10959,6 +10960,7 @@ static cgd_status cgd__choose(const cgd_file *file, const char *key,
                               char prefix[CGD_PREFIX_ROOM])
 {
     cgd_found found;
+    cgd__shown shown;
     cgd__text list;
     char names[640];
     size_t at = 0, fit = 0, seen = 0;
@@ -10981,11 +10983,16 @@ static cgd_status cgd__choose(const cgd_file *file, const char *key,
         return cgd__fail(file->ctx, CGD_ERR_ARGUMENT,
             "%s holds %u nets, of which one has to be named: %s", file->path,
             fit, names);
+    if (seen == 0 && key)
+        return cgd__fail(file->ctx, CGD_ERR_FORMAT,
+            "%s holds nothing under the key %s that looks like a CycleGAN "
+            "generator or discriminator", file->path,
+            cgd__show(&shown, key));
     if (seen == 0)
         return cgd__fail(file->ctx, CGD_ERR_FORMAT,
-            "%s holds %u tensors%s%s, but none of a CycleGAN generator or "
+            "%s holds %u tensors, but none of a CycleGAN generator or "
             "discriminator, such as model.1.weight", file->path,
-            file->n_tensors, key ? ", under the key " : "", key ? key : "");
+            file->n_tensors);
     /* All that was seen was wrong; say of the first how. */
     for (at = 0; cgd_import_next(file, &at, &found);)
         if (cgd__key_fits(found.prefix, key)) break;

@@ -369,7 +369,7 @@ static void several_nets_are_listed(void)
                "model_state_dict.generator_ab (generator)");
     refuse_key("project.pth", "model_state_dict",
                "model_state_dict.discriminator_b (discriminator)");
-    refuse_key("project.pth", "model_state", "none of a CycleGAN");
+    refuse_key("project.pth", "model_state", "under the key model_state ");
     refuse_key("project.pth", "netG", "under the key netG");
     refuse_key("odd.pth", NULL, "19 tensors");
     begin(&ctx);
@@ -587,6 +587,9 @@ static void a_wrong_checksum_is_seen(void)
           == CGD_ERR_FORMAT);
     CHECK(strstr(ctx.message, "checksum") != NULL);
     free(b.at);
+    CHECK(open_golden(&ctx, &file, "unchecked.pth") == CGD_OK);
+    CHECK(read_all(&file) == 3);
+    cgd_file_close(&file);
     end(&ctx);
 }
 

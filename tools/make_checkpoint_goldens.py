@@ -440,6 +440,9 @@ def new_release():
     write("big_endian.pth", zipped(
         [(n, b"big" if n.endswith("byteorder") else d)
          for n, d in entries_of(small)], zipfile.ZIP_STORED))
+    torch.serialization.set_crc32_options(False)
+    write("unchecked.pth", saved(OrderedDict(a=torch.arange(3.))))
+    torch.serialization.set_crc32_options(True)
     write("module.pth", saved(torch.nn.Linear(1, 1)))
     write("module_legacy.pth", saved(torch.nn.Linear(1, 1), True))
     b = io.BytesIO()
