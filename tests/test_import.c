@@ -678,6 +678,27 @@ static void check_pickle(const char *pickle, size_t size, const char *word)
 
 #define PICKLE(text, word) check_pickle(text, sizeof(text) - 1, word)
 
+/* An OrderedDict made of pairs and a memo that counts from 1 (Python 2), a
+ * storage that is a part of another, a tensor rebuilt with four arguments. */
+static void what_old_releases_wrote_is_read(void)
+{
+    static unsigned char raw[2000];
+    static const char view[] = "}U\1wctorch._utils\n_rebuild_tensor\n"
+        "((U\x07storagectorch.cuda\nFloatStorage\nU\x01" "0U\x06" "cuda:1"
+        "J" TWO "(U\1vK\1K\1ttQK\0(K\1t(K\1ttRs";
+    cgd_ctx ctx;
+    cgd_file file;
+    float v = 0;
+    PICKLE("ccollections\nOrderedDict\nq\1](](U\1w" GOOD "ee\x85Rq\2", NULL);
+    begin(&ctx);
+    CHECK(cgd_import_open_memory(&ctx, &file, raw,
+              wrap(raw, view, sizeof view - 1), "x") == CGD_OK);
+    CHECK(cgd_file_read(&file, file.tensors, 0, 1, &v) == CGD_OK && v == 2);
+    CHECK(file.n_tensors == 1 && strcmp(file.tensors[0].name, "w") == 0);
+    cgd_file_close(&file);
+    end(&ctx);
+}
+
 static void pickles_that_ask_for_too_much_are_refused(void)
 {
     PICKLE("}U\1w" GOOD "s", NULL);              /* what the others vary     */
@@ -844,6 +865,7 @@ int main(void)
     RUN(damaged_files_do_no_harm);
     RUN(a_wrong_checksum_is_seen);
     RUN(every_allocation_may_fail);
+    RUN(what_old_releases_wrote_is_read);
     RUN(pickles_that_ask_for_too_much_are_refused);
     RUN(pickles_that_are_no_pickles_are_refused);
     RUN(pickles_that_go_in_circles_are_refused);
