@@ -32,6 +32,9 @@ sanitize: stb ## run the tests in C under the address and undefined sanitizers
 	-@$(MAKE) -k $(tests:%=build/sanitize/%)
 	@sh tests/run.sh $(tests:%=build/sanitize/%)
 
+fuzz: ## run the readers of files under libFuzzer (needs clang), an hour each
+	@sh tests/test_fuzz.sh 3600
+
 demo: ## draw, train, distil, translate and judge, in under 10 minutes
 	@$(stb_here) || { test `id -u` = 0 && apt-get -q update && \
 	    apt-get -q install -y libstb-dev && $(stb_here); } || $(stb_ask)
@@ -75,4 +78,4 @@ build/sanitize/%: tests/%.c $(headers)
 	@mkdir -p $(@D) && rm -f $@
 	$(CC) $(sanitize) -o $@ $< $(LDLIBS) -lm
 
-.PHONY: all help test sanitize demo bench bench-peers clean stb
+.PHONY: all help test sanitize fuzz demo bench bench-peers clean stb

@@ -96,18 +96,18 @@ help_is_good()
         ! grep -q '.\{81\}' log
 }
 check "help" help_is_good
-for command in dataset train distil translate info pack; do
+for command in dataset train distil translate info pack import; do
     check "$command --help" help_is_good $command
 done
 check "help names every command" sh -c '
-    for c in dataset train distil translate info pack; do
+    for c in dataset train distil translate info pack import; do
         "$1" --help | grep -q "^  $c" || exit 1
     done' sh "$cgd"
 check "help of a preset shows its values" sh -c '
     "$1" train --preset paper --help | grep -q "ngf.*\[64\]"' sh "$cgd"
 check "version" "$cgd" --version
 refuse "no such command" 'no command' "$cgd" frobnicate
-for command in dataset train distil translate info pack; do
+for command in dataset train distil translate info pack import; do
     refuse "$command: unknown option" "see cgd $command --help" \
         "$cgd" $command --frobnicate
 done
@@ -463,6 +463,52 @@ refuse "pack into no folder" 'nowhere' "$cgd" pack data/set -o nowhere/x
 head -c 5000 data/set.safetensors >data/short.safetensors
 refuse "train from a packed file that is cut" 'short.safetensors' \
     train --data data/short.safetensors --out runs/none
+
+# ---- import -----------------------------------------------------------------
+
+golden=$root/tests/golden/checkpoints
+check "import" "$cgd" import "$golden/official.pth" -o models/import.safetensors
+check "translate with what was imported" "$cgd" translate \
+    models/import.safetensors data/set/testA -o out/import
+check "list a checkpoint" "$cgd" import "$golden/project.pth" --list
+mv log said
+check "the list has tensors" has 'epoch\|exp_avg  *F32  *2$' said
+check "the list has nets" has '^key model_state_dict.generator_ab: gen' said
+refuse "import of several nets" 'generator_ba (generator)' \
+    "$cgd" import "$golden/project.pth" -o models/none.safetensors
+for net in generator_ab generator_ba discriminator_a discriminator_b; do
+    check "import by key: $net" "$cgd" import "$golden/project.pth" \
+        --key model_state_dict.$net -o models/$net.safetensors
+done
+check "info shows the widths inside the blocks" sh -c '
+    "$1" import "$2" -o models/mobile.safetensors &&
+        "$1" info models/mobile.safetensors | grep "blocks: 4 4 6"' \
+    sh "$cgd" "$golden/mobile.pth"
+refuse "import of a pickle that calls things" 'posix.system' \
+    "$cgd" import "$golden/calls.pth" -o models/none.safetensors
+refuse "import without -o" '-o MODEL' "$cgd" import "$golden/official.pth"
+check "nothing refused was written" test ! -e models/none.safetensors
+check "train from a PyTorch file" train --data data/set --out runs/start \
+    --init-gab "$golden/official.pth" --lr 0 --steps 1 --ema 0
+check "no learning, no change" \
+    equal runs/start/g_ab.safetensors models/import.safetensors
+check "resume what began so" "$cgd" train --out runs/start --resume --steps 2 \
+    --lr 0.001
+check "then it learns" \
+    differ runs/start/g_ab.safetensors models/import.safetensors
+check "train from four nets" train --data data/set --out runs/four --steps 1 \
+    --init-gab models/generator_ab.safetensors \
+    --init-gba models/generator_ba.safetensors \
+    --init-da models/discriminator_a.safetensors \
+    --init-db models/discriminator_b.safetensors
+refuse "a discriminator where a generator belongs" 'holds a discriminator' \
+    train --data data/set --out runs/none \
+    --init-gab models/discriminator_a.safetensors
+refuse "two generators of different shape" 'other layers' \
+    train --data data/set --out runs/none --init-gab "$golden/official.pth" \
+    --init-gba models/generator_ba.safetensors
+check "distil an imported teacher" distil --teacher models/import.safetensors \
+    --direction ab --out runs/taught --steps 2
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -331,12 +331,13 @@ static size_t elements_of(const cgd__part *e)
 /* The part of that name; 0 if the net has none. */
 static int find_part(cgd__part *e, const cgd_net *net, const char *name)
 {
+    cgd__layout own = cgd__own_names("");
     size_t i;
     int part;
     for (i = 0; i < net->n_layers; i++)
         for (part = 0; part < CGD__PARTS; part++)
-            if (cgd__part_of(e, net->layers + i, part, "")
-                && strcmp(e->name, name) == 0) return 1;
+            if (cgd__part_of(e, net->layers + i, part, &own)
+                && strcmp(e->name.text, name) == 0) return 1;
     return 0;
 }
 
@@ -459,6 +460,7 @@ static void a_pth_is_a_sound_archive_of_every_part(void)
         content zip;
         size_t layer, parts = 0;
         int part, dtype = k % 2 ? CGD_F16 : CGD_F32;
+        cgd__layout own = cgd__own_names("");
         build(&context, &net, kinds + k);
         CHECK(cgd_export_pth(&net, dtype, FILE_NAME) == CGD_OK);
         zip = read_back(FILE_NAME);
@@ -474,7 +476,8 @@ static void a_pth_is_a_sound_archive_of_every_part(void)
             for (part = 0; part < CGD__PARTS; part++) {
                 const entry *at = entries + 3 + parts;
                 char name[64];
-                if (!cgd__part_of(&e, net.layers + layer, part, "")) continue;
+                if (!cgd__part_of(&e, net.layers + layer, part, &own))
+                    continue;
                 sprintf(name, "archive/data/%lu", (unsigned long)parts++);
                 CHECK(parts + 3 <= n && strcmp(at->name, name) == 0);
                 CHECK(at->size == elements_of(&e) * (dtype ? 2 : 4));

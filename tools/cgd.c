@@ -10,7 +10,7 @@
  *
  * Contents: [includes] [settings] [options] [presets] [parse] [help] [report]
  *           [progress] [run] [train] [distil] [translate] [export] [info]
- *           [dataset] [pack] [more] [main]                                  */
+ *           [dataset] [pack] [more] [main]; cmd_NAME.h holds cgd NAME       */
 
 /* ======================================================================== */
 /* [includes]                                                               */
@@ -65,7 +65,7 @@ typedef struct settings {
     const char *out;                 /* -o of translate and pack             */
     const char *model, *input, *truth, *real, *train, *csv, *html;  /* eval  */
     size_t replicates;
-    const char *net;
+    const char *net, *key;
     const char *kernels;
     size_t size;                     /* side of pictures, in pixels          */
     size_t load_size;
@@ -73,7 +73,7 @@ typedef struct settings {
     float decay_part;
     size_t count, tests;
     int filter;
-    int raw;
+    int raw, list;
     const char *safetensors, *pth, *onnx, *c_header;      /* export to these */
     const char *calibrate;
     int dtype, frozen;
@@ -87,7 +87,7 @@ typedef struct settings {
  * KEEP marks what options.txt remembers. */
 enum {
     DATASET = 1, TRAIN = 2, DISTIL = 4, TRANSLATE = 8, INFO = 16, PACK = 32,
-    RUNS = TRAIN | DISTIL, KEEP = 64, EVAL = 512, EXPORT = 1024
+    RUNS = TRAIN | DISTIL, KEEP = 64, IMPORT = 128, EVAL = 512, EXPORT = 1024
 };
 
 typedef struct command {
@@ -206,6 +206,16 @@ static const option options[] = {
   "generator of the other direction, for cycles" },
 { "train-reverse", FLAG, DISTIL | KEEP, AT(distil.train_reverse), 0, 0, NULL,
   NULL, "the reverse generator learns on; else frozen" },
+{ "Nets to start from, of cgd or PyTorch; they decide the shape", HEADING,
+  TRAIN, 0, 0, 0, NULL, NULL, NULL },
+{ "init-gab", TEXT, TRAIN | KEEP, AT(run.start[0]), 0, 0, NULL, "FILE",
+  "generator from A to B" },
+{ "init-gba", TEXT, TRAIN | KEEP, AT(run.start[1]), 0, 0, NULL, "FILE",
+  "generator from B to A" },
+{ "init-da", TEXT, TRAIN | KEEP, AT(run.start[2]), 0, 0, NULL, "FILE",
+  "discriminator of pictures of A" },
+{ "init-db", TEXT, TRAIN | KEEP, AT(run.start[3]), 0, 0, NULL, "FILE",
+  "discriminator of pictures of B" },
 { "Data", HEADING, RUNS, 0, 0, 0, NULL, NULL, NULL },
 { "data", TEXT, RUNS | KEEP, AT(run.data.root), 0, 0, NULL, "DIR",
   "folder with trainA and trainB, or a packed file" },
@@ -342,6 +352,13 @@ static const option options[] = {
   "resize to squares; 0 keeps each picture's size" },
 { "filter", CHOICE, PACK, AT(filter), 0, 0, filter_words, NULL,
   "how pictures are resized" },
+{ "out", TEXT, IMPORT, AT(out), 0, 0, NULL, "MODEL",
+  "the safetensors file to write" },
+{ "key", TEXT, IMPORT, AT(key), 0, 0, NULL, "KEY",
+  "the dict the net is in (netG, state_dict, ...),\n"
+  "where there are several" },
+{ "list", FLAG, IMPORT, AT(list), 0, 0, NULL, NULL,
+  "show all tensors, and the nets they make" },
 { "size", AMOUNT, DATASET, AT(size), 1, 2048, NULL, "N",
   "side of the pictures" },
 { "count", AMOUNT, DATASET, AT(count), 1, 1000000, NULL, "N",
@@ -1403,6 +1420,46 @@ static void watch_signals(void)
 /* [train]                                                                  */
 /* ======================================================================== */
 
+/* Nets to start from decide the shape of those that are trained. */
+static int follow_start(job *j, int i)
+{
+    cgd_train_config *c = &j->s->distil.train;
+    const char *path = j->s->run.start[i];
+    cgd_file file;
+    cgd_net net;
+    cgd_status status = cgd_import_open(&j->ctx, &file, path);
+    if (status == CGD_OK) {
+        status = cgd_import_net(&j->ctx, &net, &file, NULL);
+        cgd_file_close(&file);
+    }
+    if (status != CGD_OK) return fail_status(&j->ctx, status);
+    if (net.is_generator != (i < 2)) {
+        cgd_net_free(&net);
+        return fail("%s holds a %s, where a %s is needed", path,
+                    i < 2 ? "discriminator" : "generator",
+                    i < 2 ? "generator" : "discriminator");
+    }
+    if (i < 2) {
+        c->generator = net.generator;
+        c->generator.in_channels = i ? net.generator.out_channels
+                                     : net.generator.in_channels;
+        c->generator.out_channels = i ? net.generator.in_channels
+                                      : net.generator.out_channels;
+    } else {
+        c->discriminator = net.discriminator;
+    }
+    cgd_net_free(&net);
+    return 0;
+}
+
+static int follow_starts(job *j)
+{
+    int i, bad = 0;
+    for (i = 0; i < 4 && !bad; i++)
+        if (j->s->run.start[i]) bad = follow_start(j, i);
+    return bad;
+}
+
 static int run_train(const command *cmd, settings *s)
 {
     const cgd_train_config *c = &s->distil.train;
@@ -1417,7 +1474,8 @@ static int run_train(const command *cmd, settings *s)
     spread_settings(s);
     bad = open_job(&j, cmd, s);
     if (bad) return bad;
-    bad = survey_data(s);
+    bad = follow_starts(&j);
+    if (!bad) bad = survey_data(s);
     if (!bad) {
         print_generator(&j.ctx, "generator", &c->generator, s->size);
         print_discriminator(&j.ctx, &c->discriminator, s->size);
@@ -1439,7 +1497,8 @@ static int same_shape(const cgd_generator_config *a,
 {
     return a->width == b->width && a->norm == b->norm && a->up == b->up
         && a->block == b->block
-        && memcmp(a->stage, b->stage, sizeof a->stage) == 0;
+        && memcmp(a->stage, b->stage, sizeof a->stage) == 0
+        && memcmp(a->inside, b->inside, sizeof a->inside) == 0;
 }
 
 /* Fill in what the student's options leave to the teacher. */
@@ -1454,6 +1513,8 @@ static void follow_teacher(settings *s, const cgd_generator_config *teacher)
     if (g->width == 0 || g->width == teacher->width) {
         g->width = teacher->width;
         memcpy(g->stage, teacher->stage, sizeof g->stage);
+        if (g->blocks == teacher->blocks)
+            memcpy(g->inside, teacher->inside, sizeof g->inside);
     }
     g->image_stats = teacher->image_stats;
     s->run.data.channels[0] = (size_t)g->in_channels;
@@ -1843,6 +1904,20 @@ static const char *word_for(const word *w, int value)
     return "?";
 }
 
+/* "inside the blocks 64 64 64 128", where they are not all alike. */
+static void print_inside(const cgd_generator_config *g)
+{
+    int i, differ = 0;
+    int same = g->stage[3] ? g->stage[3] : 4 * g->width;
+    for (i = 0; i < g->blocks; i++)
+        differ |= g->inside[i] && g->inside[i] != same;
+    if (!differ) return;
+    printf("  channels inside the blocks:");
+    for (i = 0; i < g->blocks; i++)
+        printf(" %d", g->inside[i] ? g->inside[i] : same);
+    printf("\n");
+}
+
 static void print_net_kind(const cgd_net *net)
 {
     const cgd_generator_config *g = &net->generator;
@@ -1854,6 +1929,8 @@ static void print_net_kind(const cgd_net *net)
                in_number(&blocks, (unsigned long)g->blocks, "block"),
                word_for(block_words, g->block),
                word_for(norm_words, g->norm), word_for(up_words, g->up));
+    if (net->is_generator)
+        print_inside(g);
     else
         printf("discriminator: %s, %d channels, %d wide, norm %s\n",
                word_for(disc_words, d->kind), d->in_channels, d->width,
@@ -1890,7 +1967,7 @@ static void print_layer(const cgd_net *net, size_t i, size_t *h, size_t *w)
             (unsigned long)l->window.stride);
     sprintf(size, "%lux%lux%lu", (unsigned long)*h, (unsigned long)*w,
             (unsigned long)l->out_c);
-    printf("  %-22s%-16s%-13s%9lu%10.2f%s%s%s\n", l->name, what, size,
+    printf("  %-28s %-16s%-13s%9lu%10.2f%s%s%s\n", l->name, what, size,
            (unsigned long)layer_parameters(l), cost.macs / 1e6,
            l->norm == CGD_NORM_NONE ? "" : " norm", acts[l->act],
            l->skip ? " sum" : "");
@@ -1899,7 +1976,7 @@ static void print_layer(const cgd_net *net, size_t i, size_t *h, size_t *w)
 static void print_layers(const cgd_net *net, size_t size)
 {
     size_t h = size, w = size, i;
-    printf("  %-22s%-16s%-13s%9s%10s\n", "layer", "window/stride", "output",
+    printf("  %-28s %-16s%-13s%9s%10s\n", "layer", "window/stride", "output",
            "learnt", "MMACs");
     for (i = 0; i < net->n_layers; i++) print_layer(net, i, &h, &w);
 }
@@ -2144,6 +2221,8 @@ static int run_pack(const command *cmd, settings *s)
     return bad;
 }
 
+#include "cmd_import.h"
+
 /* ======================================================================== */
 /* [more] Commands that have files of their own                             */
 /* ======================================================================== */
@@ -2205,7 +2284,13 @@ static const command commands[] = {
 { "pack", PACK, run_pack, 1, 1, "DIR -o FILE [options]",
   "decode a folder of pictures once, into one file",
   "Decodes the pictures in DIR's trainA, trainB, testA and testB and writes\n"
-  "them into one file, which --data takes in place of DIR.\n" }
+  "them into one file, which --data takes in place of DIR.\n" },
+{ "import", IMPORT, run_import, 1, 1, "FILE -o MODEL [--key KEY] | FILE --list",
+  "turn a PyTorch file into a model",
+  "Reads a file of torch.save (.pth, .pt, .th, .ckpt) or a safetensors file\n"
+  "from Python without running anything in it, finds the CycleGAN generator or\n"
+  "discriminator, and writes it as a model: the official layout, that of GAN\n"
+  "Compression's mobile nets, or the original distillation project's.\n" }
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };

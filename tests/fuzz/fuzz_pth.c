@@ -1,0 +1,21 @@
+/* libFuzzer target: any bytes as a PyTorch file, zip or legacy (make fuzz).
+ * What is accepted is read to the last value, and taken for a net. */
+#define CGD_NO_THREADS
+#define CGD_NO_STDIO
+#define CGD_IMPLEMENTATION
+#include "../../cycle_gan_distil.h"
+#include "fuzz.h"
+
+int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t size)
+{
+    cgd_ctx ctx;
+    cgd_file file;
+    cgd_init(&ctx, NULL);
+    if (cgd_import_open_memory(&ctx, &file, bytes, size, "x") == CGD_OK) {
+        fuzz_read(&file);
+        fuzz_nets(&file);
+        cgd_file_close(&file);
+    }
+    fuzz_end(&ctx, size);
+    return 0;
+}
