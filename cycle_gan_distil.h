@@ -12143,6 +12143,11 @@ static void cgd__put_on(cgd__torch *p, cgd_u32 value)
     p->stack[p->depth++] = value;
 }
 
+static void cgd__put_new(cgd__torch *p, int kind, size_t at, size_t size)
+{
+    cgd__put_on(p, cgd__value_new(p, kind, at, size));
+}
+
 static cgd_u32 cgd__take_off(cgd__torch *p)
 {
     if (p->status == CGD_OK && p->depth > 0
@@ -12303,7 +12308,7 @@ static void cgd__pickle_global(cgd__torch *p)
     for (i = 0; i < sizeof cgd__globals / sizeof *cgd__globals; i++)
         if (strcmp(m, cgd__globals[i].module) == 0
             && strcmp(name, cgd__globals[i].name) == 0) {
-            cgd__put_on(p, cgd__value_new(p, CGD__GLOBAL, i, 0));
+            cgd__put_new(p, CGD__GLOBAL, i, 0);
             return;
         }
     cgd__global_refuse(p, module, name);
@@ -12351,7 +12356,7 @@ static void cgd__pickle_storage(cgd__torch *p)
     if (!cgd__torch_grow(p, &p->storages, &p->storage_room, p->n_storages + 1,
                          sizeof *p->storages)) return;
     p->storages[p->n_storages++] = s;
-    cgd__put_on(p, cgd__value_new(p, CGD__STORAGE, p->n_storages - 1, 0));
+    cgd__put_new(p, CGD__STORAGE, p->n_storages - 1, 0);
 }
 
 /* Sizes and strides; 0 if they are not lists of numbers of one length. */
@@ -12433,7 +12438,8 @@ static cgd_u32 cgd__make_tensor(cgd__torch *p, cgd_u32 args)
 /* OrderedDict(), or, as Python 2 wrote it, OrderedDict([[key, value], ...]) */
 static cgd_u32 cgd__make_dict(cgd__torch *p, cgd_u32 args)
 {
-    cgd_u32 dict = cgd__value_new(p, CGD__DICT, 0, 0), pairs = cgd__nth(p, args, 0);
+    cgd_u32 dict = cgd__value_new(p, CGD__DICT, 0, 0);
+    cgd_u32 pairs = cgd__nth(p, args, 0);
     cgd_u32 cell = p->status == CGD_OK ? p->values[pairs].first : 0;
     size_t n = p->status == CGD_OK && cgd__is(p, pairs, CGD__LIST)
              ? p->values[pairs].size : 0;
@@ -12499,7 +12505,7 @@ static void cgd__pickle_string(cgd__torch *p, size_t n)
                            "fit");
         return;
     }
-    cgd__put_on(p, cgd__value_new(p, CGD__STRING, p->at, n));
+    cgd__put_new(p, CGD__STRING, p->at, n);
     p->at += n;
 }
 
@@ -12511,8 +12517,7 @@ static void cgd__pickle_integer(cgd__torch *p, size_t bytes, int is_signed)
     size_t v = cgd__pickle_number(p, bytes, &fits);
     negative = is_signed && bytes > 0 && p->status == CGD_OK
             && (p->window[p->at - 1 - p->window_at] & 0x80);
-    cgd__put_on(p, cgd__value_new(p, fits && !negative ? CGD__NUMBER : CGD__NOTHING,
-                          v, 0));
+    cgd__put_new(p, fits && !negative ? CGD__NUMBER : CGD__NOTHING, v, 0);
 }
 
 static void cgd__pickle_set(cgd__torch *p, int kind, int n)
@@ -12566,7 +12571,7 @@ static int cgd__pickle_step(cgd__torch *p)
     case 0x80: cgd__pickle_byte(p); break;                   /* PROTO        */
     case '.': return 0;                                      /* STOP         */
     case 'c': cgd__pickle_global(p); break;                  /* GLOBAL       */
-    case '(': cgd__put_on(p, CGD__MARK); break;                /* MARK         */
+    case '(': cgd__put_on(p, CGD__MARK); break;              /* MARK         */
     case 'q': cgd__memo_put(p, cgd__pickle_number(p, 1, NULL)); break;
     case 'r': cgd__memo_put(p, cgd__pickle_number(p, 4, NULL)); break;
     case 'h': cgd__memo_get(p, cgd__pickle_number(p, 1, NULL)); break;
@@ -12582,16 +12587,16 @@ static int cgd__pickle_step(cgd__torch *p)
         break;
     case 'G':                                                /* BINFLOAT     */
         cgd__pickle_number(p, 8, NULL);
-        cgd__put_on(p, cgd__value_new(p, CGD__NOTHING, 0, 0));
+        cgd__put_new(p, CGD__NOTHING, 0, 0);
         break;
     case 0x88:                                               /* NEWTRUE      */
     case 0x89:                                               /* NEWFALSE     */
-        cgd__put_on(p, cgd__value_new(p, CGD__NUMBER, op == 0x88, 0));
+        cgd__put_new(p, CGD__NUMBER, op == 0x88, 0);
         break;
-    case 'N': cgd__put_on(p, cgd__value_new(p, CGD__NOTHING, 0, 0)); break;
+    case 'N': cgd__put_new(p, CGD__NOTHING, 0, 0); break;
     case ')':                                                /* EMPTY_TUPLE  */
-    case ']': cgd__put_on(p, cgd__value_new(p, CGD__LIST, 0, 0)); break;
-    case '}': cgd__put_on(p, cgd__value_new(p, CGD__DICT, 0, 0)); break;
+    case ']': cgd__put_new(p, CGD__LIST, 0, 0); break;
+    case '}': cgd__put_new(p, CGD__DICT, 0, 0); break;
     case 't':                                                /* TUPLE        */
         list = cgd__value_new(p, CGD__LIST, 0, 0);
         cgd__take_marked(p, list);
@@ -12607,8 +12612,8 @@ static int cgd__pickle_step(cgd__torch *p)
     case 'Q': cgd__pickle_storage(p); break;                 /* BINPERSID    */
     case 'R':                                                /* REDUCE       */
     case 0x81: cgd__pickle_reduce(p); break;                 /* NEWOBJ       */
-    case 'b': cgd__take_off(p); break;            /* BUILD: attributes, which say
-                                                nothing about weights        */
+    case 'b': cgd__take_off(p); break;           /* BUILD: attributes, which
+                                                    say nothing of weights   */
     default: cgd__pickle_unknown(p, op);
     }
     return p->status == CGD_OK;
@@ -13166,7 +13171,7 @@ CGDDEF cgd_status cgd_import_open_source(cgd_ctx *ctx, cgd_file *file,
         if (!other) return cgd_file_open_source(ctx, file, source, label);
         cgd__torch_fail(&p, other);
     }
-    cgd__value_new(&p, CGD__NOTHING, 0, 0);             /* number 0                */
+    cgd__value_new(&p, CGD__NOTHING, 0, 0);       /* number 0                */
     if (p.status == CGD_OK)
         object = zip ? cgd__zip_read(&p) : cgd__legacy_open(&p);
     if (p.status == CGD_OK) cgd__torch_finish(&p, object);

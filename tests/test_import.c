@@ -768,12 +768,11 @@ static void pickles_that_go_in_circles_are_refused(void)
     memcpy(text + n, GOOD "s", sizeof GOOD);
     n += sizeof GOOD;
     for (i = 1; i < 30; i++) {
-        char level[] = "0}q1(U\1ah2U\1bh2u";
-        level[0] = 'N';                            /* anything, dropped by ... */
-        level[3] = (char)i;
-        level[9] = level[14] = (char)(i - 1);
-        memcpy(text + n, level + 1, sizeof level - 2);
-        n += sizeof level - 2;
+        char level[] = "}q1(U\1ah2U\1bh2u";        /* the digits are indices */
+        level[2] = (char)i;
+        level[8] = level[13] = (char)(i - 1);
+        memcpy(text + n, level, sizeof level - 1);
+        n += sizeof level - 1;
     }
     check_pickle(text, n, "inside itself");
 }

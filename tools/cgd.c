@@ -2073,7 +2073,7 @@ static int run_info(const command *cmd, settings *s)
     memset(&one, 0, sizeof one);
     one.threads = 1;
     cgd_init(&ctx, &one);
-    status = cgd_file_open(&ctx, &file, s->words[0]);
+    status = cgd_import_open(&ctx, &file, s->words[0]);
     if (status == CGD_OK) {
         kind = cgd_file_meta(&file, "cgd.kind");
         if (kind && strcmp(kind, "state") == 0)
@@ -2288,9 +2288,9 @@ static const command commands[] = {
 { "import", IMPORT, run_import, 1, 1, "FILE -o MODEL [--key KEY] | FILE --list",
   "turn a PyTorch file into a model",
   "Reads a file of torch.save (.pth, .pt, .th, .ckpt) or a safetensors file\n"
-  "from Python without running anything in it, finds the CycleGAN generator or\n"
-  "discriminator, and writes it as a model: the official layout, that of GAN\n"
-  "Compression's mobile nets, or the original distillation project's.\n" }
+  "from Python without running anything in it, finds the CycleGAN generator\n"
+  "or discriminator, and writes it as a model: the official layout, that of\n"
+  "GAN Compression's mobile nets, or the original distillation project's.\n" }
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
