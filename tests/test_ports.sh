@@ -1,8 +1,8 @@
 #!/bin/sh
 # Other machines, by cross compilers and emulators where they are installed:
-# 64-bit ARM with NEON (qemu-user), WebAssembly with SIMD (Node.js) and Windows
-# (MinGW; the programs run where there is Wine). Checks run a few at a time,
-# each in a directory of its own below $tmp.
+# 64-bit ARM with NEON and big-endian S/390 (qemu-user), WebAssembly with SIMD
+# (Node.js) and Windows (MinGW; its programs run where there is Wine). Checks
+# run a few at a time, each in a directory of its own below $tmp.
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 tmp=$(mktemp -d) || exit 1
@@ -40,29 +40,42 @@ else
 fi
 END
 
+printf '#define CGD_IMPLEMENTATION\n#include "cycle_gan_distil.h"\n' >impl.c
 strict='-std=c89 -pedantic-errors -Wall -Wextra -Wconversion -Wshadow -Werror'
 
-# ---- 64-bit ARM ------------------------------------------------------------
-# Emulation is slow: of test_kernels only what compares with the reference,
-# of test_gradients one whole net.
+# ---- 64-bit ARM, and a big-endian machine ----------------------------------
+# Emulation is slow: only what compares with the reference of test_kernels, one
+# whole net of test_gradients, and of test_files what goes out and comes back.
 
 only() {
     case $1 in
     kernels)   echo CGD_TESTS=fast_ ;;
     gradients) echo CGD_TESTS=discriminators_ ;;
+    files)     echo CGD_TESTS=what_ ;;
     esac
 }
 
-arm=aarch64-linux-gnu
-if have $arm-gcc qemu-aarch64; then
-    for test in kernels nets gradients ops; do
-        check "NEON, test_$test" "
-            $arm-gcc -O2 $strict tests/test_$test.c -o \$out/test -lm
-            $(only $test) qemu-aarch64 -L /usr/$arm \$out/test"
+# emulate NAME MACHINE TESTS: build and run them there.
+emulate() {
+    name=$1 machine=$2
+    shift 2
+    if ! have $machine-linux-gnu-gcc qemu-$machine; then
+        skip "$name: gcc-$machine-linux-gnu and qemu-user are not both there"
+        return
+    fi
+    for test in "$@"; do
+        check "$name, test_$test" "
+            $machine-linux-gnu-gcc -O2 tests/test_$test.c -o \$out/test -lm
+            $(only $test) qemu-$machine -L /usr/$machine-linux-gnu \$out/test"
     done
-else
-    skip 'NEON: gcc-aarch64-linux-gnu and qemu-user are not both installed'
+}
+
+emulate NEON aarch64 kernels nets gradients ops
+if have aarch64-linux-gnu-gcc; then
+    check 'NEON: the header has no warnings' "
+        aarch64-linux-gnu-gcc $strict -O1 -I. -c $tmp/impl.c -o \$out/impl.o"
 fi
+emulate 'big-endian' s390x files ops
 
 # ---- WebAssembly -----------------------------------------------------------
 
@@ -102,8 +115,6 @@ if have $mingw; then
     # Of all that a cross compiler must not see only the pictures' header.
     mkdir include
     ln -s "${STB:-/usr/include/stb}" include/stb
-    printf '#define CGD_IMPLEMENTATION\n#include "cycle_gan_distil.h"\n' \
-        >impl.c
     check 'Windows: the header has no warnings' "
         $mingw $strict -O1 -I. -c $tmp/impl.c -o \$out/impl.o"
     for tool in examples/train examples/distil examples/translate tools/cgd; do
@@ -117,11 +128,14 @@ if have $mingw; then
     done
     export WINEPREFIX="$tmp/wine" WINEDEBUG=-all
     if have wine wineboot && wineboot >/dev/null 2>&1; then
-        for test in kernels nets files metrics; do
+        for test in kernels nets metrics; do
             check "Windows, test_$test" "
                 $mingw -O2 tests/test_$test.c -o \$out/test.exe
                 $(only $test) wine \$out/test.exe"
         done
+        check 'Windows, test_files' "
+            $mingw -O2 tests/test_files.c -o \$out/test.exe
+            wine \$out/test.exe"
     else
         skip 'Windows: its programs need Wine'
     fi
