@@ -432,10 +432,10 @@ refuse "distil from a text file" 'text.jpg' \
 refuse "distil from a state" 'training state' \
     distil --teacher runs/whole/state.safetensors --direction ab \
     --out runs/none
-refuse "transfer that does not fit" 'transfer' \
-    distil $teach --out runs/none --ngf 1 --transfer updown
-refuse "hidden states that do not fit" 'width' \
-    distil $teach --out runs/none --ngf 1 --feature 1
+refuse "transfer to a student that is wider" 'narrower' \
+    distil $teach --out runs/none --ngf 3 --transfer updown
+refuse "blocks that the teacher does not have" 'teacher block 9' \
+    distil $teach --out runs/none --ngf 1 --feature 1 --teacher-blocks 9
 refuse_unchanged runs/whole "distil into a training" 'run already' \
     distil $teach --out runs/whole
 refuse_unchanged runs/whole "resume a training as a distillation" 'cgd train' \

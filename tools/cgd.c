@@ -250,8 +250,16 @@ static const option options[] = {
 { "Losses, by weight", HEADING, RUNS, 0, 0, 0, NULL, NULL, NULL },
 { "output", REAL, DISTIL | KEEP, AT(distil.output_weight), 0, 1e6, NULL, "W",
   "L1 to the teacher's output" },
+{ "haar", REAL, DISTIL | KEEP, AT(distil.haar_weight), 0, 1e6, NULL, "W",
+  "L1 to its high frequencies" },
+{ "ssim", REAL, DISTIL | KEEP, AT(distil.ssim_weight), 0, 1e6, NULL, "W",
+  "1 - SSIM to it" },
 { "feature", REAL, DISTIL | KEEP, AT(distil.feature_weight), 0, 1e6, NULL,
   "W", "L2 to the teacher's hidden states" },
+{ "channel", REAL, DISTIL | KEEP, AT(distil.channel_weight), 0, 1e6, NULL,
+  "W", "L2 to the means of their channels" },
+{ "alignment", REAL, DISTIL | KEEP, AT(distil.alignment_weight), 0, 1e6,
+  NULL, "W", "1 - kernel alignment with them" },
 { "teacher-blocks", BLOCKS, DISTIL | KEEP, AT(distil.teacher_blocks), 0, 255,
   NULL, "1,4,8",
   "blocks matched to the student's first, second,\n"
@@ -1375,12 +1383,15 @@ static int run_train(const command *cmd, settings *s)
 /* [distil]                                                                 */
 /* ======================================================================== */
 
-static int same_shape(const cgd_generator_config *a,
-                      const cgd_generator_config *b)
+/* Is no stage of a wider than b's? */
+static int fits_in(const cgd_generator_config *a,
+                   const cgd_generator_config *b)
 {
-    return a->width == b->width && a->norm == b->norm && a->up == b->up
-        && a->block == b->block
-        && memcmp(a->stage, b->stage, sizeof a->stage) == 0;
+    size_t own[6], its[6], i;
+    cgd__stages(a, own);
+    cgd__stages(b, its);
+    for (i = 0; i < 6; i++) if (own[i] > its[i]) return 0;
+    return 1;
 }
 
 /* Fill in what the student's options leave to the teacher. */
@@ -1400,8 +1411,8 @@ static void follow_teacher(settings *s, const cgd_generator_config *teacher)
     s->run.data.channels[0] = (size_t)g->in_channels;
     s->run.data.channels[1] = (size_t)g->out_channels;
     if (s->distil.transfer == UNSET)
-        s->distil.transfer = same_shape(g, teacher) ? CGD_TRANSFER_FULL
-                                                    : CGD_TRANSFER_NONE;
+        s->distil.transfer = fits_in(g, teacher) ? CGD_TRANSFER_FULL
+                                                 : CGD_TRANSFER_NONE;
 }
 
 /* Read the teacher once, to know its shape and say what it is. */
