@@ -1047,6 +1047,8 @@ typedef struct cgd_run_config {
                                       can be written                         */
     unsigned long save_every;      /* out/state.safetensors                  */
     int resume;                    /* CGD_RESUME_*, from state.safetensors   */
+    const char *inherit;           /* distilling: take the discriminators and
+                                      their shape from this training's state */
     /* After every step; return other than 0 to save and stop (CGD_STOPPED). */
     int (*progress)(void *user, const cgd_progress *p);
     void *user;
@@ -12362,22 +12364,69 @@ CGDDEF cgd_status cgd_train_run(cgd_ctx *ctx, const cgd_train_config *config,
     return status == CGD_OK ? cgd__run_loop(&r) : status;
 }
 
+/* The discriminators of a training, d_b and d_a. */
+static cgd_status cgd__judges_load(cgd_ctx *ctx, cgd_net judges[2],
+                                   const char *path)
+{
+    cgd_file file;
+    cgd_status status = cgd_file_open(ctx, &file, path);
+    if (status != CGD_OK) return status;
+    status = cgd_net_load(ctx, &judges[0], &file, "d_b.");
+    if (status == CGD_OK)
+        status = cgd_net_load(ctx, &judges[1], &file, "d_a.");
+    cgd_file_close(&file);
+    return status;
+}
+
+/* Discriminators start from a training's, where there are any. */
+static cgd_status cgd__judges_follow(cgd_distiller *d,
+                                     const cgd_net judges[2])
+{
+    cgd_status status = CGD_OK;
+    int s;
+    for (s = 0; s < 2 && status == CGD_OK; s++)
+        if (cgd__exists(&d->side[s].d) && judges[s].layers)
+            status = cgd_net_copy(&d->side[s].d.net, &judges[s]);
+    return status;
+}
+
+/* Do the same pictures come again, or is every crop another one? */
+static int cgd__pictures_repeat(const cgd_train_config *c,
+                                const cgd_data_config *data)
+{
+    return data->fit == CGD_FIT_RESIZE_CROP
+        && (data->load_size == 0 || data->load_size == c->height);
+}
+
 CGDDEF cgd_status cgd_distil_run(cgd_ctx *ctx, const cgd_distil_config *config,
                                  const cgd_run_config *run,
                                  const char *teacher, const char *reverse)
 {
     cgd__run r;
+    cgd_distil_config c = *config;
     cgd_model master, back;
+    cgd_net judges[2];
     cgd_status status = cgd_model_load(ctx, &master, teacher);
     memset(&back, 0, sizeof back);
+    memset(judges, 0, sizeof judges);
     if (status != CGD_OK) return status;
+    if (!cgd__pictures_repeat(&c.train, &run->data)) c.answer_bytes = 0;
     if (reverse) status = cgd_model_load(ctx, &back, reverse);
+    if (status == CGD_OK && run->inherit)
+        status = cgd__judges_load(ctx, judges, run->inherit);
+    if (judges[0].layers) c.train.discriminator = judges[0].discriminator;
     cgd__run_begin(&r, ctx, run);
     if (status == CGD_OK)
-        status = cgd_distiller_init(ctx, &r.trainer, config, &master.net,
+        status = cgd_distiller_init(ctx, &r.trainer, &c, &master.net,
                                     reverse ? &back.net : NULL);
     cgd_model_free(&master);
     cgd_model_free(&back);
+    if (status == CGD_OK) {
+        status = cgd__judges_follow(&r.trainer, judges);
+        if (status != CGD_OK) cgd_trainer_free(&r.trainer);
+    }
+    cgd_net_free(&judges[0]);
+    cgd_net_free(&judges[1]);
     return status == CGD_OK ? cgd__run_loop(&r) : status;
 }
 #endif /* CGD_NO_TRAIN */
