@@ -568,7 +568,7 @@ CGDDEF double cgd_loss_channels(const cgd_tensor *x,
 /* weight * (1 - alignment) of what two maps, which may differ in channels,
  * hold alike (Jin et al. 2021, "Teachers Do More Than Teach"): with one row
  * for a position,
- *   |X'Y|^2 / (|X'X| |Y'Y|)        Frobenius norms; 1: the same up to rotation
+ *   |Y'X|^2 / (|X'X| |Y'Y|)        Frobenius norms; 1: the same up to rotation
  * taken over at most 1024 positions, evenly spread over the batch.
  * scratch: room for cgd_loss_alignment_scratch(x, target) floats. */
 CGDDEF size_t cgd_loss_alignment_scratch(const cgd_tensor *x,
@@ -6496,13 +6496,13 @@ static double cgd__gram(cgd_ctx *ctx, cgd__gram_job *q, const cgd_tensor *a,
 
 typedef struct cgd__align_job {
     const cgd_tensor *x, *target;
-    const float *xt, *xx;              /* X'Y and X'X                        */
+    const float *yx, *xx;              /* Y'X and X'X                        */
     cgd_tensor *dx;
     size_t positions, step;
     float to_target, to_own;           /* factors of their shares            */
 } cgd__align_job;
 
-/* dx = to_target * Y (X'Y)' + to_own * X (X'X), which is symmetric. */
+/* dx += to_target * Y (Y'X) + to_own * X (X'X) */
 CGD__OPTIMIZED static void cgd__align_slice(void *job, size_t slice)
 {
     const cgd__align_job *q = (const cgd__align_job *)job;
@@ -6512,11 +6512,17 @@ CGD__OPTIMIZED static void cgd__align_slice(void *job, size_t slice)
         const float *x = q->x->data + p * q->step * m;
         const float *t = q->target->data + p * q->step * n;
         float *d = q->dx->data + p * q->step * m;
-        for (i = 0; i < m; i++) {
-            float with_target = 0, with_own = 0;
-            for (k = 0; k < n; k++) with_target += t[k] * q->xt[i * n + k];
-            for (k = 0; k < m; k++) with_own += x[k] * q->xx[i * m + k];
-            d[i] += q->to_target * with_target + q->to_own * with_own;
+        for (k = 0; k < n; k++) {
+            const float *row = q->yx + k * m;
+            float factor = q->to_target * t[k];
+            CGD__EACH
+            for (i = 0; i < m; i++) d[i] += factor * row[i];
+        }
+        for (k = 0; k < m; k++) {
+            const float *row = q->xx + k * m;
+            float factor = q->to_own * x[k];
+            CGD__EACH
+            for (i = 0; i < m; i++) d[i] += factor * row[i];
         }
     }
 }
@@ -6524,15 +6530,14 @@ CGD__OPTIMIZED static void cgd__align_slice(void *job, size_t slice)
 CGDDEF size_t cgd_loss_alignment_scratch(const cgd_tensor *x,
                                          const cgd_tensor *target)
 {
-    size_t widest = cgd__max(x->c, target->c);
-    return x->c * (x->c + target->c) + widest * widest;
+    return x->c * (x->c + target->c) + target->c * target->c;
 }
 
 CGDDEF double cgd_loss_alignment(cgd_ctx *ctx, const cgd_tensor *x,
                                  const cgd_tensor *target, float weight,
                                  cgd_tensor *dx, int add, float *scratch)
 {
-    float *xt = scratch, *xx = xt + x->c * target->c, *tt = xx + x->c * x->c;
+    float *yx = scratch, *xx = yx + x->c * target->c, *yy = xx + x->c * x->c;
     size_t all = x->n * x->h * x->w;
     cgd__gram_job gram;
     cgd__align_job q;
@@ -6541,12 +6546,12 @@ CGDDEF double cgd_loss_alignment(cgd_ctx *ctx, const cgd_tensor *x,
     gram.step = cgd__ceil_div(all, CGD__POSITIONS);
     if (gram.step % 2 == 0) gram.step++;         /* not always one column    */
     gram.positions = cgd__ceil_div(all, gram.step);
-    both = cgd__gram(ctx, &gram, x, target, xt);
+    both = cgd__gram(ctx, &gram, target, x, yx);
     own = cgd__gram(ctx, &gram, x, x, xx);
-    its = cgd__gram(ctx, &gram, target, target, tt);
+    its = cgd__gram(ctx, &gram, target, target, yy);
     norms = cgd__sqrt(own) * cgd__sqrt(its);
     if (!(norms > 0)) return (double)weight;
-    q.x = x; q.target = target; q.dx = dx; q.xt = xt; q.xx = xx;
+    q.x = x; q.target = target; q.dx = dx; q.yx = yx; q.xx = xx;
     q.positions = gram.positions;
     q.step = gram.step;
     q.to_target = (float)(-2 * (double)weight / norms);
@@ -12435,7 +12440,10 @@ CGDDEF cgd_status cgd_distil_run(cgd_ctx *ctx, const cgd_distil_config *config,
 /* ======================================================================== */
 /* [end:changes] Change log                                                 */
 /* ======================================================================== */
-/* 0.1.0  The first complete form: training, distillation, translation.     */
+/* next   Narrow students take over a teacher's channels; terms on outputs and
+ *        hidden states, adaptors, remembered answers; cgd_pass_match has
+ *        become cgd_pass_pull.
+ * 0.1.0  The first complete form: training, distillation, translation.     */
 
 #endif /* CGD__IMPLEMENTED_KERNELS: the second half */
 #endif /* CGD_IMPLEMENTATION */
