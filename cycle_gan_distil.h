@@ -701,8 +701,9 @@ CGDDEF cgd_status cgd_train_step(cgd_trainer *t, const cgd_tensor *a,
 enum { CGD_TRANSFER_NONE = 0, CGD_TRANSFER_UPDOWN, CGD_TRANSFER_FULL };
 
 /* Recipes; each is a configuration, whose student has 3 blocks:
- *   cgd_distil_defaults()  the best found: full transfer, output L1 10, a
- *                          cosine to 0, an average of the student's weights
+ *   cgd_distil_defaults()  the best found: full transfer, output L1 10 and
+ *                          that of high frequencies 10, a cosine to 0, an
+ *                          average of the student's weights
  *   cgd_distil_fast()      full transfer and output L1 10, nothing else
  *   cgd_distil_paper()     GAN Compression (Li et al. 2020): full transfer,
  *                          output L1 10, hidden states 0.01, LSGAN 1
@@ -7307,6 +7308,7 @@ CGDDEF void cgd_trainer_free(cgd_trainer *t)
 CGDDEF cgd_distil_config cgd_distil_defaults(void)
 {
     cgd_distil_config c = cgd_distil_fast();
+    c.haar_weight = 10;
     c.train.ema = 0.99f;
     c.train.schedule.kind = CGD_LR_COSINE;
     return c;
@@ -7939,7 +7941,7 @@ static cgd_status cgd__lesson_room(const cgd_trainer *t, size_t *room)
         cgd_tensor h = lesson.hidden[k];
         h.c = student->layers[cgd__block_end(student, k)].out_c;
         own = cgd_tensor_size(&h);
-        floats += own + 64;
+        floats += own;
         work = cgd__max(work, cgd_loss_alignment_scratch(&h, &lesson.hidden[k])
                               * sizeof(float));
         if (t->n_adaptors == 0) continue;
@@ -7948,7 +7950,8 @@ static cgd_status cgd__lesson_room(const cgd_trainer *t, size_t *room)
         work = cgd__max(work, bytes + (own + cgd_tensor_size(
                                   &lesson.hidden[k])) * sizeof(float));
     }
-    *room += (floats + 1024) * sizeof(float) + work;
+    *room += floats * sizeof(float) + work
+           + (3 * CGD__MATCHES + 8) * CGD__ALIGN;  /* pushes are rounded up  */
     return status;
 }
 

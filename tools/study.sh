@@ -114,3 +114,8 @@ for s in $seeds; do
             --gan-weight $weight --lr-d 0.0002
     done
 done
+
+for what in steps gan; do
+    awk -F, -v what=$what -f tools/study_plot.awk $csv >$study/$what.svg ||
+        rm -f $study/$what.svg
+done
