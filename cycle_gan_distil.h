@@ -7462,16 +7462,16 @@ static void cgd__add_norms(const cgd__choices *q, const cgd_layer *l,
         }
 }
 
-/* The n of `of` channels with the largest norms, in order. */
+/* The n of `of` channels with the largest norms, in order; what is not a
+ * number counts as none. */
 static void cgd__choose(const cgd__choices *q, size_t *chosen, size_t n,
                         size_t of)
 {
     size_t i, k, best;
+    for (i = 0; i < of; i++) if (!(q->norms[i] >= 0)) q->norms[i] = 0;
     for (k = 0; k < n; k++) {
-        best = of;
-        for (i = 0; i < of; i++)
-            if (q->norms[i] >= 0
-                && (best == of || q->norms[i] > q->norms[best])) best = i;
+        for (i = best = 0; i < of; i++)
+            if (q->norms[i] > q->norms[best]) best = i;
         q->norms[best] = -1;
     }
     for (i = k = 0; i < of && k < n; i++)

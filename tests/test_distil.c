@@ -422,6 +422,25 @@ static void wider_students_and_missing_blocks_are_refused(void)
     cgd_net_free(&teacher);
 }
 
+/* A teacher that has diverged, or whose file was made to harm. */
+static void weights_that_are_no_numbers_do_no_harm(void)
+{
+    cgd_generator_config g = shape_of(4, 3, CGD_NORM_INSTANCE, CGD_UP_DECONV,
+                                      CGD_BLOCK_PLAIN);
+    cgd_net teacher, student;
+    size_t i;
+    build(&teacher, &g);
+    g.width = 2;
+    build(&student, &g);
+    for (i = 0; i < teacher.count; i++)
+        teacher.params[i] = (float)(i % 3 ? HUGE_VAL : HUGE_VAL - HUGE_VAL);
+    CHECK(cgd_transfer(&student, &teacher, CGD_TRANSFER_FULL, NULL)
+          == CGD_OK);
+    CHECK(!(student.params[0] - student.params[0] == 0));
+    cgd_net_free(&student);
+    cgd_net_free(&teacher);
+}
+
 /* ---- distillers ----------------------------------------------------------*/
 
 enum { SIDE = 12, PICTURES = 3 };
@@ -761,6 +780,7 @@ int main(void)
     RUN(equal_widths_make_plain_copies);
     RUN(layers_of_another_kind_are_left_alone);
     RUN(wider_students_and_missing_blocks_are_refused);
+    RUN(weights_that_are_no_numbers_do_no_harm);
     RUN(gradients_run_through_adaptors_into_the_student);
     RUN(adaptors_and_all_terms_resume_bit_for_bit);
     RUN(remembered_answers_change_nothing);
