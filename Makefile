@@ -41,6 +41,9 @@ demo: ## draw, train, distil, translate and judge, in under 10 minutes
 	@$(MAKE) build/cgd build/demo_report
 	@sh tools/demo.sh
 
+study: build/cgd build/demo_report ## measure distillation over seeds: hours
+	@sh tools/study.sh
+
 bench: build/bench ## measure speed: the machine, convolutions, nets, steps
 	@build/bench
 
@@ -78,4 +81,4 @@ build/sanitize/%: tests/%.c $(headers)
 	@mkdir -p $(@D) && rm -f $@
 	$(CC) $(sanitize) -o $@ $< $(LDLIBS) -lm
 
-.PHONY: all help test sanitize fuzz demo bench bench-peers clean stb
+.PHONY: all help test sanitize fuzz demo study bench bench-peers clean stb

@@ -536,11 +536,10 @@ CGDDEF cgd_status cgd_pass_forward(cgd_pass *pass, const cgd_tensor *x);
  * that is not, and that backward makes again from the raw convolution. */
 CGDDEF cgd_tensor cgd_pass_output(const cgd_pass *pass, size_t layer);
 
-/* Ask that backward also descends weight * mean((output - target)^2) at a
- * layer that is kept (hidden-state distillation), and return that loss, or -1
- * if it is not. target must stay until backward. */
-CGDDEF double cgd_pass_match(cgd_pass *pass, size_t layer,
-                             const cgd_tensor *target, float weight);
+/* Let backward add d, the gradient of a loss that reads the output of a layer
+ * directly (hidden-state distillation). d has that output's shape, and its
+ * data must stay until backward; each layer takes one d per forward. */
+CGDDEF void cgd_pass_pull(cgd_pass *pass, size_t layer, const cgd_tensor *d);
 
 /* From dy, the gradient of the output, add into the net's gradient vector
  * (unless it has none) and write the input's gradient to dx (or NULL).
@@ -560,6 +559,41 @@ CGDDEF double cgd_loss_l1(cgd_ctx *ctx, const cgd_tensor *x,
 CGDDEF double cgd_loss_mse(cgd_ctx *ctx, const cgd_tensor *x,
                            const cgd_tensor *target, float weight,
                            cgd_tensor *dx, int add);
+
+/* High frequencies (Zhang et al. 2022, "Wavelet Knowledge Distillation"): L1
+ * of the three detail bands of a one-level Haar transform,
+ *   (a-b+c-d)/2, (a+b-c-d)/2, (a-b-c+d)/2   of each 2 x 2 square a b / c d;
+ * an odd last row or column takes no part. */
+CGDDEF double cgd_loss_haar(cgd_ctx *ctx, const cgd_tensor *x,
+                            const cgd_tensor *target, float weight,
+                            cgd_tensor *dx, int add);
+
+/* weight * (1 - SSIM) of values in [-1, 1]: what cgd_ssim says of them as
+ * bytes, and the exact gradient. Pictures under 11 pixels a side have no
+ * window, and no loss. scratch: room for cgd_loss_ssim_scratch(x) floats. */
+CGDDEF size_t cgd_loss_ssim_scratch(const cgd_tensor *x);
+CGDDEF double cgd_loss_ssim(cgd_ctx *ctx, const cgd_tensor *x,
+                            const cgd_tensor *target, float weight,
+                            cgd_tensor *dx, int add, float *scratch);
+
+/* Mean squared difference of every channel's mean over a picture, which says
+ * nothing of where things are (Ren et al. 2021, "Online Multi-Granularity
+ * Distillation for GAN Compression"). */
+CGDDEF double cgd_loss_channels(const cgd_tensor *x,
+                                const cgd_tensor *target, float weight,
+                                cgd_tensor *dx, int add);
+
+/* weight * (1 - alignment) of what two maps, which may differ in channels,
+ * hold alike (Jin et al. 2021, "Teachers Do More Than Teach"): with one row
+ * for a position,
+ *   |Y'X|^2 / (|X'X| |Y'Y|)        Frobenius norms; 1: the same up to rotation
+ * taken over at most 1024 positions, evenly spread over the batch.
+ * scratch: room for cgd_loss_alignment_scratch(x, target) floats. */
+CGDDEF size_t cgd_loss_alignment_scratch(const cgd_tensor *x,
+                                         const cgd_tensor *target);
+CGDDEF double cgd_loss_alignment(cgd_ctx *ctx, const cgd_tensor *x,
+                                 const cgd_tensor *target, float weight,
+                                 cgd_tensor *dx, int add, float *scratch);
 
 enum { CGD_GAN_LSGAN = 0, CGD_GAN_VANILLA, CGD_GAN_HINGE };
 enum { CGD_AS_GENERATOR = 0, CGD_AS_REAL, CGD_AS_FAKE };
@@ -631,7 +665,8 @@ typedef struct cgd_train_config {
  * the discriminator of domain B. A term that was not computed is 0. */
 typedef struct cgd_losses {
     double gan[2], cycle[2], identity[2], d[2];
-    double feature, output;          /* distillation only                    */
+    double feature, output;          /* distillation only: all terms of
+                                        hidden states, all of the output     */
     double generators;               /* the sum that the generators descend  */
 } cgd_losses;
 
@@ -659,6 +694,9 @@ typedef struct cgd_trainer {
     unsigned long step;              /* steps done                           */
     struct cgd_distil_config *distil;  /* NULL: plain training               */
     cgd_net teacher;
+    struct cgd__answers *answers;    /* what the teacher said before         */
+    cgd_learner *adaptors;           /* to the teacher's width, per block    */
+    size_t n_adaptors;               /* 0 where the widths are the same      */
     unsigned char *arena;            /* the passes of a step live here       */
     size_t arena_size, arena_used;
 } cgd_trainer;
@@ -680,24 +718,44 @@ CGDDEF cgd_status cgd_train_step(cgd_trainer *t, const cgd_tensor *a,
 
 enum { CGD_TRANSFER_NONE = 0, CGD_TRANSFER_UPDOWN, CGD_TRANSFER_FULL };
 
-/* cgd_distil_defaults(): the cheap recipe (full transfer, output loss 10, no
- * other term). cgd_distil_original(): the original project's method: LSGAN 1,
- * cycle 10, identity 5, hidden-state L2 at teacher blocks 1, 4 and 8, output
- * L1 times 10, transfer of the down- and upsampling layers. */
+/* Recipes; each is a configuration, whose student has 3 blocks:
+ *   cgd_distil_defaults()  the best found: full transfer, output L1 10 and
+ *                          that of high frequencies 10, a cosine to 0, an
+ *                          average of the student's weights
+ *   cgd_distil_fast()      full transfer and output L1 10, nothing else
+ *   cgd_distil_paper()     GAN Compression (Li et al. 2020): full transfer,
+ *                          output L1 10, hidden states 0.01, LSGAN 1
+ *   cgd_distil_original()  the original project's method: LSGAN 1, cycle 10,
+ *                          identity 5, hidden states 1 at teacher blocks 1, 4
+ *                          and 8, output L1 10, transfer of the down- and
+ *                          upsampling layers
+ * Set train.schedule.total (and start) to the steps that you will take. */
 typedef struct cgd_distil_config {
     cgd_train_config train;          /* generator: the student's shape       */
     int   direction;                 /* 0: teacher maps A to B; 1: B to A    */
     int   transfer;                  /* CGD_TRANSFER_*                       */
-    float feature_weight;            /* mean over the pairs of blocks        */
-    float output_weight;
+    float output_weight;             /* L1 to the teacher's output           */
+    float haar_weight;               /* L1 to its high frequencies           */
+    float ssim_weight;               /* 1 - SSIM; sides of 11 and more       */
+    float feature_weight;            /* L2 to hidden states, ...             */
+    float channel_weight;            /* L2 to their channels' means, ...     */
+    float alignment_weight;          /* 1 - kernel alignment: each the mean
+                                        over the pairs of blocks. The first
+                                        two take hidden states of another
+                                        width through learned adaptors       */
     int   teacher_blocks[16];        /* matched to student blocks 0, 1, ...;
                                         -1 ends; all -1: spread evenly       */
     int   train_reverse;             /* the reverse generator learns on      */
+    size_t answer_bytes;             /* memory for what the teacher said, so
+                                        that a picture that comes again is
+                                        not shown to it again; 0: none       */
 } cgd_distil_config;
 
 typedef struct cgd_trainer cgd_distiller;
 
 CGDDEF cgd_distil_config cgd_distil_defaults(void);
+CGDDEF cgd_distil_config cgd_distil_fast(void);
+CGDDEF cgd_distil_config cgd_distil_paper(void);
 CGDDEF cgd_distil_config cgd_distil_original(void);
 /* teacher and reverse (NULL: a fresh one, when a term needs it) are copied.
  * Discriminators start fresh; cgd_net_copy puts another's parameters there. */
@@ -710,8 +768,12 @@ CGDDEF cgd_status cgd_distil_step(cgd_distiller *s, const cgd_tensor *a,
                                   const cgd_tensor *b, cgd_losses *losses);
 
 /* Copy layers of a teacher into a student: the resampling layers (updown), or
- * stem, head and the matched blocks too (full). Layers must agree in shape.
- * Error: CGD_ERR_SHAPE, the student is then unchanged. */
+ * stem, head and the matched blocks too (full). A narrower student takes over
+ * the channels with the largest weights. Layers of another kind (separable
+ * blocks, a resizing convolution) keep what they have.
+ * Errors: CGD_ERR_SHAPE, where a student is wider than its teacher or blocks
+ * are matched that do not exist; CGD_ERR_MEMORY. The student is then
+ * unchanged. */
 CGDDEF cgd_status cgd_transfer(cgd_net *student, const cgd_net *teacher,
                                int transfer, const int *teacher_blocks);
 #endif
@@ -1152,6 +1214,8 @@ typedef struct cgd_run_config {
     const char *start[4];          /* training: files of g_ab, g_ba, d_a, d_b
                                       that a new run begins with, safetensors
                                       or PyTorch; NULL: drawn at random      */
+    const char *inherit;           /* distilling: take the discriminators and
+                                      their shape from this training's state */
     /* After every step; return other than 0 to save and stop (CGD_STOPPED). */
     int (*progress)(void *user, const cgd_progress *p);
     void *user;
@@ -6422,8 +6486,7 @@ typedef struct cgd__slot {
     size_t in_h, in_w, h, w;           /* before upsampling; of the output   */
     size_t at[CGD__TENSORS];           /* offsets in the arena, or NOWHERE   */
     size_t last_reader;                /* greatest layer that reads OUT      */
-    const float *match;                /* target of hidden-state matching    */
-    float match_weight;
+    const float *pull;                 /* a loss's own gradient of OUT       */
 } cgd__slot;
 
 typedef struct cgd__tensor_plan { size_t size, first, last, at; }
@@ -6789,25 +6852,16 @@ CGDDEF cgd_status cgd_pass_forward(cgd_pass *pass, const cgd_tensor *x)
             pass->net->layers[0].in_c, x->n, x->h, x->w, x->c);
     pass->x = *x;
     for (i = 0; i < pass->net->n_layers; i++) {
-        pass->slots[i].match = NULL;
+        pass->slots[i].pull = NULL;
         cgd__pass_layer(pass, i);
     }
     return CGD_OK;
 }
 
 #ifndef CGD_NO_TRAIN
-static double cgd__mse(cgd_ctx *ctx, const float *x, const float *target,
-                       size_t count, float weight, float *dx, int add);
-
-CGDDEF double cgd_pass_match(cgd_pass *pass, size_t layer,
-                             const cgd_tensor *target, float weight)
+CGDDEF void cgd_pass_pull(cgd_pass *pass, size_t layer, const cgd_tensor *d)
 {
-    cgd_tensor out = cgd_pass_output(pass, layer);
-    if (!out.data) return -1;
-    pass->slots[layer].match = target->data;
-    pass->slots[layer].match_weight = weight;
-    return cgd__mse(pass->net->ctx, out.data, target->data,
-                    cgd_tensor_size(&out), weight, NULL, 0);
+    pass->slots[layer].pull = d->data;
 }
 
 /* The output of a layer in backward, where the one that read it is at work or
@@ -6925,9 +6979,7 @@ static void cgd__pass_layer_back(cgd_pass *pass, size_t i, float *d,
     const cgd__slot *slot = pass->slots + i;
     size_t count = pass->n * slot->h * slot->w * l->out_c;
     cgd__pass_read_again(pass, i);
-    if (slot->match)
-        cgd__mse(ctx, cgd__pass_at(pass, i, CGD__OUT), slot->match, count,
-                 slot->match_weight, d, 1);
+    if (slot->pull) cgd__add_scaled(ctx, d, slot->pull, count, 1);
     if (l->skip) {
         float *to = cgd__pass_at(pass, i - l->skip, CGD__D_OUT);
         if (pass->slots[i - l->skip].last_reader == i)
@@ -7364,12 +7416,6 @@ static double cgd__loss(cgd_ctx *ctx, int kind, const float *x,
     return (double)weight * sum / (double)count;
 }
 
-static double cgd__mse(cgd_ctx *ctx, const float *x, const float *target,
-                       size_t count, float weight, float *dx, int add)
-{
-    return cgd__loss(ctx, CGD__MSE, x, target, count, weight, dx, add);
-}
-
 CGDDEF double cgd_loss_l1(cgd_ctx *ctx, const cgd_tensor *x,
                           const cgd_tensor *target, float weight,
                           cgd_tensor *dx, int add)
@@ -7382,8 +7428,8 @@ CGDDEF double cgd_loss_mse(cgd_ctx *ctx, const cgd_tensor *x,
                            const cgd_tensor *target, float weight,
                            cgd_tensor *dx, int add)
 {
-    return cgd__mse(ctx, x->data, target->data, cgd_tensor_size(x), weight,
-                    dx ? dx->data : NULL, add);
+    return cgd__loss(ctx, CGD__MSE, x->data, target->data,
+                     cgd_tensor_size(x), weight, dx ? dx->data : NULL, add);
 }
 
 CGDDEF double cgd_loss_gan(cgd_ctx *ctx, const cgd_tensor *x, int gan,
@@ -7396,6 +7442,381 @@ CGDDEF double cgd_loss_gan(cgd_ctx *ctx, const cgd_tensor *x, int gan,
     };
     return cgd__loss(ctx, kinds[gan][role], x->data, NULL, cgd_tensor_size(x),
                      weight, dx ? dx->data : NULL, 0);
+}
+
+/* ---- losses over neighbourhoods ------------------------------------------*/
+/* These add to dx, which is cleared first where it is not to be added to. */
+
+static void cgd__loss_clear(cgd_tensor *dx, int add)
+{
+    if (dx && !add) memset(dx->data, 0, cgd_tensor_size(dx) * sizeof(float));
+}
+
+static float cgd__sign(float v)
+{
+    return v > 0 ? 1.0f : v < 0 ? -1.0f : 0.0f;
+}
+
+typedef struct cgd__haar_job {
+    const cgd_tensor *x, *target;
+    cgd_tensor *dx;
+    size_t pairs, chunk;               /* pairs of rows; of those in a slice */
+    float scale;
+    double sums[CGD__SUMS];
+} cgd__haar_job;
+
+/* The squares of the pair of rows that starts at `at`. */
+static double cgd__haar_rows(const cgd__haar_job *q, size_t at)
+{
+    size_t c = q->x->c, row = q->x->w * c, i, k;
+    double sum = 0;
+    for (i = 0; i + 2 * c <= row; i += 2 * c)
+        for (k = 0; k < c; k++) {
+            size_t o = at + i + k;
+            const float *x = q->x->data + o, *t = q->target->data + o;
+            float a = x[0] - t[0], b = x[c] - t[c];
+            float d = x[row] - t[row], e = x[row + c] - t[row + c];
+            float across = cgd__sign(a - b + d - e), *g;
+            float down = cgd__sign(a + b - d - e);
+            float both = cgd__sign(a - b - d + e);
+            sum += (double)(across * (a - b + d - e) + down * (a + b - d - e)
+                            + both * (a - b - d + e)) / 2;
+            if (!q->dx) continue;
+            g = q->dx->data + o;
+            across *= q->scale;
+            down *= q->scale;
+            both *= q->scale;
+            g[0] += across + down + both;
+            g[c] += down - across - both;
+            g[row] += across - down - both;
+            g[row + c] += both - across - down;
+        }
+    return sum;
+}
+
+static void cgd__haar_slice(void *job, size_t slice)
+{
+    cgd__haar_job *q = (cgd__haar_job *)job;
+    size_t i = slice * q->chunk, end = cgd__min(i + q->chunk, q->pairs);
+    size_t half = q->x->h / 2, row = q->x->w * q->x->c;
+    double sum = 0;
+    for (; i < end; i++)
+        sum += cgd__haar_rows(q, (i / half * q->x->h + i % half * 2) * row);
+    q->sums[slice] = sum;
+}
+
+CGDDEF double cgd_loss_haar(cgd_ctx *ctx, const cgd_tensor *x,
+                            const cgd_tensor *target, float weight,
+                            cgd_tensor *dx, int add)
+{
+    cgd__haar_job q;
+    double sum = 0, count;
+    size_t slices, i;
+    cgd__loss_clear(dx, add);
+    q.x = x; q.target = target; q.dx = dx;
+    q.pairs = x->n * (x->h / 2);
+    count = 3 * (double)q.pairs * (double)(x->w / 2 * x->c);
+    if (!(count > 0)) return 0;
+    q.chunk = cgd__ceil_div(q.pairs, CGD__SUMS);
+    q.scale = weight / (float)(2 * count);
+    slices = cgd__ceil_div(q.pairs, q.chunk);
+    cgd__for(ctx, slices, cgd__haar_slice, &q);
+    for (i = 0; i < slices; i++) sum += q.sums[i];
+    return (double)weight * sum / count;
+}
+
+/* ---- SSIM ----------------------------------------------------------------*/
+/* With G a Gaussian window's mean, at every place
+ *
+ *   S = a1 a2 / (b1 b2),   a1 = 2 mx mt + C1,        a2 = 2 cov + C2,
+ *                          b1 = mx^2 + mt^2 + C1,    b2 = vx + vt + C2,
+ *   mx = G(x), mt = G(t), vx = G(xx) - mx^2, vt = ..., cov = G(xt) - mx mt
+ *
+ * and dS/dx = G'(dS/dmx) + 2x G'(dS/dG(xx)) + t G'(dS/dG(xt)), where G' is G's
+ * adjoint: the same blur of a map with zeros around it. */
+
+#define CGD__WINDOW 11
+#define CGD__WINDOW_C1 ((0.01f * 2) * (0.01f * 2))
+#define CGD__WINDOW_C2 ((0.03f * 2) * (0.03f * 2))
+enum { CGD__MX, CGD__MT, CGD__XX, CGD__TT, CGD__XT, CGD__SSIM_MAPS };
+
+typedef struct cgd__similarity {
+    const cgd_tensor *x, *target;
+    cgd_tensor *dx;
+    float *scratch;
+    size_t wide, n, rows;              /* w*c; blurred rows' n, and how many */
+    float window[CGD__WINDOW], scale;
+    double *sums;
+} cgd__similarity;
+
+/* out[i] = sum_u window[u] in[i + u * stride] */
+CGD__OPTIMIZED static void cgd__blur(float *out, const float *in, size_t n,
+                                     size_t stride, const float *w)
+{
+    const float *a = in, *b = a + stride, *c = b + stride, *d = c + stride;
+    const float *e = d + stride, *m = e + stride, *f = m + stride;
+    const float *g = f + stride, *h = g + stride, *j = h + stride;
+    const float *k = j + stride;
+    size_t i;
+    CGD__EACH
+    for (i = 0; i < n; i++)
+        out[i] = w[5] * m[i] + w[4] * (e[i] + f[i]) + w[3] * (d[i] + g[i])
+               + w[2] * (c[i] + h[i]) + w[1] * (b[i] + j[i])
+               + w[0] * (a[i] + k[i]);
+}
+
+/* Row y of one of the five maps, before the blur; of x + 1 and t + 1, which
+ * are never negative, as the bytes of a picture are not. */
+CGD__OPTIMIZED static void cgd__ssim_row_of(float *out, int map,
+                                            const float *x, const float *t,
+                                            size_t n)
+{
+    const float *a = map == CGD__MT || map == CGD__TT ? t : x;
+    const float *b = map == CGD__XX ? x : t;
+    size_t i;
+    if (map == CGD__MX || map == CGD__MT)
+        for (i = 0; i < n; i++) out[i] = a[i] + 1;
+    else
+        for (i = 0; i < n; i++) out[i] = (a[i] + 1) * (b[i] + 1);
+}
+
+/* From the five blurred maps: the sum of S, and in the first three places its
+ * derivatives by G(x), G(xx) and G(xt), times scale. */
+CGD__OPTIMIZED static double cgd__ssim_places(float *maps, size_t count,
+                                              float scale)
+{
+    float *mx = maps, *mt = mx + count, *xx = mt + count, *tt = xx + count;
+    float *xt = tt + count;
+    double sum = 0;
+    size_t i;
+    for (i = 0; i < count; i++) {
+        float x = mx[i], t = mt[i], x2 = x * x, t2 = t * t;
+        float a1 = 2 * x * t + CGD__WINDOW_C1;
+        float a2 = 2 * (xt[i] - x * t) + CGD__WINDOW_C2;
+        float b1 = x2 + t2 + CGD__WINDOW_C1;
+        float b2 = xx[i] - x2 + tt[i] - t2 + CGD__WINDOW_C2;
+        float over = 1 / (b1 * b2), s = a1 * a2 * over;
+        sum += (double)s;
+        mx[i] = 2 * scale * (t * (a2 - a1) * over - x * s * (1 / b1 - 1 / b2));
+        mt[i] = -scale * s / b2;
+        xx[i] = 2 * scale * a1 * over;
+    }
+    return sum;
+}
+
+/* One picture; its scratch holds the maps, then rows blurred along x with a
+ * border of ten above and below, then three rows. */
+static void cgd__ssim_picture(void *job, size_t picture)
+{
+    const cgd__similarity *q = (const cgd__similarity *)job;
+    size_t border = CGD__WINDOW - 1, n = q->n, wide = q->wide, map, y, i;
+    size_t c = q->x->c, h = q->x->h, count = q->rows * n;
+    size_t first = picture * h * wide;
+    const float *x = q->x->data + first, *t = q->target->data + first;
+    float *maps = q->scratch
+                + picture * (cgd_loss_ssim_scratch(q->x) / q->x->n);
+    float *bordered = maps + CGD__SSIM_MAPS * count;
+    float *row = bordered + (q->rows + 2 * border) * n, *blurred;
+    for (map = 0; map < CGD__SSIM_MAPS; map++) {
+        for (y = 0; y < h; y++) {
+            cgd__ssim_row_of(row, (int)map, x + y * wide, t + y * wide, wide);
+            cgd__blur(bordered + y * n, row, n, c, q->window);
+        }
+        cgd__blur(maps + map * count, bordered, count, n, q->window);
+    }
+    q->sums[picture] = cgd__ssim_places(maps, count, q->scale);
+    if (!q->dx) return;
+    memset(bordered, 0, (q->rows + 2 * border) * n * sizeof(float));
+    memset(row, 0, (wide + border * c) * sizeof(float));
+    blurred = row + wide + border * c;
+    for (map = 0; map < 3; map++) {
+        memcpy(bordered + border * n, maps + map * count,
+               count * sizeof(float));
+        for (y = 0; y < h; y++) {
+            float *d = q->dx->data + first + y * wide;
+            cgd__blur(row + border * c, bordered + y * n, n, n, q->window);
+            cgd__blur(blurred, row, wide, c, q->window);
+            for (i = 0; i < wide; i++)
+                d[i] += blurred[i] * (map == 0 ? 1 : map == 1
+                    ? 2 * (x[y * wide + i] + 1) : t[y * wide + i] + 1);
+        }
+    }
+}
+
+CGDDEF size_t cgd_loss_ssim_scratch(const cgd_tensor *x)
+{
+    size_t border = CGD__WINDOW - 1;
+    return x->n * (x->w + border) * x->c
+         * (CGD__SSIM_MAPS * x->h + x->h + border + 4);
+}
+
+CGDDEF double cgd_loss_ssim(cgd_ctx *ctx, const cgd_tensor *x,
+                            const cgd_tensor *target, float weight,
+                            cgd_tensor *dx, int add, float *scratch)
+{
+    cgd__similarity q;
+    double sums[CGD__SUMS], sum = 0, count, window = 0;
+    size_t i, k;
+    cgd__loss_clear(dx, add);
+    if (x->w < CGD__WINDOW || x->h < CGD__WINDOW || x->n == 0) return 0;
+    q.wide = x->w * x->c;
+    q.n = q.wide - (CGD__WINDOW - 1) * x->c;
+    q.rows = x->h - (CGD__WINDOW - 1);
+    count = (double)x->n * (double)q.rows * (double)q.n;
+    q.scale = -weight / (float)count;
+    for (i = 0; i < CGD__WINDOW; i++) {
+        double u = (double)i - CGD__WINDOW / 2;
+        q.window[i] = (float)cgd__exp(-u * u / (2 * 1.5 * 1.5));
+        window += (double)q.window[i];
+    }
+    for (i = 0; i < CGD__WINDOW; i++) q.window[i] /= (float)window;
+    for (i = 0; i < x->n; i += CGD__SUMS) {      /* so many pictures at once */
+        size_t n = cgd__min(CGD__SUMS, x->n - i), skip = i * x->h * q.wide;
+        cgd_tensor some = *x, goal = *target, d = *x;
+        some.n = goal.n = d.n = n;
+        some.data += skip;
+        goal.data += skip;
+        if (dx) d.data = dx->data + skip;
+        q.x = &some; q.target = &goal; q.dx = dx ? &d : NULL;
+        q.scratch = scratch;
+        q.sums = sums;
+        cgd__for(ctx, n, cgd__ssim_picture, &q);
+        for (k = 0; k < n; k++) sum += sums[k];
+    }
+    return (double)weight * (1 - sum / count);
+}
+
+/* ---- losses over hidden states -------------------------------------------*/
+
+CGDDEF double cgd_loss_channels(const cgd_tensor *x,
+                                const cgd_tensor *target, float weight,
+                                cgd_tensor *dx, int add)
+{
+    size_t pixels = x->h * x->w, n, k, p;
+    double sum = 0, count = (double)(x->n * x->c);
+    cgd__loss_clear(dx, add);
+    for (n = 0; n < x->n; n++)
+        for (k = 0; k < x->c; k++) {
+            size_t first = n * pixels * x->c + k;
+            double difference = 0;
+            float d;
+            for (p = 0; p < pixels; p++)
+                difference += (double)x->data[first + p * x->c]
+                            - (double)target->data[first + p * x->c];
+            difference /= (double)pixels;
+            sum += difference * difference;
+            d = (float)(2 * (double)weight * difference
+                        / (count * (double)pixels));
+            if (dx)
+                for (p = 0; p < pixels; p++) dx->data[first + p * x->c] += d;
+        }
+    return (double)weight * sum / count;
+}
+
+#define CGD__POSITIONS ((size_t)1024)  /* that an alignment looks at         */
+#define CGD__GRAM_ROWS ((size_t)4)     /* of a product in a slice            */
+
+typedef struct cgd__gram_job {
+    const cgd_tensor *a, *b;
+    size_t positions, step;
+    float *out;                        /* (a.c, b.c): sum over positions     */
+} cgd__gram_job;
+
+CGD__OPTIMIZED static void cgd__gram_slice(void *job, size_t slice)
+{
+    const cgd__gram_job *q = (const cgd__gram_job *)job;
+    size_t first = slice * CGD__GRAM_ROWS, m = q->a->c, n = q->b->c, p, i, k;
+    size_t end = cgd__min(first + CGD__GRAM_ROWS, m);
+    memset(q->out + first * n, 0, (end - first) * n * sizeof(float));
+    for (p = 0; p < q->positions; p++) {
+        const float *a = q->a->data + p * q->step * m;
+        const float *b = q->b->data + p * q->step * n;
+        for (i = first; i < end; i++) {
+            float *out = q->out + i * n, factor = a[i];
+            CGD__EACH
+            for (k = 0; k < n; k++) out[k] += factor * b[k];
+        }
+    }
+}
+
+/* Fill in a'b, and return its sum of squares. */
+static double cgd__gram(cgd_ctx *ctx, cgd__gram_job *q, const cgd_tensor *a,
+                        const cgd_tensor *b, float *out)
+{
+    double sum = 0;
+    size_t i;
+    q->a = a; q->b = b; q->out = out;
+    cgd__for(ctx, cgd__ceil_div(a->c, CGD__GRAM_ROWS), cgd__gram_slice, q);
+    for (i = 0; i < a->c * b->c; i++)
+        sum += (double)out[i] * (double)out[i];
+    return sum;
+}
+
+typedef struct cgd__align_job {
+    const cgd_tensor *x, *target;
+    const float *yx, *xx;              /* Y'X and X'X                        */
+    cgd_tensor *dx;
+    size_t positions, step;
+    float to_target, to_own;           /* factors of their shares            */
+} cgd__align_job;
+
+/* dx += to_target * Y (Y'X) + to_own * X (X'X) */
+CGD__OPTIMIZED static void cgd__align_slice(void *job, size_t slice)
+{
+    const cgd__align_job *q = (const cgd__align_job *)job;
+    size_t m = q->x->c, n = q->target->c, i, k, p = slice * 16;
+    size_t end = cgd__min(p + 16, q->positions);
+    for (; p < end; p++) {
+        const float *x = q->x->data + p * q->step * m;
+        const float *t = q->target->data + p * q->step * n;
+        float *d = q->dx->data + p * q->step * m;
+        for (k = 0; k < n; k++) {
+            const float *row = q->yx + k * m;
+            float factor = q->to_target * t[k];
+            CGD__EACH
+            for (i = 0; i < m; i++) d[i] += factor * row[i];
+        }
+        for (k = 0; k < m; k++) {
+            const float *row = q->xx + k * m;
+            float factor = q->to_own * x[k];
+            CGD__EACH
+            for (i = 0; i < m; i++) d[i] += factor * row[i];
+        }
+    }
+}
+
+CGDDEF size_t cgd_loss_alignment_scratch(const cgd_tensor *x,
+                                         const cgd_tensor *target)
+{
+    return x->c * (x->c + target->c) + target->c * target->c;
+}
+
+CGDDEF double cgd_loss_alignment(cgd_ctx *ctx, const cgd_tensor *x,
+                                 const cgd_tensor *target, float weight,
+                                 cgd_tensor *dx, int add, float *scratch)
+{
+    float *yx = scratch, *xx = yx + x->c * target->c, *yy = xx + x->c * x->c;
+    size_t all = x->n * x->h * x->w;
+    cgd__gram_job gram;
+    cgd__align_job q;
+    double both, own, its, norms;
+    cgd__loss_clear(dx, add);
+    gram.step = cgd__ceil_div(all, CGD__POSITIONS);
+    if (gram.step % 2 == 0) gram.step++;         /* not always one column    */
+    gram.positions = cgd__ceil_div(all, gram.step);
+    both = cgd__gram(ctx, &gram, target, x, yx);
+    own = cgd__gram(ctx, &gram, x, x, xx);
+    its = cgd__gram(ctx, &gram, target, target, yy);
+    norms = cgd__sqrt(own) * cgd__sqrt(its);
+    if (!(norms > 0)) return (double)weight;
+    q.x = x; q.target = target; q.dx = dx; q.yx = yx; q.xx = xx;
+    q.positions = gram.positions;
+    q.step = gram.step;
+    q.to_target = (float)(-2 * (double)weight / norms);
+    q.to_own = (float)(2 * (double)weight * both / (norms * own));
+    if (dx)
+        cgd__for(ctx, cgd__ceil_div(q.positions, 16), cgd__align_slice, &q);
+    return (double)weight * (1 - both / norms);
 }
 
 /* ---- Adam and schedules --------------------------------------------------*/
@@ -7725,11 +8146,21 @@ static cgd_status cgd__judge(cgd_trainer *t, int s, const cgd_tensor *x,
     return status;
 }
 
-static cgd_status cgd__lesson_begin(cgd_trainer *t, cgd_pass *lesson,
+#define CGD__MATCHES 16                /* blocks that can be matched         */
+
+/* What the teacher says of a batch: its output, its blocks' hidden states. */
+typedef struct cgd__lesson {
+    cgd_tensor output, hidden[CGD__MATCHES];
+    size_t n_hidden;
+} cgd__lesson;
+
+static cgd_status cgd__lesson_begin(cgd_trainer *t, cgd__lesson *lesson,
                                     const cgd_tensor *x);
-static void cgd__lesson_end(cgd_trainer *t, cgd_pass *pass,
-                            const cgd_pass *lesson, cgd_tensor *d_fake,
-                            cgd_losses *losses);
+static cgd_status cgd__lesson_end(cgd_trainer *t, cgd_pass *pass,
+                                  const cgd__lesson *lesson,
+                                  cgd_tensor *d_fake, cgd_losses *losses);
+static cgd_status cgd__lesson_room(const cgd_trainer *t, size_t *room);
+static void cgd__answers_free(cgd_trainer *t);
 
 /* Does side s have a teacher? */
 static int cgd__taught(const cgd_trainer *t, int s)
@@ -7793,7 +8224,8 @@ static cgd_status cgd__translate_terms(cgd_trainer *t, int s,
     size_t mark = t->arena_used;
     int learns = cgd__learns(&t->side[s].g), taught = cgd__taught(t, s);
     int joined = cgd__joined(t, s);
-    cgd_pass go, lesson;
+    cgd_pass go;
+    cgd__lesson lesson;
     cgd_tensor in = joined ? cgd__push_both(t, x, y) : *x;
     cgd_tensor d, d_fake, d_more;
     cgd_status status = CGD_OK;
@@ -7822,7 +8254,8 @@ static cgd_status cgd__translate_terms(cgd_trainer *t, int s,
             cgd__add_scaled(t->ctx, d_fake.data, d_more.data,
                             cgd_tensor_size(fake), 1);
     }
-    if (taught) cgd__lesson_end(t, &go, &lesson, &d_fake, losses);
+    if (status == CGD_OK && taught)
+        status = cgd__lesson_end(t, &go, &lesson, &d_fake, losses);
     if (status == CGD_OK && learns)
         status = cgd_pass_backward(&go, &d, NULL);
     t->arena_used = mark;
@@ -7843,9 +8276,11 @@ static cgd_status cgd__generators_step(cgd_trainer *t,
                                        cgd_tensor fake[2], cgd_losses *l)
 {
     cgd_status status = CGD_OK;
+    size_t k;
     int s;
     for (s = 0; s < 2; s++)
         if (cgd__learns(&t->side[s].g)) cgd__zero_grads(&t->side[s].g);
+    for (k = 0; k < t->n_adaptors; k++) cgd__zero_grads(t->adaptors + k);
     for (s = 0; s < 2 && status == CGD_OK; s++)
         if (cgd__learns(&t->side[s].g)
             || (cgd__exists(&t->side[s].g) && cgd__has_cycle(t, s)))
@@ -7860,10 +8295,13 @@ static cgd_status cgd__generators_step(cgd_trainer *t,
     for (s = 0; s < 2; s++)
         l->generators += l->gan[s] + l->cycle[s] + l->identity[s];
     status = cgd__check_loss(t, l->generators, "generators");
-    for (s = 0; s < 2 && status == CGD_OK; s++)
+    if (status != CGD_OK) return status;
+    for (s = 0; s < 2; s++)
         if (cgd__learns(&t->side[s].g))
             cgd__learner_step(t, &t->side[s].g, t->config.lr_g);
-    return status;
+    for (k = 0; k < t->n_adaptors; k++)
+        cgd__learner_step(t, t->adaptors + k, t->config.lr_g);
+    return CGD_OK;
 }
 
 static cgd_status cgd__discriminators_step(cgd_trainer *t,
@@ -7961,24 +8399,19 @@ static cgd_status cgd__judge_room(const cgd_trainer *t, const cgd_net *net,
         t->config.width, t->config.height);
 }
 
-static size_t cgd__lesson_keep(const cgd_trainer *t, size_t keep[16]);
-
 /* What the terms of cgd__translate_terms(s) hold at most: the pass of G_s and
  * its lesson stay below what the others push and pop. */
 static cgd_status cgd__side_room(const cgd_trainer *t, int s, size_t *room)
 {
     const cgd_side *side = &t->side[s], *other = &t->side[!s];
-    size_t back = 0, judge = 0, keep[16], n = t->config.batch;
+    size_t back = 0, judge = 0, n = t->config.batch;
     cgd_status status = CGD_OK;
     if (cgd__exists(&side->g))
         status = cgd__pass_room(t, &side->g.net,
                                 cgd__joined(t, s) ? 2 * n : n, CGD_TRAIN,
                                 NULL, 0, room);
-    if (status == CGD_OK && cgd__taught(t, s)) {
-        size_t n_keep = cgd__lesson_keep(t, keep);
-        status = cgd__pass_room(t, &t->teacher, n, CGD_INFER, keep, n_keep,
-                                room);
-    }
+    if (status == CGD_OK && cgd__taught(t, s))
+        status = cgd__lesson_room(t, room);
     if (status == CGD_OK && cgd__exists(&other->g))
         status = cgd__pass_room(t, &other->g.net, n, CGD_TRAIN, NULL, 0,
                                 &back);
@@ -8094,6 +8527,7 @@ CGDDEF cgd_status cgd_trainer_init(cgd_ctx *ctx, cgd_trainer *t,
 
 CGDDEF void cgd_trainer_free(cgd_trainer *t)
 {
+    size_t k;
     int s;
     if (!t->ctx) return;
     cgd__free(t->ctx, t->arena, t->arena_size);
@@ -8102,6 +8536,9 @@ CGDDEF void cgd_trainer_free(cgd_trainer *t)
         cgd__learner_free(&t->side[s].d);
         cgd_pool_free(t->ctx, &t->side[s].pool);
     }
+    cgd__answers_free(t);
+    for (k = 0; k < t->n_adaptors; k++) cgd__learner_free(t->adaptors + k);
+    cgd__free(t->ctx, t->adaptors, t->n_adaptors * sizeof *t->adaptors);
     cgd_net_free(&t->teacher);
     cgd__free(t->ctx, t->distil, sizeof(cgd_distil_config));
     memset(t, 0, sizeof *t);
@@ -8112,14 +8549,29 @@ CGDDEF void cgd_trainer_free(cgd_trainer *t)
 /* ======================================================================== */
 /* The trainer with a teacher beside the student, G_s:
  *
- *   + feature * mean over matched blocks (k, t_k) of MSE(h_k, teacher h_t_k)
  *   + output * |G_s(x) - teacher(x)|_1
+ *   + haar * L1 of their high frequencies + ssim * (1 - SSIM)
+ *   + mean over matched blocks (k, t_k) of
+ *       feature * MSE(h_k, teacher h_t_k) + channel * MSE of their means
+ *       + alignment * (1 - kernel alignment)
  *
- * where h_k is the output of residual block k. Terms of weight 0 cost
- * nothing: without adversarial, cycle and identity terms neither
- * discriminators nor the reverse generator exist. */
+ * where h_k is the output of residual block k, which the first two of these
+ * take through a learned 1x1 convolution, the adaptor, if the student is
+ * narrower than its teacher. Terms of weight 0 cost nothing: without
+ * adversarial, cycle and identity terms neither discriminators nor the reverse
+ * generator exist. What the teacher says of a picture is kept and found again
+ * by the picture's content, wherever pictures come from. */
 
 CGDDEF cgd_distil_config cgd_distil_defaults(void)
+{
+    cgd_distil_config c = cgd_distil_fast();
+    c.haar_weight = 10;
+    c.train.ema = 0.99f;
+    c.train.schedule.kind = CGD_LR_COSINE;
+    return c;
+}
+
+CGDDEF cgd_distil_config cgd_distil_fast(void)
 {
     cgd_distil_config c;
     size_t i;
@@ -8131,13 +8583,24 @@ CGDDEF cgd_distil_config cgd_distil_defaults(void)
     c.train.adam.beta1 = 0.9f;
     c.transfer = CGD_TRANSFER_FULL;
     c.output_weight = 10;
-    for (i = 0; i < 16; i++) c.teacher_blocks[i] = -1;
+    c.answer_bytes = (size_t)256 << 20;
+    for (i = 0; i < CGD__MATCHES; i++) c.teacher_blocks[i] = -1;
+    return c;
+}
+
+CGDDEF cgd_distil_config cgd_distil_paper(void)
+{
+    cgd_distil_config c = cgd_distil_fast();
+    c.train = cgd_train_defaults();
+    c.train.generator.blocks = 3;
+    c.train.cycle_weight = c.train.identity_weight = 0;
+    c.feature_weight = 0.01f;
     return c;
 }
 
 CGDDEF cgd_distil_config cgd_distil_original(void)
 {
-    cgd_distil_config c = cgd_distil_defaults();
+    cgd_distil_config c = cgd_distil_fast();
     c.train = cgd_train_defaults();
     c.train.generator.blocks = 3;
     c.transfer = CGD_TRANSFER_UPDOWN;
@@ -8146,11 +8609,17 @@ CGDDEF cgd_distil_config cgd_distil_original(void)
     return c;
 }
 
-/* The layer whose output is that of residual block k. */
-static size_t cgd__block_layer(const cgd_net *generator, size_t k)
+/* ---- matched blocks ------------------------------------------------------*/
+
+static size_t cgd__block_layers(const cgd_net *generator)
 {
-    size_t per = generator->generator.block == CGD_BLOCK_SEPARABLE ? 4 : 2;
-    return 2 + (k + 1) * per;
+    return generator->generator.block == CGD_BLOCK_SEPARABLE ? 4 : 2;
+}
+
+/* The layer whose output is that of residual block k. */
+static size_t cgd__block_end(const cgd_net *generator, size_t k)
+{
+    return 2 + (k + 1) * cgd__block_layers(generator);
 }
 
 /* The teacher's block that student block k of n is matched with: the given
@@ -8158,7 +8627,7 @@ static size_t cgd__block_layer(const cgd_net *generator, size_t k)
 static size_t cgd__matched_block(const int *blocks, size_t k, size_t n,
                                  size_t teacher)
 {
-    if (blocks && k < 16 && blocks[0] >= 0) return (size_t)blocks[k];
+    if (blocks && k < CGD__MATCHES && blocks[0] >= 0) return (size_t)blocks[k];
     return k + 1 == n ? teacher - 1 : (2 * k + 1) * teacher / (2 * n);
 }
 
@@ -8166,8 +8635,8 @@ static size_t cgd__matched_block(const int *blocks, size_t k, size_t n,
 static size_t cgd__matched_count(const int *blocks, size_t n)
 {
     size_t k = 0;
-    if (!blocks || blocks[0] < 0) return cgd__min(n, 16);
-    while (k < 16 && k < n && blocks[k] >= 0) k++;
+    if (!blocks || blocks[0] < 0) return cgd__min(n, CGD__MATCHES);
+    while (k < CGD__MATCHES && k < n && blocks[k] >= 0) k++;
     return k;
 }
 
@@ -8186,116 +8655,565 @@ static cgd_status cgd__check_blocks(cgd_ctx *ctx, const cgd_net *student,
     return CGD_OK;
 }
 
-/* Pairs (student layer, teacher layer) that a transfer copies, one by one:
- * 1 and the pair, or 0 at the end. */
-static int cgd__transfer_pair(const cgd_net *student, const cgd_net *teacher,
-                              int transfer, const int *blocks, size_t i,
-                              size_t *from, size_t *to)
+/* ---- transfer ------------------------------------------------------------*/
+/* A narrow student takes over the channels that matter: of each layer's
+ * outputs those with the largest L1 norm of weights over the inputs that are
+ * kept; these are the inputs of the next layer (Li et al. 2020, "GAN
+ * Compression"). A residual sum adds channels of one number, so what enters,
+ * runs through and leaves the blocks is one choice, made by the norms of all
+ * the layers that write there. Kept channels stay in order: equal widths make
+ * plain copies. */
+
+typedef struct cgd__choices {
+    cgd_net *student;
+    const cgd_net *teacher;
+    int transfer;
+    const int *blocks;
+    size_t *channels;      /* of the teacher: the picture's, then each layer's
+                              of the student, one after the other            */
+    size_t *stream;        /* those that run through the blocks              */
+    size_t count;          /* numbers in all of these                        */
+    double *norms;         /* room for the teacher's widest layer            */
+    size_t widest;
+} cgd__choices;
+
+/* The teacher's layer at the place of the student's layer i, or NULL: blocks
+ * have one in a full transfer. */
+static const cgd_layer *cgd__counterpart(const cgd__choices *q, size_t i)
 {
-    static const size_t front[3] = { 0, 1, 2 }, back[3] = { 3, 2, 1 };
-    size_t skip = transfer == CGD_TRANSFER_FULL ? 0 : 1, per, n, m, k;
-    if (transfer == CGD_TRANSFER_NONE) return 0;
-    if (i < 3 - skip) {                        /* stem, down 1, down 2       */
-        *from = *to = front[i + skip];
-        return 1;
-    }
-    i -= 3 - skip;
-    if (i < 3 - skip) {                        /* up 1, up 2, head           */
-        *from = teacher->n_layers - back[i];
-        *to = student->n_layers - back[i];
-        return 1;
-    }
-    i -= 3 - skip;
-    per = student->generator.block == CGD_BLOCK_SEPARABLE ? 4 : 2;
-    n = (size_t)student->generator.blocks;
-    m = (size_t)teacher->generator.blocks;
-    k = i / per;
-    if (skip || k >= cgd__matched_count(blocks, n)) return 0;
-    *to = cgd__block_layer(student, k) - per + 1 + i % per;
-    *from = cgd__block_layer(teacher, cgd__matched_block(blocks, k, n, m))
-          - per + 1 + i % per;
-    return 1;
+    const cgd_net *s = q->student, *t = q->teacher;
+    size_t per = cgd__block_layers(s), n = (size_t)s->generator.blocks, k;
+    if (i < 3) return t->layers + i;
+    if (i + 3 >= s->n_layers) return t->layers + t->n_layers
+                                   - (s->n_layers - i);
+    k = (i - 3) / per;
+    if (q->transfer != CGD_TRANSFER_FULL
+        || s->generator.block != t->generator.block
+        || k >= cgd__matched_count(q->blocks, n)) return NULL;
+    k = cgd__matched_block(q->blocks, k, n, (size_t)t->generator.blocks);
+    return t->layers + cgd__block_end(t, k) + 1 - per + (i - 3) % per;
 }
 
-static void cgd__copy_layer(cgd_net *to, const cgd_layer *l,
-                            const cgd_net *from, const cgd_layer *f)
+/* Where a layer's weight from input i to output o begins, and how far its
+ * next tap is. */
+static size_t cgd__weight_at(const cgd_layer *l, size_t i, size_t o,
+                             size_t *step)
 {
-    size_t params = l->beta - l->w + (cgd__norm_affine(l->norm) ? l->out_c
-                                                                : 0);
-    memcpy(to->params + l->w, from->params + f->w, params * sizeof(float));
-    if (l->norm == CGD_NORM_BATCH)
-        memcpy(to->params + l->mean, from->params + f->mean,
-               2 * l->out_c * sizeof(float));
+    *step = l->kind == CGD_DEPTHWISE ? l->in_c : l->in_c * l->out_c;
+    return l->w + (l->kind == CGD_DEPTHWISE ? i
+                 : l->kind == CGD_CONV ? i * l->out_c + o : o * l->in_c + i);
+}
+
+/* Add the norms of a teacher's layer; in NULL: over all of its inputs. */
+static void cgd__add_norms(const cgd__choices *q, const cgd_layer *l,
+                           const size_t *in, size_t n_in)
+{
+    size_t o, i, tap, step, at, taps = l->window.kernel * l->window.kernel;
+    for (o = 0; o < l->out_c; o++)
+        for (i = 0; i < n_in; i++) {
+            at = cgd__weight_at(l, in ? in[i] : i, o, &step);
+            for (tap = 0; tap < taps; tap++, at += step) {
+                double w = (double)q->teacher->params[at];
+                q->norms[o] += w < 0 ? -w : w;
+            }
+        }
+}
+
+/* The n of `of` channels with the largest norms, in order; what is not a
+ * number counts as none. */
+static void cgd__choose(const cgd__choices *q, size_t *chosen, size_t n,
+                        size_t of)
+{
+    size_t i, k, best;
+    for (i = 0; i < of; i++) if (!(q->norms[i] >= 0)) q->norms[i] = 0;
+    for (k = 0; k < n; k++) {
+        for (i = best = 0; i < of; i++)
+            if (q->norms[i] > q->norms[best]) best = i;
+        q->norms[best] = -1;
+    }
+    for (i = k = 0; i < of && k < n; i++)
+        if (q->norms[i] < 0) chosen[k++] = i;
+}
+
+static void cgd__choose_stream(const cgd__choices *q)
+{
+    const cgd_net *s = q->student;
+    size_t i;
+    memset(q->norms, 0, q->widest * sizeof *q->norms);
+    for (i = 2; i + 3 < s->n_layers; i++) {
+        const cgd_layer *l = cgd__counterpart(q, i);
+        if (l && (i == 2 || l->skip)) cgd__add_norms(q, l, NULL, l->in_c);
+    }
+    cgd__choose(q, q->stream, s->layers[2].out_c, q->teacher->layers[2].out_c);
+}
+
+/* The channels that layer i keeps of its counterpart's, given its inputs. */
+static void cgd__choose_outputs(const cgd__choices *q, size_t i,
+                                const size_t *in, size_t *out)
+{
+    const cgd_layer *l = q->student->layers + i, *from = cgd__counterpart(q, i);
+    size_t k;
+    if (i == 2 || l->skip) {
+        memcpy(out, q->stream, l->out_c * sizeof *out);
+    } else if (l->kind == CGD_DEPTHWISE) {
+        memcpy(out, in, l->out_c * sizeof *out);
+    } else if (from) {
+        memset(q->norms, 0, q->widest * sizeof *q->norms);
+        cgd__add_norms(q, from, in, l->in_c);
+        cgd__choose(q, out, l->out_c, from->out_c);
+    } else {
+        for (k = 0; k < l->out_c; k++) out[k] = k;   /* nobody's counterpart */
+    }
+}
+
+static void cgd__copy_values(cgd_net *to, size_t at, const cgd_net *from,
+                             size_t its, const size_t *channels, size_t n)
+{
+    size_t k;
+    for (k = 0; k < n; k++)
+        to->params[at + k] = from->params[its + channels[k]];
+}
+
+/* Copy what both layers have: the weights, a bias, a norm's own parameters. */
+static void cgd__copy_layer(const cgd__choices *q, const cgd_layer *l,
+                            const cgd_layer *from, const size_t *in,
+                            const size_t *out)
+{
+    cgd_net *to = q->student;
+    size_t taps = l->window.kernel * l->window.kernel, tap, i, o, n = l->out_c;
+    size_t outputs = l->kind == CGD_DEPTHWISE ? 1 : n;
+    for (o = 0; o < outputs; o++)
+        for (i = 0; i < l->in_c; i++) {
+            size_t step, its_step, at = cgd__weight_at(l, i, o, &step);
+            size_t its = cgd__weight_at(from, in[i], out[o], &its_step);
+            for (tap = 0; tap < taps; tap++, at += step, its += its_step)
+                to->params[at] = q->teacher->params[its];
+        }
+    if (l->norm == CGD_NORM_NONE && from->norm == CGD_NORM_NONE)
+        cgd__copy_values(to, l->b, q->teacher, from->b, out, n);
+    if (cgd__norm_affine(l->norm) && cgd__norm_affine(from->norm)) {
+        cgd__copy_values(to, l->gamma, q->teacher, from->gamma, out, n);
+        cgd__copy_values(to, l->beta, q->teacher, from->beta, out, n);
+    }
+    if (l->norm == CGD_NORM_BATCH && from->norm == CGD_NORM_BATCH) {
+        cgd__copy_values(to, l->mean, q->teacher, from->mean, out, n);
+        cgd__copy_values(to, l->var, q->teacher, from->var, out, n);
+    }
+}
+
+/* Walk through the student, choosing and copying. */
+static void cgd__transfer_layers(const cgd__choices *q)
+{
+    cgd_net *s = q->student;
+    size_t *in = q->channels, *out, i;
+    for (i = 0; i < s->layers[0].in_c; i++) in[i] = i;
+    cgd__choose_stream(q);
+    for (i = 0; i < s->n_layers; i++, in = out) {
+        const cgd_layer *l = s->layers + i, *from = cgd__counterpart(q, i);
+        int resamples = i == 1 || i == 2 || (i + 3 >= s->n_layers
+                                             && i + 1 < s->n_layers);
+        out = in + l->in_c;
+        cgd__choose_outputs(q, i, in, out);
+        if (from && from->kind == l->kind
+            && from->window.kernel == l->window.kernel
+            && (resamples || q->transfer == CGD_TRANSFER_FULL))
+            cgd__copy_layer(q, l, from, in, out);
+    }
+}
+
+/* Has the teacher all the channels that the student wants, layer by layer? */
+static cgd_status cgd__check_widths(const cgd__choices *q)
+{
+    const cgd_net *s = q->student;
+    size_t i;
+    for (i = 0; i < s->n_layers; i++) {
+        const cgd_layer *l = s->layers + i, *from = cgd__counterpart(q, i);
+        int picture = i + 1 == s->n_layers;
+        if (!from || (picture ? l->out_c == from->out_c
+                              : l->out_c <= from->out_c)) continue;
+        return cgd__fail(s->ctx, CGD_ERR_SHAPE,
+            "the student's layer %s has %u channels and the teacher's %s has "
+            "%u: only a narrower student can take over weights", l->name,
+            l->out_c, from->name, from->out_c);
+    }
+    if (s->layers[0].in_c == q->teacher->layers[0].in_c) return CGD_OK;
+    return cgd__fail(s->ctx, CGD_ERR_SHAPE,
+                     "teacher and student differ in the pictures' channels");
 }
 
 CGDDEF cgd_status cgd_transfer(cgd_net *student, const cgd_net *teacher,
                                int transfer, const int *teacher_blocks)
 {
     cgd_ctx *ctx = student->ctx;
-    size_t i, from, to;
+    cgd__choices q;
+    size_t i;
     cgd_status status;
     if (!student->is_generator || !teacher->is_generator)
         return cgd__fail(ctx, CGD_ERR_ARGUMENT,
                          "layers are transferred between generators only");
+    if (transfer == CGD_TRANSFER_NONE) return CGD_OK;
     status = transfer == CGD_TRANSFER_FULL
            ? cgd__check_blocks(ctx, student, teacher, teacher_blocks) : CGD_OK;
     if (status == CGD_OK) status = cgd__net_writable(student);
     if (status != CGD_OK) return status;
-    for (i = 0; cgd__transfer_pair(student, teacher, transfer, teacher_blocks,
-                                   i, &from, &to); i++)
-        if (!cgd__same_layer(student->layers + to, teacher->layers + from))
-            return cgd__fail(ctx, CGD_ERR_SHAPE,
-                "the teacher's layer %s (%u to %u channels) does not fit the "
-                "student's %s (%u to %u): use another transfer",
-                teacher->layers[from].name, teacher->layers[from].in_c,
-                teacher->layers[from].out_c, student->layers[to].name,
-                student->layers[to].in_c, student->layers[to].out_c);
-    cgd__net_unpack(student);
-    for (i = 0; cgd__transfer_pair(student, teacher, transfer, teacher_blocks,
-                                   i, &from, &to); i++)
-        cgd__copy_layer(student, student->layers + to, teacher,
-                        teacher->layers + from);
-    return CGD_OK;
+    memset(&q, 0, sizeof q);
+    q.student = student;
+    q.teacher = teacher;
+    q.transfer = transfer;
+    q.blocks = teacher_blocks;
+    status = cgd__check_widths(&q);
+    if (status != CGD_OK) return status;
+    q.count = student->layers[0].in_c + student->layers[2].out_c;
+    for (i = 0; i < student->n_layers; i++) q.count += student->layers[i].out_c;
+    for (i = 0; i < teacher->n_layers; i++)
+        q.widest = cgd__max(q.widest, teacher->layers[i].out_c);
+    q.channels = (size_t *)cgd__alloc_zeroed(ctx, q.count, sizeof(size_t),
+                                             "a transfer");
+    q.norms = (double *)cgd__alloc_zeroed(ctx, q.widest, sizeof(double),
+                                          "a transfer");
+    if (q.channels && q.norms) {
+        q.stream = q.channels + q.count - student->layers[2].out_c;
+        cgd__net_unpack(student);
+        cgd__transfer_layers(&q);
+    } else status = CGD_ERR_MEMORY;
+    cgd__free(ctx, q.norms, q.widest * sizeof(double));
+    cgd__free(ctx, q.channels, q.count * sizeof(size_t));
+    return status;
 }
 
-/* The teacher's layers whose outputs the feature loss reads. */
-static size_t cgd__lesson_keep(const cgd_trainer *t, size_t keep[16])
+/* ---- what the teacher says -----------------------------------------------*/
+/* One answer is the teacher's output for one picture, then the hidden states
+ * that a term reads. Answers are kept in a table under a hash of the picture:
+ * of 64 bits, so that two of a million pictures are taken for each other with
+ * a probability of 3e-8. Each picture is shown to the teacher by itself; what
+ * it says then depends on nothing else, whether it is remembered or not. */
+
+typedef struct cgd__answer {
+    cgd_u32 key[2];
+    float *values;                     /* NULL: an empty place               */
+} cgd__answer;
+
+struct cgd__answers {
+    cgd__answer *places;
+    size_t room, kept, most;           /* room: a power of two over 2 * most */
+    size_t values;                     /* in an answer                       */
+};
+
+static cgd_u32 cgd__mix(cgd_u32 h, cgd_u32 v, cgd_u32 factor)
+{
+    v *= factor;
+    h ^= v << 15 | v >> 17;
+    return (h << 13 | h >> 19) * 5U + 0xe6546b64U;
+}
+
+static void cgd__picture_key(cgd_u32 key[2], const float *x, size_t count)
+{
+    cgd_u32 v;
+    size_t i;
+    key[0] = 0x243f6a88U;
+    key[1] = 0x85a308d3U;
+    for (i = 0; i < count; i++) {
+        memcpy(&v, x + i, sizeof v);
+        key[0] = cgd__mix(key[0], v, 0xcc9e2d51U);
+        key[1] = cgd__mix(key[1], v, 0x1b873593U);
+    }
+    for (i = 0; i < 2; i++) {
+        key[i] = (key[i] ^ key[i] >> 16) * 0x85ebca6bU;
+        key[i] ^= key[i] >> 13;
+    }
+}
+
+/* Where the answer is, or the empty place where it belongs. */
+static cgd__answer *cgd__answer_find(const struct cgd__answers *a,
+                                     const cgd_u32 key[2])
+{
+    size_t i = key[0] & (a->room - 1);
+    while (a->places[i].values && (a->places[i].key[0] != key[0]
+                                   || a->places[i].key[1] != key[1]))
+        i = (i + 1) & (a->room - 1);
+    return a->places + i;
+}
+
+static void cgd__answers_free(cgd_trainer *t)
+{
+    struct cgd__answers *a = t->answers;
+    size_t i;
+    if (!a) return;
+    for (i = 0; i < a->room && a->places; i++)
+        cgd__free(t->ctx, a->places[i].values, a->values * sizeof(float));
+    cgd__free(t->ctx, a->places, a->room * sizeof *a->places);
+    cgd__free(t->ctx, a, sizeof *a);
+    t->answers = NULL;
+}
+
+/* The student's hidden states that are matched: what takes part, or none. */
+static size_t cgd__matches(const cgd_trainer *t)
 {
     const cgd_distil_config *d = t->distil;
-    size_t n = (size_t)t->config.generator.blocks, count, k;
-    if (!(d->feature_weight > 0)) return 0;
-    count = cgd__matched_count(d->teacher_blocks, n);
+    if (!(d->feature_weight > 0) && !(d->channel_weight > 0)
+        && !(d->alignment_weight > 0)) return 0;
+    return cgd__matched_count(d->teacher_blocks,
+                              (size_t)t->config.generator.blocks);
+}
+
+/* The teacher's layers whose outputs are read. */
+static size_t cgd__lesson_keep(const cgd_trainer *t, size_t *keep)
+{
+    const cgd_distil_config *d = t->distil;
+    size_t n = (size_t)t->config.generator.blocks, count = cgd__matches(t), k;
     for (k = 0; k < count; k++)
-        keep[k] = cgd__block_layer(&t->teacher,
+        keep[k] = cgd__block_end(&t->teacher,
             cgd__matched_block(d->teacher_blocks, k, n,
                                (size_t)t->teacher.generator.blocks));
     return count;
 }
 
-/* The teacher looks at x; a batch norm in it uses the pictures' statistics. */
-static cgd_status cgd__lesson_begin(cgd_trainer *t, cgd_pass *lesson,
-                                    const cgd_tensor *x)
+/* The shapes of a lesson on n pictures, its data yet nowhere; returns the
+ * values of one picture's answer. The trunk runs at a quarter of the size. */
+static size_t cgd__lesson_shape(const cgd_trainer *t, cgd__lesson *lesson,
+                                size_t n)
 {
-    size_t keep[16], n_keep = cgd__lesson_keep(t, keep);
-    return cgd__push_pass(t, lesson, &t->teacher, CGD_INFER, x, keep, n_keep);
+    const cgd_train_config *c = &t->config;
+    const cgd_layer *layers = t->teacher.layers;
+    size_t keep[CGD__MATCHES], k, values;
+    lesson->n_hidden = cgd__lesson_keep(t, keep);
+    lesson->output = cgd_tensor_view(n, c->height, c->width,
+                             layers[t->teacher.n_layers - 1].out_c, NULL);
+    values = cgd_tensor_size(&lesson->output) / n;
+    for (k = 0; k < lesson->n_hidden; k++) {
+        lesson->hidden[k] = cgd_tensor_view(n, c->height / 4, c->width / 4,
+                                            layers[keep[k]].out_c, NULL);
+        values += cgd_tensor_size(&lesson->hidden[k]) / n;
+    }
+    return values;
 }
 
-static void cgd__lesson_end(cgd_trainer *t, cgd_pass *pass,
-                            const cgd_pass *lesson, cgd_tensor *d_fake,
-                            cgd_losses *losses)
+static cgd_status cgd__answers_start(cgd_trainer *t)
+{
+    struct cgd__answers *a;
+    cgd__lesson one;
+    size_t values = cgd__lesson_shape(t, &one, 1), most;
+    most = cgd__min(t->distil->answer_bytes / (values * sizeof(float)),
+                    (size_t)1 << 20);
+    if (most == 0) return CGD_OK;
+    a = (struct cgd__answers *)cgd__alloc_zeroed(t->ctx, 1, sizeof *a,
+                                                 "the teacher's answers");
+    if (!a) return CGD_ERR_MEMORY;
+    t->answers = a;
+    a->values = values;
+    a->most = most;
+    for (a->room = 2; a->room < 2 * most; ) a->room *= 2;
+    a->places = (cgd__answer *)cgd__alloc_zeroed(t->ctx, a->room,
+        sizeof *a->places, "the teacher's answers");
+    return a->places ? CGD_OK : CGD_ERR_MEMORY;
+}
+
+/* Show the teacher one picture, and write down what it says. A batch norm in
+ * it uses the picture's own statistics, or those it was deployed with. */
+static cgd_status cgd__ask(cgd_trainer *t, const cgd_tensor *x, float *answer)
+{
+    size_t keep[CGD__MATCHES], n = cgd__lesson_keep(t, keep), k, count;
+    size_t mark = t->arena_used;
+    cgd_pass pass;
+    cgd_status status = cgd__push_pass(t, &pass, &t->teacher, CGD_INFER, x,
+                                       keep, n);
+    if (status != CGD_OK) return status;
+    count = cgd_tensor_size(&pass.y);
+    memcpy(answer, pass.y.data, count * sizeof(float));
+    for (k = 0; k < n; k++) {
+        cgd_tensor hidden = cgd_pass_output(&pass, keep[k]);
+        answer += count;
+        count = cgd_tensor_size(&hidden);
+        memcpy(answer, hidden.data, count * sizeof(float));
+    }
+    t->arena_used = mark;
+    return CGD_OK;
+}
+
+/* The answer for a picture, remembered or new; new ones go to `fresh`, or are
+ * kept where there is room. */
+static cgd_status cgd__answer_to(cgd_trainer *t, const cgd_tensor *x,
+                                 float *fresh, const float **answer)
+{
+    struct cgd__answers *a = t->answers;
+    cgd__answer *place;
+    cgd_u32 key[2];
+    cgd_status status;
+    *answer = fresh;
+    if (!a) return cgd__ask(t, x, fresh);
+    cgd__picture_key(key, x->data, cgd_tensor_size(x));
+    place = cgd__answer_find(a, key);
+    if (place->values) {
+        *answer = place->values;
+        return CGD_OK;
+    }
+    status = cgd__ask(t, x, fresh);
+    if (status != CGD_OK || a->kept == a->most) return status;
+    place->values = (float *)cgd__alloc(t->ctx, a->values * sizeof(float));
+    if (!place->values) {              /* no memory: no more answers are kept */
+        a->most = a->kept;
+        return CGD_OK;
+    }
+    memcpy(place->values, fresh, a->values * sizeof(float));
+    place->key[0] = key[0];
+    place->key[1] = key[1];
+    a->kept++;
+    return CGD_OK;
+}
+
+/* Collect the answers for a batch. */
+static cgd_status cgd__lesson_begin(cgd_trainer *t, cgd__lesson *lesson,
+                                    const cgd_tensor *x)
+{
+    size_t values = cgd__lesson_shape(t, lesson, x->n), i, k, count;
+    float *fresh;
+    const float *answer;
+    cgd_status status = CGD_OK;
+    lesson->output = cgd__push_like(t, &lesson->output);
+    for (k = 0; k < lesson->n_hidden; k++)
+        lesson->hidden[k] = cgd__push_like(t, &lesson->hidden[k]);
+    fresh = (float *)cgd__push(t, values * sizeof(float));
+    for (i = 0; i < x->n && status == CGD_OK; i++) {
+        cgd_tensor one = cgd__part_of_batch(x, i, 1);
+        status = cgd__answer_to(t, &one, fresh, &answer);
+        if (status != CGD_OK) break;
+        for (k = 0; k <= lesson->n_hidden; k++, answer += count) {
+            cgd_tensor *to = k ? &lesson->hidden[k - 1] : &lesson->output;
+            count = cgd_tensor_size(to) / x->n;
+            memcpy(to->data + i * count, answer, count * sizeof(float));
+        }
+    }
+    return status;
+}
+
+/* ---- the terms -----------------------------------------------------------*/
+
+/* Those on the output; their gradients are added to d_fake. */
+static double cgd__output_terms(cgd_trainer *t, const cgd_tensor *fake,
+                                const cgd_tensor *target, cgd_tensor *d_fake)
 {
     const cgd_distil_config *d = t->distil;
-    size_t keep[16], count = cgd__lesson_keep(t, keep), k;
+    size_t mark = t->arena_used;
+    double sum = 0;
     if (d->output_weight > 0)
-        losses->output = cgd_loss_l1(t->ctx, &pass->y, &lesson->y,
-                                     d->output_weight, d_fake, 1);
-    for (k = 0; k < count; k++) {
-        cgd_tensor target = cgd_pass_output(lesson, keep[k]);
-        losses->feature += cgd_pass_match(pass,
-            cgd__block_layer(pass->net, k), &target,
-            d->feature_weight / (float)count);
-    }
+        sum += cgd_loss_l1(t->ctx, fake, target, d->output_weight, d_fake, 1);
+    if (d->haar_weight > 0)
+        sum += cgd_loss_haar(t->ctx, fake, target, d->haar_weight, d_fake, 1);
+    if (d->ssim_weight > 0)
+        sum += cgd_loss_ssim(t->ctx, fake, target, d->ssim_weight, d_fake, 1,
+            (float *)cgd__push(t, cgd_loss_ssim_scratch(fake)
+                                  * sizeof(float)));
+    t->arena_used = mark;
+    return sum;
 }
+
+/* Those that compare channel with channel: h has the teacher's width. */
+static double cgd__channel_terms(cgd_trainer *t, const cgd_tensor *h,
+                                 const cgd_tensor *target, float share,
+                                 cgd_tensor *dh)
+{
+    const cgd_distil_config *d = t->distil;
+    double sum = 0;
+    if (d->feature_weight > 0)
+        sum += cgd_loss_mse(t->ctx, h, target, share * d->feature_weight, dh,
+                            1);
+    if (d->channel_weight > 0)
+        sum += cgd_loss_channels(h, target, share * d->channel_weight, dh, 1);
+    return sum;
+}
+
+/* The same through adaptor k, which learns too. */
+static cgd_status cgd__adapted_terms(cgd_trainer *t, size_t k,
+                                     const cgd_tensor *h,
+                                     const cgd_tensor *target, float share,
+                                     cgd_tensor *dh, double *sum)
+{
+    size_t mark = t->arena_used;
+    cgd_pass pass;
+    cgd_tensor d, more;
+    cgd_status status = cgd__push_pass(t, &pass, &t->adaptors[k].net,
+                                       CGD_TRAIN, h, NULL, 0);
+    if (status != CGD_OK) return status;
+    d = cgd__push_like(t, &pass.y);
+    more = cgd__push_like(t, h);
+    memset(d.data, 0, cgd_tensor_size(&d) * sizeof(float));
+    *sum += cgd__channel_terms(t, &pass.y, target, share, &d);
+    status = cgd_pass_backward(&pass, &d, &more);
+    cgd__add_scaled(t->ctx, dh->data, more.data, cgd_tensor_size(h), 1);
+    t->arena_used = mark;
+    return status;
+}
+
+/* Those on the hidden states of block k, whose gradient pulls at the pass. */
+static cgd_status cgd__hidden_terms(cgd_trainer *t, cgd_pass *pass, size_t k,
+                                    const cgd_tensor *target, float share,
+                                    double *sum)
+{
+    const cgd_distil_config *d = t->distil;
+    size_t layer = cgd__block_end(pass->net, k), mark;
+    cgd_tensor h = cgd_pass_output(pass, layer), dh = cgd__push_like(t, &h);
+    cgd_status status = CGD_OK;
+    memset(dh.data, 0, cgd_tensor_size(&dh) * sizeof(float));
+    mark = t->arena_used;
+    if (d->alignment_weight > 0)
+        *sum += cgd_loss_alignment(t->ctx, &h, target,
+            share * d->alignment_weight, &dh, 1, (float *)cgd__push(t,
+            cgd_loss_alignment_scratch(&h, target) * sizeof(float)));
+    t->arena_used = mark;
+    if (t->n_adaptors > 0)
+        status = cgd__adapted_terms(t, k, &h, target, share, &dh, sum);
+    else
+        *sum += cgd__channel_terms(t, &h, target, share, &dh);
+    cgd_pass_pull(pass, layer, &dh);
+    return status;
+}
+
+static cgd_status cgd__lesson_end(cgd_trainer *t, cgd_pass *pass,
+                                  const cgd__lesson *lesson,
+                                  cgd_tensor *d_fake, cgd_losses *losses)
+{
+    float share = 1 / (float)cgd__max(lesson->n_hidden, 1);
+    size_t k;
+    cgd_status status = CGD_OK;
+    losses->output = cgd__output_terms(t, &pass->y, &lesson->output, d_fake);
+    for (k = 0; k < lesson->n_hidden && status == CGD_OK; k++)
+        status = cgd__hidden_terms(t, pass, k, &lesson->hidden[k], share,
+                                   &losses->feature);
+    return status;
+}
+
+/* Add what a lesson puts on the stack, at most, to *room. */
+static cgd_status cgd__lesson_room(const cgd_trainer *t, size_t *room)
+{
+    const cgd_train_config *c = &t->config;
+    const cgd_net *student = &t->side[t->distil->direction].g.net;
+    size_t keep[CGD__MATCHES], n_keep = cgd__lesson_keep(t, keep), k;
+    size_t work = 0, bytes, own, floats;
+    cgd__lesson lesson;
+    cgd_status status;
+    floats = (c->batch + 1) * cgd__lesson_shape(t, &lesson, c->batch);
+    status = cgd__pass_room(t, &t->teacher, 1, CGD_INFER, keep, n_keep, room);
+    if (t->distil->ssim_weight > 0)
+        work = cgd_loss_ssim_scratch(&lesson.output) * sizeof(float);
+    for (k = 0; k < n_keep && status == CGD_OK; k++) {
+        cgd_tensor h = lesson.hidden[k];
+        h.c = student->layers[cgd__block_end(student, k)].out_c;
+        own = cgd_tensor_size(&h);
+        floats += own;
+        work = cgd__max(work, cgd_loss_alignment_scratch(&h, &lesson.hidden[k])
+                              * sizeof(float));
+        if (t->n_adaptors == 0) continue;
+        status = cgd__pass_measure(&t->adaptors[k].net, h.n, h.h, h.w,
+                                   CGD_TRAIN, NULL, 0, &bytes);
+        work = cgd__max(work, bytes + (own + cgd_tensor_size(
+                                  &lesson.hidden[k])) * sizeof(float));
+    }
+    *room += floats * sizeof(float) + work
+           + (3 * CGD__MATCHES + 8) * CGD__ALIGN;  /* pushes are rounded up  */
+    return status;
+}
+
+/* ---- building a distiller ------------------------------------------------*/
 
 /* Is the plan of a distillation sound? */
 static cgd_status cgd__check_distil(cgd_ctx *ctx, const cgd_distil_config *c,
@@ -8315,6 +9233,10 @@ static cgd_status cgd__check_distil(cgd_ctx *ctx, const cgd_distil_config *c,
             != (c->direction ? g->in_channels : g->out_channels))
         return cgd__fail(ctx, CGD_ERR_SHAPE,
             "teacher and student differ in the pictures' channels");
+    if (c->ssim_weight > 0 && (c->train.height < CGD__WINDOW
+                               || c->train.width < CGD__WINDOW))
+        return cgd__fail(ctx, CGD_ERR_SHAPE,
+            "the SSIM term needs pictures of 11 x 11 pixels and more");
     if (c->train.cycle_weight > 0 && !reverse && !c->train_reverse)
         return cgd__fail(ctx, CGD_ERR_ARGUMENT,
             "the cycle loss needs a reverse generator: give one, or train "
@@ -8322,25 +9244,34 @@ static cgd_status cgd__check_distil(cgd_ctx *ctx, const cgd_distil_config *c,
     return CGD_OK;
 }
 
-/* Matched blocks must show maps of one shape. */
-static cgd_status cgd__check_features(const cgd_trainer *t)
+/* Matched blocks of one width are compared as they are; else each gets an
+ * adaptor, a 1x1 convolution to the teacher's width. */
+static cgd_status cgd__start_adaptors(cgd_trainer *t)
 {
-    size_t keep[16], count, k;
-    const cgd_net *student = &t->side[t->distil->direction].g.net;
-    cgd_status status = cgd__check_blocks(t->ctx, student, &t->teacher,
-                                          t->distil->teacher_blocks);
-    if (status != CGD_OK) return status;
-    count = cgd__lesson_keep(t, keep);
-    for (k = 0; k < count; k++) {
-        size_t own = student->layers[cgd__block_layer(student, k)].out_c;
-        size_t its = t->teacher.layers[keep[k]].out_c;
-        if (own != its)
-            return cgd__fail(t->ctx, CGD_ERR_SHAPE,
-                "the feature loss compares blocks of one width, but the "
-                "student's have %u channels and the teacher's %u: set its "
-                "weight to 0", own, its);
+    const cgd_distil_config *d = t->distil;
+    const cgd_net *student = &t->side[d->direction].g.net;
+    size_t keep[CGD__MATCHES], count = cgd__lesson_keep(t, keep), k;
+    cgd_layer l;
+    cgd_status status = CGD_OK;
+    memset(&l, 0, sizeof l);
+    l.window.kernel = l.window.stride = 1;
+    l.in_c = student->layers[2].out_c;
+    l.out_c = t->teacher.layers[2].out_c;
+    memcpy(l.name, "conv", sizeof "conv");
+    if (count == 0 || l.in_c == l.out_c
+        || !(d->feature_weight > 0 || d->channel_weight > 0)) return CGD_OK;
+    t->adaptors = (cgd_learner *)cgd__alloc_zeroed(t->ctx, count,
+                                     sizeof *t->adaptors, "the adaptors");
+    if (!t->adaptors) return CGD_ERR_MEMORY;
+    t->n_adaptors = count;
+    for (k = 0; k < count && status == CGD_OK; k++) {
+        cgd_learner *a = t->adaptors + k;
+        status = cgd_net_init(t->ctx, &a->net, &l, 1);
+        if (status != CGD_OK) break;
+        cgd_net_init_weights(&a->net, CGD_INIT_PYTORCH, 1, &t->rng);
+        status = cgd__learner_start(a, 0);
     }
-    return CGD_OK;
+    return status;
 }
 
 /* An independent copy of a generator. */
@@ -8392,8 +9323,11 @@ CGDDEF cgd_status cgd_distiller_init(cgd_ctx *ctx, cgd_distiller *s,
         status = cgd_transfer(&s->side[go].g.net, teacher, config->transfer,
                               config->teacher_blocks);
     if (status == CGD_OK) status = cgd__start_generator(s, go);
-    if (status == CGD_OK && config->feature_weight > 0)
-        status = cgd__check_features(s);
+    if (status == CGD_OK && cgd__matches(s) > 0)
+        status = cgd__check_blocks(ctx, &s->side[go].g.net, &s->teacher,
+                                   config->teacher_blocks);
+    if (status == CGD_OK) status = cgd__start_adaptors(s);
+    if (status == CGD_OK) status = cgd__answers_start(s);
     if (status == CGD_OK && config->train.gan_weight > 0)
         status = cgd__fresh_discriminator(s, go);
     if (status == CGD_OK
@@ -10558,25 +11492,40 @@ CGDDEF cgd_status cgd_net_save(const cgd_net *net, const float *values,
 /* ---- training states -----------------------------------------------------*/
 #ifndef CGD_NO_TRAIN
 
-/* The four learners of a state, in the order of the file. */
-static const char *const cgd__state_prefix[4] = { "g_ab.", "g_ba.", "d_b.",
-                                                  "d_a." };
+/* The learners of a state in the order of the file: four nets, some of which
+ * may be absent, then a distiller's adaptors. */
 #define CGD__LEARNER(t, i) \
-    ((i) < 2 ? &(t)->side[i].g : &(t)->side[(i) - 2].d)
+    ((i) < 2 ? &(t)->side[i].g : (i) < 4 ? &(t)->side[(i) - 2].d \
+                                         : (t)->adaptors + ((i) - 4))
+
+static int cgd__learners(const cgd_trainer *t)
+{
+    return 4 + (int)t->n_adaptors;
+}
 
 typedef struct cgd__label { char text[64]; } cgd__label;
 
+static const char *cgd__state_prefix(cgd__label *name, int i)
+{
+    static const char *const nets[4] = { "g_ab.", "g_ba.", "d_b.", "d_a." };
+    if (i < 4) return nets[i];
+    cgd__format(name->text, sizeof name->text, "adaptor.%d.", i - 4);
+    return name->text;
+}
+
 static const char *cgd__ema_prefix(cgd__label *name, int i)
 {
+    cgd__label net;
     cgd__format(name->text, sizeof name->text, "ema.%s",
-                cgd__state_prefix[i]);
+                cgd__state_prefix(&net, i));
     return name->text;
 }
 
 static const char *cgd__adam_name(cgd__label *name, int i, const char *moment)
 {
+    cgd__label net;
     cgd__format(name->text, sizeof name->text, "adam.%s%s",
-                cgd__state_prefix[i], moment);
+                cgd__state_prefix(&net, i), moment);
     return name->text;
 }
 
@@ -10601,10 +11550,10 @@ static void cgd__state_meta(cgd_writer *wr, const cgd_trainer *t)
     if (t->distil)
         cgd_writer_meta(wr, "cgd.direction",
                         t->distil->direction ? "ba" : "ab");
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < cgd__learners(t); i++) {
         const cgd_learner *l = CGD__LEARNER(t, i);
         if (!l->net.layers) continue;
-        cgd__net_meta(wr, &l->net, cgd__state_prefix[i]);
+        cgd__net_meta(wr, &l->net, cgd__state_prefix(&name, i));
         if (l->ema) cgd__net_meta(wr, &l->net, cgd__ema_prefix(&name, i));
     }
 }
@@ -10612,7 +11561,7 @@ static void cgd__state_meta(cgd_writer *wr, const cgd_trainer *t)
 static void cgd__learner_declare(cgd_writer *wr, const cgd_learner *l, int i)
 {
     cgd__label name;
-    cgd__net_declare(wr, &l->net, cgd__state_prefix[i]);
+    cgd__net_declare(wr, &l->net, cgd__state_prefix(&name, i));
     if (l->ema)
         cgd__net_declare(wr, &l->net, cgd__ema_prefix(&name, i));
     if (l->m) {
@@ -10639,7 +11588,7 @@ CGDDEF cgd_status cgd_trainer_save(const cgd_trainer *t, const char *path)
     int i;
     cgd_writer_init(t->ctx, &wr, path);
     cgd__state_meta(&wr, t);
-    for (i = 0; i < 4; i++)
+    for (i = 0; i < cgd__learners(t); i++)
         if (CGD__LEARNER(t, i)->net.layers)
             cgd__learner_declare(&wr, CGD__LEARNER(t, i), i);
     for (i = 0; i < 2; i++) {
@@ -10650,7 +11599,7 @@ CGDDEF cgd_status cgd_trainer_save(const cgd_trainer *t, const char *path)
             cgd_writer_tensor(&wr, cgd__pool_name(i), CGD_F32, shape, 2);
     }
     cgd_writer_begin(&wr);
-    for (i = 0; i < 4; i++)
+    for (i = 0; i < cgd__learners(t); i++)
         if (CGD__LEARNER(t, i)->net.layers)
             cgd__learner_append(&wr, CGD__LEARNER(t, i));
     for (i = 0; i < 2; i++)
@@ -10704,10 +11653,10 @@ static cgd_status cgd__vector_check(const cgd_file *file, const char *name,
 static cgd_status cgd__learner_check(const cgd_learner *l, int i,
                                      const cgd_file *file)
 {
-    const char *prefix = cgd__state_prefix[i], *text;
+    cgd__label own, name;
+    const char *prefix = cgd__state_prefix(&own, i), *text;
     cgd__description d;
     cgd__shown theirs, ours;
-    cgd__label name;
     cgd_status status;
     int here = l->net.layers != NULL, there = cgd__has_net(file, prefix);
     if (!here && !there) return CGD_OK;
@@ -10795,7 +11744,7 @@ static cgd_status cgd__state_check(const cgd_trainer *t, const cgd_file *file,
             theirs ? cgd__show(&shown, theirs) : "from scratch",
             ours ? "distillation" : "training", ours ? ours : "from scratch");
     status = cgd__reached_parse(progress, file);
-    for (i = 0; i < 4 && status == CGD_OK; i++)
+    for (i = 0; i < cgd__learners(t) && status == CGD_OK; i++)
         status = cgd__learner_check(CGD__LEARNER(t, i), i, file);
     for (i = 0; i < 2 && status == CGD_OK; i++)
         status = cgd__pool_check(&t->side[i].pool, i, file);
@@ -10812,7 +11761,8 @@ static cgd_status cgd__learner_read(cgd_learner *l, int i,
                                     const cgd_file *file)
 {
     cgd__label name;
-    cgd_status status = cgd__net_fill(&l->net, file, cgd__state_prefix[i],
+    cgd_status status = cgd__net_fill(&l->net, file,
+                                      cgd__state_prefix(&name, i),
                                       l->net.params);
     if (status == CGD_OK && l->m)
         status = cgd__vector_read(file, cgd__adam_name(&name, i, "m"), l->m,
@@ -10849,7 +11799,7 @@ CGDDEF cgd_status cgd_trainer_load(cgd_trainer *t, const char *path)
     if (status != CGD_OK) return status;
     memset(&progress, 0, sizeof progress);
     status = cgd__state_check(t, &file, &progress);
-    for (i = 0; i < 4 && status == CGD_OK; i++)
+    for (i = 0; i < cgd__learners(t) && status == CGD_OK; i++)
         if (CGD__LEARNER(t, i)->net.layers)
             status = cgd__learner_read(CGD__LEARNER(t, i), i, &file);
     for (i = 0; i < 2 && status == CGD_OK; i++)
@@ -13276,7 +14226,7 @@ static int cgd__key_fits(const char *prefix, const char *key)
 }
 
 /* The prefix of the only net that fits, or a sentence why there is none. */
-static cgd_status cgd__choose(const cgd_file *file, const char *key,
+static cgd_status cgd__choose_net(const cgd_file *file, const char *key,
                               char prefix[CGD_PREFIX_ROOM])
 {
     cgd_found found;
@@ -13327,7 +14277,7 @@ CGDDEF cgd_status cgd_import_net(cgd_ctx *ctx, cgd_net *net,
     memset(net, 0, sizeof *net);
     if (cgd_file_meta(file, "cgd.net") && (!key || !*key))
         return cgd_net_load(ctx, net, file, "");
-    status = cgd__choose(file, key, prefix);
+    status = cgd__choose_net(file, key, prefix);
     return status == CGD_OK ? cgd_net_load(ctx, net, file, prefix) : status;
 }
 
@@ -16969,22 +17919,69 @@ CGDDEF cgd_status cgd_train_run(cgd_ctx *ctx, const cgd_train_config *config,
     return status == CGD_OK ? cgd__run_loop(&r) : status;
 }
 
+/* The discriminators of a training, d_b and d_a. */
+static cgd_status cgd__judges_load(cgd_ctx *ctx, cgd_net judges[2],
+                                   const char *path)
+{
+    cgd_file file;
+    cgd_status status = cgd_file_open(ctx, &file, path);
+    if (status != CGD_OK) return status;
+    status = cgd_net_load(ctx, &judges[0], &file, "d_b.");
+    if (status == CGD_OK)
+        status = cgd_net_load(ctx, &judges[1], &file, "d_a.");
+    cgd_file_close(&file);
+    return status;
+}
+
+/* Discriminators start from a training's, where there are any. */
+static cgd_status cgd__judges_follow(cgd_distiller *d,
+                                     const cgd_net judges[2])
+{
+    cgd_status status = CGD_OK;
+    int s;
+    for (s = 0; s < 2 && status == CGD_OK; s++)
+        if (cgd__exists(&d->side[s].d) && judges[s].layers)
+            status = cgd_net_copy(&d->side[s].d.net, &judges[s]);
+    return status;
+}
+
+/* Do the same pictures come again, or is every crop another one? */
+static int cgd__pictures_repeat(const cgd_train_config *c,
+                                const cgd_data_config *data)
+{
+    return data->fit == CGD_FIT_RESIZE_CROP
+        && (data->load_size == 0 || data->load_size == c->height);
+}
+
 CGDDEF cgd_status cgd_distil_run(cgd_ctx *ctx, const cgd_distil_config *config,
                                  const cgd_run_config *run,
                                  const char *teacher, const char *reverse)
 {
     cgd__run r;
+    cgd_distil_config c = *config;
     cgd_model master, back;
+    cgd_net judges[2];
     cgd_status status = cgd_model_load(ctx, &master, teacher);
     memset(&back, 0, sizeof back);
+    memset(judges, 0, sizeof judges);
     if (status != CGD_OK) return status;
+    if (!cgd__pictures_repeat(&c.train, &run->data)) c.answer_bytes = 0;
     if (reverse) status = cgd_model_load(ctx, &back, reverse);
+    if (status == CGD_OK && run->inherit)
+        status = cgd__judges_load(ctx, judges, run->inherit);
+    if (judges[0].layers) c.train.discriminator = judges[0].discriminator;
     cgd__run_begin(&r, ctx, run);
     if (status == CGD_OK)
-        status = cgd_distiller_init(ctx, &r.trainer, config, &master.net,
+        status = cgd_distiller_init(ctx, &r.trainer, &c, &master.net,
                                     reverse ? &back.net : NULL);
     cgd_model_free(&master);
     cgd_model_free(&back);
+    if (status == CGD_OK) {
+        status = cgd__judges_follow(&r.trainer, judges);
+        if (status != CGD_OK) cgd_trainer_free(&r.trainer);
+    }
+    cgd_net_free(&judges[0]);
+    cgd_net_free(&judges[1]);
     return status == CGD_OK ? cgd__run_loop(&r) : status;
 }
 #endif /* CGD_NO_TRAIN */
@@ -16998,6 +17995,9 @@ CGDDEF cgd_status cgd_distil_run(cgd_ctx *ctx, const cgd_distil_config *config,
  *        Judging: MS-SSIM, distances between sets, alarms.                 */
 /* next   PyTorch's files: cgd_import_open, cgd_import_net; generators whose
  *        blocks differ in width; strided tensors; I16, I8 and BOOL read.
+ *        Narrow students take over a teacher's channels; terms on outputs and
+ *        hidden states, adaptors, remembered answers; cgd_pass_match has
+ *        become cgd_pass_pull.
  * 0.1.0  The first complete form: training, distillation, translation.     */
 
 #endif /* CGD__IMPLEMENTED_KERNELS: the second half */

@@ -56,8 +56,6 @@ int main(int argc, char **argv)
     }
     config.direction = 0;           /* the teacher translates A to B         */
     config.train.height = config.train.width = 128;
-    config.train.schedule.kind = CGD_LR_LINEAR;
-    config.train.schedule.start = 1500;
     config.train.schedule.total = 5000;
     run.data.dir[0] = argv[2];
     run.data.dir[1] = argv[3];

@@ -419,6 +419,37 @@ check "distil with all losses" "$cgd" distil --preset original --size 16 \
     --load-size 16 --blocks 1 --disc patch --disc-layers 1 --ndf 2 \
     --teacher-blocks 0 --data data/set $teach --steps 2 --out runs/all \
     --reverse runs/whole/g_ba.safetensors
+check "distil with every term on hidden states and outputs" distil $teach \
+    --out runs/terms --ngf 1 --steps 4 --feature 1 --channel 1 --alignment 1 \
+    --haar 1 --ssim 1 --schedule constant
+cp -r runs/terms runs/more
+check "adaptors are resumed" "$cgd" distil --out runs/more --resume --steps 6
+check "adaptors are in the state, not in the student" sh -c '
+    grep -q "adaptor.0.conv.weight" runs/terms/state.safetensors &&
+    ! grep -q adaptor runs/terms/student.safetensors'
+check "inherit discriminators" distil $teach --out runs/heir --steps 2 \
+    --gan-weight 1 --inherit runs/whole/state.safetensors --ndf 7
+check "inherited discriminators keep their shape" sh -c '
+    own=$("$1" info runs/heir/state.safetensors | grep -A1 d_b | tail -1)
+    its=$("$1" info runs/whole/state.safetensors | grep -A1 d_b | tail -1)
+    [ -n "$own" ] && [ "$own" = "$its" ]' - "$cgd"
+refuse "inherit from what is no training" 'd_b' distil $teach \
+    --out runs/none --gan-weight 1 --inherit $model
+check "stages of any width" distil $teach --out runs/stages --steps 2 \
+    --stages 1,0,5,3,2,1
+refuse "stages that are too few" 'six' distil $teach --out runs/none \
+    --stages 1,2,3
+
+# ---- plan -------------------------------------------------------------------
+
+check "plan" "$cgd" plan --macs 2e6 --ms 1000 --size 32
+cp log planned
+check "what is planned is within the budget" sh -c '
+    grep -q -e "--ngf 2 --blocks 1 " planned &&
+    ! grep -q -e "--ngf 64" planned'
+refuse "plan without a budget" 'budget' "$cgd" plan --size 64
+refuse "plan for nothing" 'smallest' "$cgd" plan --macs 10
+
 check "translate with a student" "$cgd" translate \
     runs/student/student.safetensors data/set/testA -o out/student
 refuse "distil without a teacher" '--teacher' distil --direction ab \
@@ -432,10 +463,10 @@ refuse "distil from a text file" 'text.jpg' \
 refuse "distil from a state" 'training state' \
     distil --teacher runs/whole/state.safetensors --direction ab \
     --out runs/none
-refuse "transfer that does not fit" 'transfer' \
-    distil $teach --out runs/none --ngf 1 --transfer updown
-refuse "hidden states that do not fit" 'width' \
-    distil $teach --out runs/none --ngf 1 --feature 1
+refuse "transfer to a student that is wider" 'narrower' \
+    distil $teach --out runs/none --ngf 3 --transfer updown
+refuse "blocks that the teacher does not have" 'teacher block 9' \
+    distil $teach --out runs/none --ngf 1 --feature 1 --teacher-blocks 9
 refuse_unchanged runs/whole "distil into a training" 'run already' \
     distil $teach --out runs/whole
 refuse_unchanged runs/whole "resume a training as a distillation" 'cgd train' \

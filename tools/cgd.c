@@ -10,7 +10,7 @@
  *
  * Contents: [includes] [settings] [options] [presets] [parse] [help] [report]
  *           [progress] [run] [train] [distil] [translate] [export] [info]
- *           [dataset] [pack] [more] [main]; cmd_NAME.h holds cgd NAME       */
+ *           [dataset] [pack] [plan] [more] [main]; cmd_NAME.h holds cgd NAME */
 
 /* ======================================================================== */
 /* [includes]                                                               */
@@ -79,6 +79,8 @@ typedef struct settings {
     int dtype, frozen;
     int threads;
     cgd_u32 seed;
+    float plan_macs, plan_params;    /* budgets of `plan`; 0: none           */
+    float plan_ram, plan_ms;
     char **words;                    /* arguments that are no options        */
     int n_words;
 } settings;
@@ -87,7 +89,8 @@ typedef struct settings {
  * KEEP marks what options.txt remembers. */
 enum {
     DATASET = 1, TRAIN = 2, DISTIL = 4, TRANSLATE = 8, INFO = 16, PACK = 32,
-    RUNS = TRAIN | DISTIL, KEEP = 64, IMPORT = 128, EVAL = 512, EXPORT = 1024
+    RUNS = TRAIN | DISTIL, KEEP = 64, IMPORT = 128, PLAN = 256, EVAL = 512,
+    EXPORT = 1024
 };
 
 typedef struct command {
@@ -171,7 +174,8 @@ typedef enum option_kind {
     REAL,                        /* float                                    */
     TEXT,                        /* const char *                             */
     CHOICE,                      /* int, one of the words                    */
-    BLOCKS                       /* int[16], ended by -1                     */
+    BLOCKS,                      /* int[16], ended by -1                     */
+    STAGES                       /* int[6]; 0: what the width implies        */
 } option_kind;
 
 typedef struct option {
@@ -239,6 +243,9 @@ static const option options[] = {
   "width: channels after the first layer" },
 { "ngf", INTEGER, DISTIL | KEEP, NET_AT(width), 0, 1024, NULL, "N",
   "width; 0: as the teacher" },
+{ "stages", STAGES, RUNS | KEEP, NET_AT(stage), 0, 16384, NULL, "LIST",
+  "six widths, after stem, down 1, down 2, inside\n"
+  "blocks, after up 1, up 2; 0: from --ngf" },
 { "blocks", INTEGER, RUNS | KEEP, NET_AT(blocks), 0, 64, NULL, "N",
   "residual blocks" },
 { "norm", CHOICE, TRAIN | KEEP, NET_AT(norm), 0, 0, norm_words, NULL,
@@ -263,13 +270,24 @@ static const option options[] = {
   "stride-2 layers of the PatchGAN" },
 { "ndf", INTEGER, RUNS | KEEP, DISC_AT(width), 1, 1024, NULL, "N",
   "width" },
+{ "inherit", TEXT, DISTIL | KEEP, AT(run.inherit), 0, 0, NULL, "STATE",
+  "start from those of the teacher's training: its\n"
+  "state.safetensors; their shape is then theirs" },
 { "pool", AMOUNT, RUNS | KEEP, TRAIN_AT(pool), 0, 100000, NULL, "N",
   "earlier fakes they are shown again; 0: none" },
 { "Losses, by weight", HEADING, RUNS, 0, 0, 0, NULL, NULL, NULL },
 { "output", REAL, DISTIL | KEEP, AT(distil.output_weight), 0, 1e6, NULL, "W",
   "L1 to the teacher's output" },
+{ "haar", REAL, DISTIL | KEEP, AT(distil.haar_weight), 0, 1e6, NULL, "W",
+  "L1 to its high frequencies" },
+{ "ssim", REAL, DISTIL | KEEP, AT(distil.ssim_weight), 0, 1e6, NULL, "W",
+  "1 - SSIM to it" },
 { "feature", REAL, DISTIL | KEEP, AT(distil.feature_weight), 0, 1e6, NULL,
   "W", "L2 to the teacher's hidden states" },
+{ "channel", REAL, DISTIL | KEEP, AT(distil.channel_weight), 0, 1e6, NULL,
+  "W", "L2 to the means of their channels" },
+{ "alignment", REAL, DISTIL | KEEP, AT(distil.alignment_weight), 0, 1e6,
+  NULL, "W", "1 - kernel alignment with them" },
 { "teacher-blocks", BLOCKS, DISTIL | KEEP, AT(distil.teacher_blocks), 0, 255,
   NULL, "1,4,8",
   "blocks matched to the student's first, second,\n"
@@ -369,6 +387,22 @@ static const option options[] = {
   "another seed draws other pictures" },
 { "size", AMOUNT, INFO, AT(size), 4, 8192, NULL, "N",
   "costs are those of an N x N picture" },
+{ "Budget: one or more", HEADING, PLAN, 0, 0, 0, NULL, NULL, NULL },
+{ "macs", REAL, PLAN, AT(plan_macs), 0, 1e15, NULL, "N",
+  "multiply-accumulates a picture, such as 30e6" },
+{ "params", REAL, PLAN, AT(plan_params), 0, 1e12, NULL, "N",
+  "parameters" },
+{ "ram", REAL, PLAN, AT(plan_ram), 0, 1e15, NULL, "N",
+  "bytes of weights and activations" },
+{ "ms", REAL, PLAN, AT(plan_ms), 0, 1e9, NULL, "X",
+  "milliseconds a picture, on this machine" },
+{ "The picture and the net", HEADING, PLAN, 0, 0, 0, NULL, NULL, NULL },
+{ "size", AMOUNT, PLAN, AT(size), 8, 4096, NULL, "N",
+  "side of the pictures" },
+{ "norm", CHOICE, PLAN, NET_AT(norm), 0, 0, norm_words, NULL,
+  "normalisation" },
+{ "up", CHOICE, PLAN, NET_AT(up), 0, 0, up_words, NULL,
+  "upsampling" },
 { "What is judged", HEADING, EVAL, 0, 0, 0, NULL, NULL, NULL },
 { "model", TEXT, EVAL, AT(model), 0, 0, NULL, "FILE",
   "a generator, which translates the input" },
@@ -394,12 +428,12 @@ static const option options[] = {
   "resamplings for the 95 % intervals" },
 { "seed", SEED, EVAL, AT(seed), 0, 4294967295.0, NULL, "N",
   "of everything drawn at random" },
-{ "Machine", HEADING, RUNS | TRANSLATE | EXPORT | EVAL, 0, 0, 0, NULL, NULL,
-  NULL },
-{ "threads", INTEGER, RUNS | TRANSLATE | PACK | EXPORT | EVAL, AT(threads),
-  0, 1024, NULL, "N", "0: one for every core" },
-{ "kernels", TEXT, RUNS | TRANSLATE | EXPORT | EVAL, AT(kernels), 0, 0, NULL,
-  "NAME",
+{ "Machine", HEADING, RUNS | TRANSLATE | PLAN | EXPORT | EVAL, 0, 0, 0, NULL,
+  NULL, NULL },
+{ "threads", INTEGER, RUNS | TRANSLATE | PACK | PLAN | EXPORT | EVAL,
+  AT(threads), 0, 1024, NULL, "N", "0: one for every core" },
+{ "kernels", TEXT, RUNS | TRANSLATE | PLAN | EXPORT | EVAL, AT(kernels), 0, 0,
+  NULL, "NAME",
   "reference, portable, avx2, ...; the best by\n"
   "default; the variable CGD_ISA does the same" }
 };
@@ -444,23 +478,26 @@ static const preset presets[] = {
   "size=256 load-size=300 filter=bilinear norm=batch up=bilinear disc=five "
   "init=pytorch beta1=0.9 schedule=constant epochs=100",
   "as the original distillation project meant it" },
-{ "fast", DISTIL, cgd_distil_defaults,
+{ "best", DISTIL, cgd_distil_defaults,
+  "size=128 load-size=144 ngf=0 blocks=3 norm=teacher up=teacher "
+  "transfer=auto steps=5000 decay-part=1",
+  "the recipe that keeps most of the teacher" },
+{ "fast", DISTIL, cgd_distil_fast,
   "size=128 load-size=144 ngf=0 blocks=3 norm=teacher up=teacher "
   "transfer=auto schedule=linear steps=5000 decay-part=0.7",
-  "the teacher's output as target, nothing else" },
+  "L1 to the teacher's output, nothing else" },
 { "demo", DISTIL, cgd_distil_defaults,
   "size=64 load-size=64 flip=no ngf=0 blocks=3 norm=teacher up=teacher "
-  "transfer=auto disc-layers=2 ndf=32 schedule=linear steps=1000 "
-  "decay-part=0.7",
-  "fast, for a teacher trained with demo" },
+  "transfer=auto disc-layers=2 ndf=32 steps=1000 decay-part=1",
+  "best, for a teacher trained with demo" },
 { "small", DISTIL, cgd_distil_defaults,
   "size=128 load-size=144 ngf=0 blocks=3 norm=teacher up=teacher "
-  "transfer=auto schedule=linear steps=20000 decay-part=0.7",
-  "fast with more steps, for a teacher trained with small" },
-{ "paper", DISTIL, cgd_distil_defaults,
+  "transfer=auto ndf=32 steps=20000 decay-part=1",
+  "best with more steps, for a teacher trained with small" },
+{ "paper", DISTIL, cgd_distil_paper,
   "size=256 load-size=286 ngf=0 blocks=3 norm=teacher up=teacher "
   "transfer=auto schedule=linear epochs=10 decay=20",
-  "fast, for a teacher trained with paper" },
+  "as GAN Compression does it, for a teacher trained with paper" },
 { "original", DISTIL, cgd_distil_original,
   "size=256 load-size=300 filter=bilinear ngf=0 blocks=3 norm=teacher "
   "up=teacher disc=five init=pytorch beta1=0.9 schedule=constant epochs=100",
@@ -586,6 +623,28 @@ static int parse_blocks(const source *from, const option *o,
     }
 }
 
+/* "16,32,64,64,32,16", with zeros for what the width implies; 0: all. */
+static int parse_stages(const source *from, const option *o,
+                        const char *text, int *stage)
+{
+    const char *at = text;
+    int i;
+    for (i = 0; i < 6; i++) stage[i] = 0;
+    if (strcmp(text, "0") == 0) return 0;
+    for (i = 0; i < 6; i++) {
+        char *end;
+        long v = strtol(at, &end, 10);
+        if (end == at || v < 0 || (double)v > o->most
+            || *end != (i < 5 ? ',' : 0))
+            return fail_usage(from, "--%s needs six numbers such as "
+                              "16,32,64,64,32,16, not \"%s\"", o->name,
+                              text);
+        stage[i] = (int)v;
+        at = end + 1;
+    }
+    return 0;
+}
+
 /* Give an option its value. text stays referred to if it is a TEXT. */
 static int assign(const source *from, settings *s, const option *o,
                   const char *text)
@@ -602,6 +661,7 @@ static int assign(const source *from, settings *s, const option *o,
         return 0;
     case CHOICE: return parse_choice(from, o, text, (int *)to);
     case BLOCKS: return parse_blocks(from, o, text, (int *)to);
+    case STAGES: return parse_stages(from, o, text, (int *)to);
     default: bad = parse_number(from, o, text, &v);
     }
     if (bad) return bad;
@@ -837,7 +897,8 @@ static void default_settings(settings *s, unsigned command)
     s->run = cgd_run_defaults();
     s->run.out = NULL;
     s->run.data = cgd_data_defaults();
-    s->size = command == DATASET ? 64 : command == INFO ? 256 : 0;
+    s->size = command == DATASET ? 64
+            : command == INFO || command == PLAN ? 256 : 0;
     s->count = command == EXPORT ? 32 : 200;
     s->tests = 32;
     s->replicates = cgd_bootstrap_defaults().replicates;
@@ -882,6 +943,11 @@ static void put_value(char out[VALUE_ROOM], const settings *s,
     case BLOCKS:
         if (*(const int *)at < 0) strcpy(out, "even");
         for (i = 0; i < 16 && ((const int *)at)[i] >= 0; i++)
+            sprintf(out + strlen(out), i ? ",%d" : "%d",
+                    ((const int *)at)[i]);
+        break;
+    case STAGES:
+        for (i = 0; i < 6; i++)
             sprintf(out + strlen(out), i ? ",%d" : "%d",
                     ((const int *)at)[i]);
         break;
@@ -1492,13 +1558,15 @@ static int run_train(const command *cmd, settings *s)
 /* [distil]                                                                 */
 /* ======================================================================== */
 
-static int same_shape(const cgd_generator_config *a,
-                      const cgd_generator_config *b)
+/* Is no stage of a wider than b's? */
+static int fits_in(const cgd_generator_config *a,
+                   const cgd_generator_config *b)
 {
-    return a->width == b->width && a->norm == b->norm && a->up == b->up
-        && a->block == b->block
-        && memcmp(a->stage, b->stage, sizeof a->stage) == 0
-        && memcmp(a->inside, b->inside, sizeof a->inside) == 0;
+    size_t own[6], its[6], i;
+    cgd__stages(a, own);
+    cgd__stages(b, its);
+    for (i = 0; i < 6; i++) if (own[i] > its[i]) return 0;
+    return 1;
 }
 
 /* Fill in what the student's options leave to the teacher. */
@@ -1511,17 +1579,24 @@ static void follow_teacher(settings *s, const cgd_generator_config *teacher)
     if (g->norm == AS_TEACHER) g->norm = teacher->norm;
     if (g->up == AS_TEACHER) g->up = teacher->up;
     if (g->width == 0 || g->width == teacher->width) {
+        int i;
         g->width = teacher->width;
-        memcpy(g->stage, teacher->stage, sizeof g->stage);
-        if (g->blocks == teacher->blocks)
+        if (g->blocks == teacher->blocks && g->stage[3] == 0)
             memcpy(g->inside, teacher->inside, sizeof g->inside);
+        else if (g->stage[3] == 0)     /* fits into whichever block is met   */
+            for (i = 0; i < teacher->blocks; i++)
+                if (teacher->inside[i] && (g->stage[3] == 0
+                                           || teacher->inside[i] < g->stage[3]))
+                    g->stage[3] = teacher->inside[i];
+        for (i = 0; i < 6; i++)
+            if (g->stage[i] == 0) g->stage[i] = teacher->stage[i];
     }
     g->image_stats = teacher->image_stats;
     s->run.data.channels[0] = (size_t)g->in_channels;
     s->run.data.channels[1] = (size_t)g->out_channels;
     if (s->distil.transfer == UNSET)
-        s->distil.transfer = same_shape(g, teacher) ? CGD_TRANSFER_FULL
-                                                    : CGD_TRANSFER_NONE;
+        s->distil.transfer = fits_in(g, teacher) ? CGD_TRANSFER_FULL
+                                                 : CGD_TRANSFER_NONE;
 }
 
 /* Read the teacher once, to know its shape and say what it is. */
@@ -2230,6 +2305,12 @@ static int run_pack(const command *cmd, settings *s)
 #include "cmd_eval.h"
 
 /* ======================================================================== */
+/* [plan]                                                                   */
+/* ======================================================================== */
+
+#include "cmd_plan.h"
+
+/* ======================================================================== */
 /* [main]                                                                   */
 /* ======================================================================== */
 
@@ -2290,7 +2371,12 @@ static const command commands[] = {
   "Reads a file of torch.save (.pth, .pt, .th, .ckpt) or a safetensors file\n"
   "from Python without running anything in it, finds the CycleGAN generator\n"
   "or discriminator, and writes it as a model: the official layout, that of\n"
-  "GAN Compression's mobile nets, or the original distillation project's.\n" }
+  "GAN Compression's mobile nets, or the original distillation project's.\n" },
+{ "plan", PLAN, run_plan, 0, 0, "--macs|--params|--ram|--ms N [options]",
+  "list the students that fit a budget",
+  "Lists generators that fit, the largest first, with what they cost and how\n"
+  "long a picture takes here. Each line begins with the options that `cgd\n"
+  "distil` needs to make that student.\n" }
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
