@@ -1889,7 +1889,7 @@ static void cgd__pool_help(struct cgd__pool *pool, size_t thread)
             ran++;
         }
     }
-    if (ran > 0) CGD__ADD(&pool->done, ran);
+    if (ran > 0) (void)CGD__ADD(&pool->done, ran);
 }
 
 static void cgd__pool_work(struct cgd__pool *pool)
@@ -1903,11 +1903,11 @@ static void cgd__pool_work(struct cgd__pool *pool)
             CGD__PAUSE();
             if (++spins < CGD__SPINS) continue;
             CGD__LOCK(&pool->mutex);
-            CGD__ADD(&pool->sleepers, 1);
+            (void)CGD__ADD(&pool->sleepers, 1);
             while (CGD__LOAD(ticket) >> CGD__SLICE_BITS == seen
                    && !CGD__LOAD(&pool->quit))
                 CGD__WAIT(&pool->wake, &pool->mutex);
-            CGD__ADD(&pool->sleepers, (size_t)-1);
+            (void)CGD__ADD(&pool->sleepers, (size_t)-1);
             CGD__UNLOCK(&pool->mutex);
         }
         seen = CGD__LOAD(ticket) >> CGD__SLICE_BITS;
@@ -4949,9 +4949,10 @@ CGD__KERNELS(bf16_amx, "bf16-amx", &cgd__tiles_amx)
 #define CGD__X86 1
 #include <immintrin.h>
 
-/* bf16 needs a compiler that knows the instructions. */
-#if (defined(__clang__) && __clang_major__ >= 12)                             \
-    || (!defined(__clang__) && __GNUC__ >= 11)
+/* bf16 needs a compiler that knows the instructions; GCC's for tiles do not
+ * assemble where a long is shorter than a pointer, as on Windows. */
+#if !defined(_WIN32) && ((defined(__clang__) && __clang_major__ >= 12)        \
+    || (!defined(__clang__) && __GNUC__ >= 11))
 #define CGD__BF16 1
 #include <cpuid.h>
 #define CGD__TILE_HOT(set) CGD__OPTIMIZED __attribute__((target(              \

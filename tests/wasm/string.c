@@ -58,3 +58,18 @@ char *strchr(const char *s, int c)
         if (!*s) return NULL;
     return (char *)(size_t)s;
 }
+
+char *strstr(const char *s, const char *part)
+{
+    size_t n = strlen(part);
+    for (; strncmp(s, part, n) != 0; s++)
+        if (!*s) return NULL;
+    return (char *)(size_t)s;
+}
+
+size_t strcspn(const char *s, const char *stops)
+{
+    size_t n = 0;
+    while (s[n] && !strchr(stops, s[n])) n++;
+    return n;
+}
