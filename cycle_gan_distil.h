@@ -10136,7 +10136,8 @@ static cgd_status cgd__file_text(cgd_file *file)
     status = cgd__file_bytes(file, 0, head, 8);
     if (status != CGD_OK) return status;
     n = cgd__u32_at(head);
-    if (memcmp(head, "PK\3\4", 4) == 0 || head[0] == 0x80)
+    if (cgd__u32_at(head + 4) != 0            /* else a length of that byte  */
+        && (memcmp(head, "PK\3\4", 4) == 0 || head[0] == 0x80))
         return cgd__fail(file->ctx, CGD_ERR_FORMAT,
             "%s is a file of PyTorch's: cgd import (cgd_import_open) turns "
             "it into a model", file->path);
@@ -14068,10 +14069,12 @@ static int cgd__begins(const unsigned char *head, const char *with)
     return memcmp(head, with, strlen(with)) == 0;
 }
 
-/* What a file is that is neither; NULL if its first 512 bytes say nothing. */
+/* What a file is that is neither; NULL if its first 512 bytes say nothing, or
+ * say that it is safetensors, whose first byte can be any. */
 static const char *cgd__other_kind(const unsigned char *head)
 {
     size_t i = 0;
+    if (cgd__u32_at(head + 4) == 0 && head[8] == '{') return NULL;
     while (i < 64 && (head[i] == ' ' || head[i] == '\n' || head[i] == '\r'
                       || head[i] == '\t' || head[i] == 0xef
                       || head[i] == 0xbb || head[i] == 0xbf)) i++;
