@@ -508,21 +508,24 @@ static void the_first_byte_of_safetensors_may_be_any(void)
     static const char header[] =
         "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}";
     unsigned char bytes[8 + 768 + 4];
+    cgd_ctx ctx;
     cgd_file file;
     size_t length;
+    cgd_init(&ctx, NULL);
     for (length = 256; length < 768; length++) {
         memset(bytes, ' ', sizeof bytes);
         memset(bytes, 0, 8);
         bytes[0] = (unsigned char)(length & 255);
         bytes[1] = (unsigned char)(length >> 8);
         memcpy(bytes + 8, header, sizeof header - 1);
-        CHECK(cgd_import_open_memory(&context, &file, bytes, 8 + length + 4, "x")
+        CHECK(cgd_import_open_memory(&ctx, &file, bytes, 8 + length + 4, "x")
               == CGD_OK && file.n_tensors == 1);
         cgd_file_close(&file);
-        CHECK(cgd_file_open_memory(&context, &file, bytes, 8 + length + 4, "x")
+        CHECK(cgd_file_open_memory(&ctx, &file, bytes, 8 + length + 4, "x")
               == CGD_OK);
         cgd_file_close(&file);
     }
+    cgd_free(&ctx);
 }
 
 static void safetensors_readers_point_to_import(void)
@@ -530,7 +533,7 @@ static void safetensors_readers_point_to_import(void)
     cgd_ctx ctx;
     cgd_model model;
     begin(&ctx);
-    CHECK(cgd_model_load(&context, &model, FOLDER "official.pth")
+    CHECK(cgd_model_load(&ctx, &model, FOLDER "official.pth")
           == CGD_ERR_FORMAT);
     CHECK(strstr(ctx.message, "cgd import") != NULL);
     CHECK(cgd_model_load(&ctx, &model, FOLDER "patch.pth")
