@@ -77,7 +77,7 @@ typedef struct settings {
     const char *safetensors, *pth, *onnx, *c_header;      /* export to these */
     const char *calibrate;
     int dtype, frozen;
-    int threads;
+    int threads, precision;
     cgd_u32 seed;
     float plan_macs, plan_params;    /* budgets of `plan`; 0: none           */
     float plan_ram, plan_ms;
@@ -153,6 +153,10 @@ static const word init_words[] = {
 static const word fit_words[] = {
     { "resize", CGD_FIT_RESIZE_CROP }, { "crop", CGD_FIT_CROP },
     { "width", CGD_FIT_WIDTH_CROP }, { NULL, 0 }
+};
+enum { F32 = 0, BF16 };
+static const word precision_words[] = {
+    { "f32", F32 }, { "bf16", BF16 }, { NULL, 0 }
 };
 static const word filter_words[] = {
     { "bicubic", CGD_BICUBIC }, { "bilinear", CGD_BILINEAR }, { NULL, 0 }
@@ -432,6 +436,10 @@ static const option options[] = {
   NULL, NULL },
 { "threads", INTEGER, RUNS | TRANSLATE | PACK | PLAN | EXPORT | EVAL,
   AT(threads), 0, 1024, NULL, "N", "0: one for every core" },
+{ "precision", CHOICE, RUNS | TRANSLATE | KEEP, AT(precision), 0, 0,
+  precision_words, NULL,
+  "of what convolutions multiply; bf16 is faster where\n"
+  "the processor has instructions for it" },
 { "kernels", TEXT, RUNS | TRANSLATE | PLAN | EXPORT | EVAL, AT(kernels), 0, 0,
   NULL, "NAME",
   "reference, portable, avx2, ...; the best by\n"
@@ -1185,6 +1193,7 @@ static int open_context(cgd_ctx *ctx, const settings *s, live_line *line)
     o.warn_user = line;
     live_init(line);
     cgd_init(ctx, &o);
+    if (s->precision == BF16) kernels = "bf16";
     if (kernels && *kernels) status = cgd_use_kernels(ctx, kernels);
     if (status == CGD_OK) return 0;
     fail_status(ctx, status);
