@@ -1,11 +1,11 @@
 """Hold exported files against PyTorch, safetensors, onnx and ONNX Runtime.
 
-    python3 tests/export_check.py FOLDER EXPORT_NETS
+    python3 tests/export_check.py FOLDER EXPORT_NETS CGD
 
 FOLDER holds NAME.safetensors and, exported from it, NAME.pth, NAME.onnx,
 NAME.f16.safetensors, NAME.f16.pth, NAME.f16.onnx and NAME.bf16.pth;
-EXPORT_NETS is the program that applies a model. Packages that are missing are
-skipped. Called by tests/test_export.sh.
+EXPORT_NETS is the program that applies a model, CGD the command line. Packages
+that are missing are skipped. Called by tests/test_export.sh.
 """
 import glob
 import json
@@ -169,6 +169,29 @@ def check_torch(name, state, d, cases, bound):
     report(name, problem)
 
 
+def check_return(name, state, d, cases, program, cgd, stem):
+    """What PyTorch saves again comes back through cgd import, in both of its
+    formats. Names and shapes alone do not tell every net from another."""
+    if (d["norm"] == "none" or d["up"] == "nearest"
+            or d["image_stats"] == "0"):
+        return
+    net = official(d)
+    net.load_state_dict(state, strict=True)
+    for form in (True, False):
+        back = stem + ".back"
+        torch.save(net.state_dict(), back,
+                   _use_new_zipfile_serialization=form)
+        done = subprocess.run([cgd, "import", back, "-o", back + ".model"],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True)
+        problem = done.stdout if done.returncode else None
+        for x, want in cases:
+            problem = problem or apart(ours(program, back + ".model", x),
+                                       want, 1e-4)
+        report("%s and back, %s" % (name, "zip" if form else "legacy"),
+               problem)
+
+
 def check_onnx(name, path, cases, bound):
     if onnx:
         try:
@@ -188,7 +211,7 @@ def check_onnx(name, path, cases, bound):
 
 
 def main():
-    folder, program = sys.argv[1:3]
+    folder, program, cgd = sys.argv[1:4]
     random = numpy.random.RandomState(3)
     version = " (PyTorch %s)" % torch.__version__ if torch else ""
     for path in sorted(glob.glob(folder + "/*.safetensors")):
@@ -207,6 +230,9 @@ def main():
                 state = torch.load(stem + kind + ".pth", weights_only=True)
                 check_torch(name + kind + ".pth" + version, state, d, cases,
                             bound)
+                if not kind:
+                    check_return(name + ".pth" + version, state, d, cases,
+                                 program, cgd, stem)
             if torch and safetensors:
                 state = safetensors.torch.load_file(
                     stem + kind + ".safetensors")

@@ -174,7 +174,7 @@ for python in python3 /usr/bin/python3; do
         continue
     fi
     OMP_NUM_THREADS=2 $python "$root/tests/export_check.py" models \
-        "$scratch/export_nets" >checks 2>err
+        "$scratch/export_nets" "$cgd" >checks 2>err
     grep -v ' passed, ' checks
     line=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped' checks)
     if [ -z "$line" ]; then flunk "$python tests/export_check.py"; continue; fi

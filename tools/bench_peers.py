@@ -269,22 +269,27 @@ def engine(how, path):
 
 # ---- the comparison ----------------------------------------------------------
 
-def run(command):
+def run(command, **more):
     """Status, output and peak memory in MB of a process."""
     child = subprocess.Popen(command, stdout=subprocess.PIPE,
-                             stderr=subprocess.STDOUT, text=True)
+                             stderr=subprocess.STDOUT, text=True,
+                             env=dict(os.environ, **more))
     out = child.stdout.read()
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = status
     return status, out, usage.ru_maxrss / 1e3
 
 
-def ours(name):
-    _, out, memory = run([BENCH, "%dt" % THREADS, name])
+def ours(name, precision):
+    """Our time and memory; None for bf16 where the processor has none."""
+    more = {"CGD_ISA": "bf16"} if precision == "bf16" else {}
+    status, out, memory = run([BENCH, "%dt" % THREADS, name], **more)
     key = "%s_%dt " % (name, THREADS)
     for line in out.splitlines():
         if line.startswith(key):
             return float(line.split()[1]), memory
+    if status and more:
+        return None
     sys.exit("bench_peers: %s printed no %s: run `make bench-peers`"
              % (BENCH, key))
 
@@ -324,24 +329,31 @@ def label(how, precision):
 
 
 def compare(name):
-    """Interleaved rounds; the best variant under each label counts."""
-    own, rows = [], {}
+    """Interleaved rounds; the best variant under each label counts. Our bf16
+    stands beside the peers' bf16, our fp32 beside everything."""
+    own, rows = {"fp32": [], "bf16": []}, {}
     for _ in range(ROUNDS):
-        own.append(ours(name))
+        for precision in own:
+            result = ours(name, precision)
+            if result:
+                own[precision].append(result)
         for how, precision in variants(name):
             result = theirs(name, how, precision)
             if result:
                 rows.setdefault((how, precision), []).append(result)
-    ms, mb = (statistics.median(v) for v in zip(*own))
     best = {}
     for key, runs in rows.items():
         figure = tuple(statistics.median(v) for v in zip(*runs)) + (key[0],)
         best[label(*key)] = min(best.get(label(*key), figure), figure)
-    for peer_name, (peer_ms, peer_mb, how) in sorted(best.items()):
-        print("%s_%dt ours %.4g ms %.0f MB  %s %.4g ms %.0f MB (%s)  "
-              "faster %.2f  smaller %.1f"
-              % (name, THREADS, ms, mb, peer_name, peer_ms, peer_mb, how,
-                 peer_ms / ms, peer_mb / mb), flush=True)
+    for precision, runs in own.items():
+        for peer_name, (peer_ms, peer_mb, how) in sorted(best.items()):
+            if not runs or (precision == "bf16" and "bf16" not in peer_name):
+                continue
+            ms, mb = (statistics.median(v) for v in zip(*runs))
+            print("%s_%dt ours_%s %.4g ms %.0f MB  %s %.4g ms %.0f MB (%s)  "
+                  "faster %.2f  smaller %.1f"
+                  % (name, THREADS, precision, ms, mb, peer_name, peer_ms,
+                     peer_mb, how, peer_ms / ms, peer_mb / mb), flush=True)
 
 
 def main(names):
