@@ -27,25 +27,9 @@ fi
 cd "$scratch" || exit 1
 rm -rf data pictures runs models out err log said warnings
 mkdir data pictures runs models out
-passed=0 failed=0
+. "$root/tests/checks.sh"
 
 # ---- checks -----------------------------------------------------------------
-
-pass() { passed=$((passed + 1)); echo "ok $1"; }
-flunk()
-{
-    failed=$((failed + 1))
-    echo "FAILED $1"
-    sed 's/^/    /' err | head -5
-}
-
-# check NAME COMMAND...: the command succeeds.
-check()
-{
-    name=$1
-    shift
-    if "$@" >log 2>err; then pass "$name"; else flunk "$name"; fi
-}
 
 # is_refusal STATUS: a plain failure, with one sentence on stderr.
 is_refusal()

@@ -26,25 +26,9 @@ cd "$scratch" || exit 1
 rm -rf data big few one renamed empty twins odd other net net2 dug many \
     'a<b&c'
 rm -f ./*.csv ./*.html
-passed=0 failed=0 skipped=0
+. "$root/tests/checks.sh"
 
 # ---- checks -----------------------------------------------------------------
-
-pass() { passed=$((passed + 1)); echo "ok $1"; }
-flunk()
-{
-    failed=$((failed + 1))
-    echo "FAILED $1"
-    sed 's/^/    /' err | head -5
-}
-
-# check NAME COMMAND...: the command succeeds.
-check()
-{
-    name=$1
-    shift
-    if "$@" >log 2>err; then pass "$name"; else flunk "$name"; fi
-}
 
 # refuse NAME PATTERN ARGUMENTS...: cgd eval refuses, in one sentence on
 # stderr with the pattern in it, and writes no file.

@@ -23,25 +23,7 @@ fi
 cd "$scratch" || exit 1
 rm -rf models pictures
 cc=${CC:-cc}
-passed=0 failed=0 skipped=0
-
-have() { command -v "$1" >/dev/null 2>&1; }
-skip() { echo "skipped: $*"; skipped=$((skipped + 1)); }
-pass() { passed=$((passed + 1)); echo "ok $1"; }
-flunk()
-{
-    failed=$((failed + 1))
-    echo "FAILED $1"
-    sed 's/^/    /' err | head -5
-}
-
-# check NAME COMMAND...: the command succeeds.
-check()
-{
-    name=$1
-    shift
-    if "$@" >log 2>err; then pass "$name"; else flunk "$name"; fi
-}
+. "$root/tests/checks.sh"
 
 # refuse NAME PATTERN COMMAND...: it fails with one sentence that has the
 # pattern in it, and writes nothing to `new`.

@@ -175,7 +175,9 @@ static void bench_peak(cgd_ctx *ctx)
     double work[64], start, best = 0, total = 0;
     int run, i;
 #if defined(CGD__X86)
-    if (strcmp(cgd_kernels_name(ctx), "avx512") == 0) fma_loop = fma_avx512;
+    if (strcmp(cgd_kernels_name(ctx), "avx512") == 0
+        || strncmp(cgd_kernels_name(ctx), "bf16", 4) == 0)
+        fma_loop = fma_avx512;
     if (strcmp(cgd_kernels_name(ctx), "avx2") == 0) fma_loop = fma_avx2;
 #endif
     for (run = 0; run < 7; run++) {
@@ -424,6 +426,30 @@ static void bench_distil(cgd_ctx *ctx, const char *name,
     time_step(ctx, name, &q, size, before);
 }
 
+/* Memory that keeps the block freed last for the next call that fits it, so
+ * that a convolution by itself does not pay for fresh pages; in a pass it
+ * finds its scratch planned and warm. */
+static struct { void *block; size_t size; } kept;
+
+static void *keeping_alloc(void *user, size_t bytes)
+{
+    void *block = kept.block;
+    (void)user;
+    if (!block || bytes > kept.size || bytes < kept.size / 2)
+        return malloc(bytes);
+    kept.block = NULL;
+    return block;
+}
+
+static void keeping_release(void *user, void *block, size_t bytes)
+{
+    void *other = kept.block;
+    (void)user;
+    kept.block = block;
+    kept.size = bytes;
+    free(other);
+}
+
 static void bench_all(void)
 {
     static const struct { const char *name; size_t size; int width; }
@@ -436,6 +462,8 @@ static void bench_all(void)
     int blocks;
     memset(&options, 0, sizeof options);
     options.threads = threads;
+    options.allocator.alloc = keeping_alloc;
+    options.allocator.release = keeping_release;
     cgd_init(&ctx, &options);
     if (cgd_use_kernels(&ctx, getenv("CGD_ISA")) != CGD_OK) {
         fprintf(stderr, "bench: %s\n",
