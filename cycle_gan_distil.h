@@ -17994,11 +17994,11 @@ CGDDEF cgd_status cgd_distil_run(cgd_ctx *ctx, const cgd_distil_config *config,
 /* ======================================================================== */
 /* [end:changes] Change log                                                 */
 /* ======================================================================== */
-/* 0.1.0  The first complete form: training, distillation, translation.
- *        Export to PyTorch, ONNX and C; frozen statistics and folding.
- *        Judging: MS-SSIM, distances between sets, alarms.                 */
 /* next   PyTorch's files: cgd_import_open, cgd_import_net; generators whose
  *        blocks differ in width; strided tensors; I16, I8 and BOOL read.
+ *        Export to PyTorch, ONNX and C; frozen statistics and folding.
+ *        Judging: MS-SSIM, distances between sets, alarms.
+ *        Mixed precision (bf16); training keeps raw maps and sums only.
  *        Narrow students take over a teacher's channels; terms on outputs and
  *        hidden states, adaptors, remembered answers; cgd_pass_match has
  *        become cgd_pass_pull.
