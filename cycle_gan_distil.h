@@ -1773,10 +1773,11 @@ CGDDEF double cgd_rng_normal(cgd_rng *rng)
 /* [impl:threads] Threads                                                   */
 /* ======================================================================== */
 /* Owns the built-in pool. Workers spin for a moment after each job, since
- * the next one usually comes within microseconds, then sleep. Slices are
- * claimed one by one from a counter that carries the job's number in its
- * upper bits, so a worker that wakes late cannot take a slice of a job it
- * has not read. */
+ * the next one usually comes within microseconds, then sleep. Each thread has
+ * a share of the slices, so that neighbours stay on one core from job to job,
+ * and helps the others when its own is done. Slices are claimed one by one
+ * from a share's counter, which carries the job's number in its upper bits,
+ * so a worker that wakes late cannot take a slice of a job it has not read. */
 
 #if !defined(CGD_NO_THREADS) && !defined(CGD__THREADS)
 #if defined(_WIN32)
