@@ -248,6 +248,11 @@ check "unpaired, a page shows the nearest real picture" sh -c '
     "$1" eval data/testB --real data/trainB --html real.html &&
     [ "$(grep -c "alt=\"nearest real\"" real.html)" = 9 ]' sh "$cgd"
 
+check "--size brings pictures of two sizes to one" \
+    "$cgd" eval big/testB --real data/trainB --truth big/testB --size 32 \
+    --csv sized.csv
+check "both of a pair" near sized.csv outputs truth psnr 99 0
+
 # ---- refusals ---------------------------------------------------------------
 
 refuse "nothing to judge" 'nothing to judge' --truth data/testB
@@ -261,11 +266,11 @@ cp data/testA/0001.png other/elsewhere.png
 refuse "names that do not pair" 'counterpart' other --truth data/testB
 refuse "sizes that differ" '36 x 36.*32 x 32\|32 x 32.*36 x 36' \
     data/testA --truth big/testB
-refuse "real pictures of another size" 'bring them to one size' \
+refuse "real pictures of another size" 'bring them to one with --size' \
     data/testB --real big/testB
 refuse "sets of several sizes" 'several sizes' odd --real data/trainB
 refuse "one name twice" 'one picture of a pair' twins --truth data/testB
-refuse "a mean of another size" 'mean needs one size' \
+refuse "a mean of another size" 'bring them to one with --size' \
     data/testA --truth data/testB --train big/testB
 refuse "a model that is none" '.' --model data/testA/0001.png \
     --input data/testA --truth data/testB

@@ -414,6 +414,9 @@ static const option options[] = {
   "another, from which the model was distilled" },
 { "input", TEXT, EVAL, AT(input), 0, 0, NULL, "FOLDER",
   "pictures to translate, or those FOLDER came from" },
+{ "size", AMOUNT, EVAL, AT(size), 0, 4096, NULL, "N",
+  "resized to N x N first, as the model was trained;\n"
+  "0: as they are" },
 { "What it is compared with", HEADING, EVAL, 0, 0, 0, NULL, NULL, NULL },
 { "truth", TEXT, EVAL, AT(truth), 0, 0, NULL, "FOLDER",
   "what should come out, paired by name" },

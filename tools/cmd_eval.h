@@ -153,13 +153,29 @@ static int eval_check_single(const eval_folder *f)
     return 0;
 }
 
-static int eval_load(cgd_ctx *ctx, eval_gallery *g, const eval_folder *f)
+/* A picture as it is judged: of --size, if there is one. */
+static cgd_status eval_picture(cgd_ctx *ctx, cgd_image *out, size_t size,
+                               const char *path, size_t channels)
+{
+    cgd_image whole;
+    cgd_status status = cgd_image_load(ctx, &whole, path, channels);
+    if (status != CGD_OK || size == 0) {
+        *out = whole;
+        return status;
+    }
+    status = cgd_image_resize(ctx, out, &whole, size, size, CGD_BICUBIC);
+    cgd_image_free(ctx, &whole);
+    return status;
+}
+
+static int eval_load(cgd_ctx *ctx, eval_gallery *g, size_t size,
+                     const eval_folder *f)
 {
     size_t i;
     int bad = eval_gallery_init(g, f->count);
     for (i = 0; i < f->count && !bad; i++) {
-        cgd_status status = cgd_image_load(ctx, &g->images[i],
-                                           f->names[i].path, 3);
+        cgd_status status = eval_picture(ctx, &g->images[i], size,
+                                         f->names[i].path, 3);
         if (status != CGD_OK) bad = fail_status(ctx, status);
     }
     if (!bad) eval_gallery_close(g);
@@ -230,7 +246,8 @@ static int eval_translate(evaluation *e, eval_answer *a, const char *path)
     if (f->count >= 4) cgd_net_pack(&model.net, PACKED_WEIGHTS);
     for (i = 0; i < f->count && !bad; i++) {
         memset(&out, 0, sizeof out);
-        status = cgd_image_load(&e->ctx, &in, f->names[i].path, in_c);
+        status = eval_picture(&e->ctx, &in, e->s->size, f->names[i].path,
+                              in_c);
         if (status == CGD_OK)
             status = cgd_image_init(&e->ctx, &out, in.w, in.h, out_c);
         if (status == CGD_OK)
@@ -271,12 +288,13 @@ static int eval_mean_picture(evaluation *e, eval_answer *a)
                    : fail("out of memory");
     for (i = 0; i < f->count && !bad; i++) {
         cgd_image image;
-        status = cgd_image_load(&e->ctx, &image, f->names[i].path, 3);
+        status = eval_picture(&e->ctx, &image, e->s->size,
+                              f->names[i].path, 3);
         if (status != CGD_OK) {
             bad = fail_status(&e->ctx, status);
         } else if (image.w != w || image.h != h || like->set.count == 0) {
             bad = fail("%s has not the size of the pictures judged, %lu x "
-                       "%lu: their mean needs one size", f->names[i].path,
+                       "%lu: bring them to one with --size", f->names[i].path,
                        (unsigned long)w, (unsigned long)h);
         } else {
             for (p = 0; p < w * h * 3; p++) sums[p] += image.data[p];
@@ -314,12 +332,13 @@ static int eval_open_pairs(evaluation *e)
         if (!e->folders[i].path) continue;
         eval_thin(&e->folders[i]);
         e->count = e->folders[i].count;
-        bad = eval_load(&e->ctx, &e->galleries[i], &e->folders[i]);
+        bad = eval_load(&e->ctx, &e->galleries[i], e->s->size,
+                        &e->folders[i]);
     }
     return bad;
 }
 
-/* Pictures of a pair have one size; nothing is resized here. */
+/* Pictures of a pair have one size. */
 static int eval_check_sizes(const evaluation *e)
 {
     int first = -1, k;
@@ -332,7 +351,7 @@ static int eval_check_sizes(const evaluation *e)
             const cgd_image *b = &e->galleries[k].images[i];
             if (a->w != b->w || a->h != b->h)
                 return fail("%s has %lu x %lu pixels but %s has %lu x %lu: "
-                    "bring both to one size first",
+                    "bring both to one with --size",
                     e->folders[first].names[i].path, (unsigned long)a->w,
                     (unsigned long)a->h, e->folders[k].names[i].path,
                     (unsigned long)b->w, (unsigned long)b->h);
@@ -349,15 +368,15 @@ static int eval_open_real(evaluation *e)
     int bad = eval_folder_open(&e->ctx, &e->real_folder);
     if (bad || !e->real_folder.path) return bad;
     eval_thin(&e->real_folder);
-    bad = eval_load(&e->ctx, &e->real, &e->real_folder);
+    bad = eval_load(&e->ctx, &e->real, e->s->size, &e->real_folder);
     if (bad) return bad;
     if (e->real.set.count == 0 || like->count == 0)
         return fail("the pictures of %s have several sizes: sets can be "
-                    "compared when all have one",
+                    "compared when all have one: --size",
                     like->count == 0 ? "what is judged" : e->real_folder.path);
     if (e->real.set.w != like->w || e->real.set.h != like->h)
         return fail("the pictures of %s have %lu x %lu pixels, those judged "
-            "%lu x %lu: bring them to one size first", e->real_folder.path,
+            "%lu x %lu: bring them to one with --size", e->real_folder.path,
             (unsigned long)e->real.set.w, (unsigned long)e->real.set.h,
             (unsigned long)like->w, (unsigned long)like->h);
     return 0;
