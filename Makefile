@@ -41,7 +41,7 @@ demo: ## draw, train, distil, translate and judge, in under 10 minutes
 	@$(MAKE) build/cgd build/demo_report
 	@sh tools/demo.sh
 
-study: build/cgd build/demo_report ## measure distillation over seeds: hours
+study: build/cgd ## measure distillation over sets and seeds: hours
 	@sh tools/study.sh
 
 bench: build/bench ## measure speed: the machine, convolutions, nets, steps

@@ -1211,9 +1211,10 @@ typedef struct cgd_run_config {
                                       can be written                         */
     unsigned long save_every;      /* out/state.safetensors                  */
     int resume;                    /* CGD_RESUME_*, from state.safetensors   */
-    const char *start[4];          /* training: files of g_ab, g_ba, d_a, d_b
-                                      that a new run begins with, safetensors
-                                      or PyTorch; NULL: drawn at random      */
+    const char *start[4];          /* files of g_ab, g_ba, d_a, d_b that a new
+                                      run begins with, safetensors or PyTorch;
+                                      NULL: drawn at random, or distilling:
+                                      what is transferred                    */
     const char *inherit;           /* distilling: take the discriminators and
                                       their shape from this training's state */
     /* After every step; return other than 0 to save and stop (CGD_STOPPED). */
@@ -17773,7 +17774,7 @@ static cgd_status cgd__run_start(cgd__run *r, cgd_learner *l,
     if (status != CGD_OK) return status;
     if (cgd_net_copy(&l->net, &net) != CGD_OK)
         status = cgd__fail(r->ctx, CGD_ERR_SHAPE,
-            "%s holds a net of other layers than this training needs there",
+            "%s holds a net of other layers than this run needs there",
             path);
     else if (l->ema)
         memcpy(l->ema, net.params, net.state * sizeof(float));
@@ -17809,7 +17810,7 @@ static cgd_status cgd__run_resume(cgd__run *r)
         return cgd__fail(r->ctx, CGD_ERR_IO,
             "there is nothing to resume: %s does not exist", path);
     if (exists) status = cgd_trainer_load(&r->trainer, path);
-    else if (!r->trainer.distil) status = cgd__run_starts(r);
+    else status = cgd__run_starts(r);
     r->data.position = r->trainer.step
                      * (unsigned long)r->trainer.config.batch;
     return status;

@@ -1,5 +1,22 @@
-# What the tests of the command line share. To be sourced: passed, failed and
-# skipped count; the last command's output is in the files log and err.
+# What the tests of the command line share. To be sourced, with the test's own
+# arguments [CGD [SCRATCH]] and the project's folder in $root: $cgd is the
+# program, the current folder the scratch one, where the last command's output
+# is in the files log and err; passed, failed and skipped count.
+
+cgd=${1:-$root/build/cgd}
+case $cgd in
+/*) ;;
+*) cgd=$PWD/$cgd ;;
+esac
+if [ -n "${2:-}" ]; then
+    scratch=$2
+    mkdir -p "$scratch" || exit 1
+else
+    scratch=$(mktemp -d) || exit 1
+    trap 'rm -rf "$scratch"' EXIT
+    trap 'exit 130' HUP INT TERM
+fi
+cd "$scratch" || exit 1
 
 passed=0 failed=0 skipped=0
 

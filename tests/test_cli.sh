@@ -11,23 +11,9 @@
 
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
-cgd=${1:-$root/build/cgd}
-case $cgd in
-/*) ;;
-*) cgd=$PWD/$cgd ;;
-esac
-if [ -n "${2:-}" ]; then
-    scratch=$2
-    mkdir -p "$scratch" || exit 1
-else
-    scratch=$(mktemp -d) || exit 1
-    trap 'rm -rf "$scratch"' EXIT
-    trap 'exit 130' HUP INT TERM
-fi
-cd "$scratch" || exit 1
+. "$root/tests/checks.sh"
 rm -rf data pictures runs models out err log said warnings
 mkdir data pictures runs models out
-. "$root/tests/checks.sh"
 
 # ---- checks -----------------------------------------------------------------
 
@@ -524,6 +510,20 @@ refuse "two generators of different shape" 'other layers' \
     --init-gba models/generator_ba.safetensors
 check "distil an imported teacher" distil --teacher models/import.safetensors \
     --direction ab --out runs/taught --steps 2
+check "go on with a student, by other losses" distil \
+    --teacher models/import.safetensors --direction ab --out runs/further \
+    --init-student runs/taught/student.safetensors --gan-weight 1 --lr 0 \
+    --ema 0 --steps 1
+check "which begins as it was" \
+    equal runs/further/student.safetensors runs/taught/student.safetensors
+check "a student from B to A" distil --direction ba --out runs/flip \
+    --teacher models/import.safetensors --lr 0 --ema 0 --steps 1 \
+    --init-student runs/taught/student.safetensors
+check "begins as it was, too" \
+    equal runs/flip/student.safetensors runs/taught/student.safetensors
+refuse "a discriminator as a student" 'holds a discriminator' distil \
+    --direction ab --out runs/none --teacher models/import.safetensors \
+    --init-student models/discriminator_a.safetensors
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -9,24 +9,10 @@
 
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
-cgd=${1:-$root/build/cgd}
-case $cgd in
-/*) ;;
-*) cgd=$PWD/$cgd ;;
-esac
-if [ -n "${2:-}" ]; then
-    scratch=$2
-    mkdir -p "$scratch" || exit 1
-else
-    scratch=$(mktemp -d) || exit 1
-    trap 'rm -rf "$scratch"' EXIT
-    trap 'exit 130' HUP INT TERM
-fi
-cd "$scratch" || exit 1
+. "$root/tests/checks.sh"
 rm -rf data big few one renamed empty twins odd other net net2 dug many \
     'a<b&c'
 rm -f ./*.csv ./*.html
-. "$root/tests/checks.sh"
 
 # ---- checks -----------------------------------------------------------------
 

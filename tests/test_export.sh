@@ -7,23 +7,9 @@
 
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
-cgd=${1:-$root/build/cgd}
-case $cgd in
-/*) ;;
-*) cgd=$PWD/$cgd ;;
-esac
-if [ -n "${2:-}" ]; then
-    scratch=$2
-    mkdir -p "$scratch" || exit 1
-else
-    scratch=$(mktemp -d) || exit 1
-    trap 'rm -rf "$scratch"' EXIT
-    trap 'exit 130' HUP INT TERM
-fi
-cd "$scratch" || exit 1
+. "$root/tests/checks.sh"
 rm -rf models pictures
 cc=${CC:-cc}
-. "$root/tests/checks.sh"
 
 # refuse NAME PATTERN COMMAND...: it fails with one sentence that has the
 # pattern in it, and writes nothing to `new`.

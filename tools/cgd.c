@@ -61,7 +61,7 @@ typedef struct settings {
     cgd_distil_config distil;        /* `train` uses the .train in it        */
     cgd_run_config run;
     const char *preset;
-    const char *teacher, *reverse;
+    const char *teacher, *reverse, *student;
     const char *out;                 /* -o of translate and pack             */
     const char *model, *input, *truth, *real, *train, *csv, *html;  /* eval  */
     size_t replicates;
@@ -214,6 +214,9 @@ static const option options[] = {
   "generator of the other direction, for cycles" },
 { "train-reverse", FLAG, DISTIL | KEEP, AT(distil.train_reverse), 0, 0, NULL,
   NULL, "the reverse generator learns on; else frozen" },
+{ "init-student", TEXT, DISTIL | KEEP, AT(student), 0, 0, NULL, "FILE",
+  "generator to start from instead of the teacher's\n"
+  "layers, of cgd or PyTorch; it decides the shape" },
 { "Nets to start from, of cgd or PyTorch; they decide the shape", HEADING,
   TRAIN, 0, 0, 0, NULL, NULL, NULL },
 { "init-gab", TEXT, TRAIN | KEEP, AT(run.start[0]), 0, 0, NULL, "FILE",
@@ -1650,6 +1653,8 @@ static int run_distil(const command *cmd, settings *s)
     bad = open_job(&j, cmd, s);
     if (bad) return bad;
     bad = meet_teacher(&j);
+    s->run.start[s->distil.direction] = s->student;
+    if (!bad) bad = follow_starts(&j);
     if (!bad) bad = survey_data(s);
     if (!bad) {
         print_generator(&j.ctx, "student", &s->distil.train.generator,
