@@ -444,6 +444,7 @@ typedef struct cgd_net {
     const struct cgd__kernels *pack_kernels;  /* who wants them so           */
     int constant;             /* layers, params: not ours (cgd_model_attach) */
     int image_stats;
+    int frozen;               /* batch norm: running statistics in training  */
     int is_generator;
     cgd_generator_config generator;
     cgd_discriminator_config discriminator;
@@ -530,7 +531,7 @@ CGDDEF void cgd_pass_free(cgd_pass *pass);
 
 /* Apply the net to x, whose data must stay until backward. The result is
  * pass->y. In CGD_TRAIN mode batch norms use the batch's statistics and,
- * where the net has gradients, move the running ones. */
+ * where the net has gradients, move the running ones; unless net->frozen. */
 CGDDEF cgd_status cgd_pass_forward(cgd_pass *pass, const cgd_tensor *x);
 /* The output of a layer that is kept. In CGD_TRAIN mode data is NULL for one
  * that is not, and that backward makes again from the raw convolution. */
@@ -654,6 +655,9 @@ typedef struct cgd_train_config {
     cgd_schedule schedule;
     size_t pool;                     /* pictures kept per domain, 50         */
     float ema;                       /* decay of the weight average, 0: none */
+    unsigned long freeze;            /* batch norm in the generators: they
+                                        learn with frozen statistics from
+                                        this step on, 0: never               */
     int   init;                      /* CGD_INIT_*                           */
     float init_gain;
     cgd_u32 seed;
@@ -6756,8 +6760,9 @@ static const float *cgd__pass_input(const cgd_pass *pass, size_t i)
 /* Does a batch norm of this pass use the running statistics? */
 static int cgd__pass_frozen(const cgd_pass *pass, const cgd_layer *l)
 {
-    return l->norm == CGD_NORM_BATCH && pass->mode == CGD_INFER
-        && !pass->net->image_stats;
+    return l->norm == CGD_NORM_BATCH
+        && (pass->mode == CGD_INFER ? !pass->net->image_stats
+                                    : pass->net->frozen);
 }
 
 /* A raw map and its statistics to the layer's output, in the place asked. */
@@ -6923,7 +6928,8 @@ static void cgd__pass_norm_back(cgd_pass *pass, size_t i, float *d)
                        affine ? net->params + l->beta : NULL,
                        cgd__pass_at(pass, i, CGD__STATS),
                        learns ? net->grads + l->gamma : NULL,
-                       learns ? net->grads + l->beta : NULL, 0, work);
+                       learns ? net->grads + l->beta : NULL,
+                       cgd__pass_frozen(pass, l), work);
 }
 
 /* The layer's weights: gradients from d, that of its raw output. */
@@ -8349,6 +8355,13 @@ static cgd_status cgd__check_picture(const cgd_trainer *t, int domain,
         cgd__channels(t, domain));
 }
 
+/* Are the statistics of generator s constants by now? */
+static int cgd__frozen(const cgd_trainer *t, int s)
+{
+    return cgd__learns(&t->side[s].g) && t->config.freeze > 0
+        && t->step >= t->config.freeze;
+}
+
 CGDDEF cgd_status cgd_train_step(cgd_trainer *t, const cgd_tensor *a,
                                  const cgd_tensor *b, cgd_losses *losses)
 {
@@ -8364,7 +8377,10 @@ CGDDEF cgd_status cgd_train_step(cgd_trainer *t, const cgd_tensor *a,
         if (status != CGD_OK) return status;
     }
     t->arena_used = 0;
-    for (s = 0; s < 2; s++) fake[s] = cgd__push_like(t, real[!s]);
+    for (s = 0; s < 2; s++) {
+        fake[s] = cgd__push_like(t, real[!s]);
+        t->side[s].g.net.frozen = cgd__frozen(t, s);
+    }
     status = cgd__generators_step(t, real, fake, losses);
     if (status == CGD_OK)
         status = cgd__discriminators_step(t, real, fake, losses);
@@ -8467,6 +8483,10 @@ static cgd_status cgd__check_config(cgd_ctx *ctx, const cgd_train_config *c)
         return cgd__fail(ctx, CGD_ERR_ARGUMENT,
             "learning rates must not be negative, and the average's decay "
             "must be in [0, 1)");
+    if (c->freeze > 0 && c->generator.norm != CGD_NORM_BATCH)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT,
+            "statistics that are frozen need a norm that keeps some: batch "
+            "norm");
     return CGD_OK;
 }
 
@@ -8478,6 +8498,7 @@ static cgd_status cgd__fresh_generator(cgd_trainer *t, int s)
     cgd_status status;
     g.in_channels = (int)cgd__channels(t, s);
     g.out_channels = (int)cgd__channels(t, !s);
+    if (t->config.freeze > 0) g.image_stats = 0;
     status = cgd_generator_init(t->ctx, &l->net, &g);
     if (status == CGD_OK)
         cgd_net_init_weights(&l->net, t->config.init, t->config.init_gain,
@@ -17740,21 +17761,36 @@ static cgd_status cgd__run_save(cgd__run *r)
     return status == CGD_OK ? cgd_trainer_save(&r->trainer, path) : status;
 }
 
-/* The generators as models of their own: the averages where there are any. */
+/* Write a generator as a model of its own, its average where it has one. What
+ * learnt with frozen statistics is folded: it has no norms. */
+static cgd_status cgd__run_model(cgd__run *r, cgd_learner *g,
+                                 const char *path)
+{
+    float *params = g->net.params;
+    cgd_net folded;
+    cgd_status status;
+    if (r->trainer.config.freeze == 0)
+        return cgd_net_save(&g->net, g->ema, path);
+    if (g->ema) g->net.params = g->ema;
+    status = cgd_net_fold(r->ctx, &folded, &g->net);
+    g->net.params = params;
+    if (status == CGD_OK) status = cgd_net_save(&folded, NULL, path);
+    cgd_net_free(&folded);
+    return status;
+}
+
 static cgd_status cgd__run_models(cgd__run *r)
 {
-    const cgd_trainer *t = &r->trainer;
+    cgd_trainer *t = &r->trainer;
     cgd_status status = CGD_OK;
     int s;
     for (s = 0; s < 2 && status == CGD_OK; s++) {
-        const cgd_learner *g = &t->side[s].g;
+        cgd_learner *g = &t->side[s].g;
         char path[CGD__RUN_PATH];
         if (t->distil && !cgd__taught(t, s)) continue;
         status = cgd__run_path(r, path, t->distil ? "student.safetensors"
             : s ? "g_ba.safetensors" : "g_ab.safetensors");
-        if (status == CGD_OK)
-            status = cgd_net_save(&g->net, g->ema ? g->ema : g->net.params,
-                                  path);
+        if (status == CGD_OK) status = cgd__run_model(r, g, path);
     }
     return status;
 }
@@ -18004,6 +18040,7 @@ CGDDEF cgd_status cgd_distil_run(cgd_ctx *ctx, const cgd_distil_config *config,
  *        Narrow students take over a teacher's channels; terms on outputs and
  *        hidden states, adaptors, remembered answers; cgd_pass_match has
  *        become cgd_pass_pull.
+ *        Generators learn with frozen statistics, and have no norms then.
  * 0.1.0  The first complete form: training, distillation, translation.     */
 
 #endif /* CGD__IMPLEMENTED_KERNELS: the second half */

@@ -141,6 +141,11 @@ check "folders one by one" train --data-a data/set/trainA \
 check "folders one by one are the same data" \
     equal runs/whole/state.safetensors runs/folders/state.safetensors
 
+check "train generators with frozen statistics" train --data data/set \
+    --out runs/ice --steps 4 --norm frozen
+check "both generators are folded" sh -c '
+    "$1" info runs/ice/g_ab.safetensors | grep -q "norm none" &&
+        "$1" info runs/ice/g_ba.safetensors | grep -q "norm none"' - "$cgd"
 check "epochs" train --data data/set --out runs/epochs --epochs 1 --decay 1 \
     --schedule linear --log-every 1
 check "an epoch is the larger folder, the rate falls in the second" \
@@ -381,6 +386,20 @@ check "resume a distillation" \
     "$cgd" distil --out runs/part --resume --steps 9
 check "resumed distillation = never stopped" \
     equal runs/long/state.safetensors runs/part/state.safetensors
+check "distil with frozen statistics" distil $teach --out runs/frozen \
+    --ngf 1 --steps 8 --schedule constant --norm frozen
+distil $teach --out runs/thaw --ngf 1 --steps 5 --schedule constant \
+    --norm frozen --freeze-part 0.25 >log 2>err
+check "resume with frozen statistics" \
+    "$cgd" distil --out runs/thaw --resume --steps 8 --freeze-part 0.5
+check "frozen, resumed = never stopped" \
+    equal runs/frozen/state.safetensors runs/thaw/state.safetensors
+check "a frozen student has no norms left" sh -c '
+    "$1" info runs/frozen/student.safetensors | grep -q "norm none"' - "$cgd"
+check "a frozen student becomes C as it is" \
+    "$cgd" export runs/frozen/student.safetensors --c runs/frozen/student.h
+refuse "statistics of a norm that keeps none" 'batch norm' distil $teach \
+    --out runs/none --ngf 1 --norm instance --freeze-part 0.5
 check "distil a teacher's layers" distil $teach --out runs/full --steps 2 \
     --transfer full
 check "distil from B to A" distil --teacher runs/whole/g_ba.safetensors \

@@ -515,8 +515,9 @@ static int same_state(const cgd_distiller *a, const cgd_distiller *b)
 }
 
 /* The gradient of all terms together, through student and adaptors. The L1
- * terms are left out: their corners are everywhere. */
-static void check_whole(int k)
+ * terms are left out: their corners are everywhere. freeze: what is not 0 has
+ * statistics frozen after the first step. */
+static void check_whole(int k, unsigned long freeze)
 {
     cgd_distil_config c = every_term();
     cgd_net teacher, *net;
@@ -527,13 +528,16 @@ static void check_whole(int k)
     int way;
     c.output_weight = c.haar_weight = 0;
     c.train.lr_g = 0;
-    c.train.generator.norm = CGD_NORM_INSTANCE_AFFINE;
+    c.train.generator.norm = freeze ? CGD_NORM_BATCH
+                                    : CGD_NORM_INSTANCE_AFFINE;
+    c.train.freeze = freeze;
     c.train.init = CGD_INIT_PYTORCH;
     make_teacher(&teacher);
     c.transfer = CGD_TRANSFER_NONE;
     CHECK(cgd_distiller_init(&context, &s, &c, &teacher, NULL) == CGD_OK);
     CHECK(s.n_adaptors == 2);
     net = k < 0 ? &s.side[0].g.net : &s.adaptors[k].net;
+    take_steps(&s, 0, freeze);
     take_steps(&s, 0, 1);
     d = numbers(net->count, 1);
     from = numbers(net->count, 0);
@@ -557,9 +561,14 @@ static void check_whole(int k)
 
 static void gradients_run_through_adaptors_into_the_student(void)
 {
-    check_whole(-1);
-    check_whole(0);
-    check_whole(1);
+    check_whole(-1, 0);
+    check_whole(0, 0);
+    check_whole(1, 0);
+}
+
+static void gradients_leave_frozen_statistics_alone(void)
+{
+    check_whole(-1, 1);
 }
 
 static void adaptors_and_all_terms_resume_bit_for_bit(void)
@@ -599,6 +608,90 @@ static void adaptors_and_all_terms_resume_bit_for_bit(void)
     CHECK(strstr(context.message, "adaptor.0.") != NULL);
     cgd_distiller_free(&s);
     cgd_distiller_free(&u);
+    cgd_net_free(&teacher);
+    remove(path);
+}
+
+static cgd_distil_config frozen_from(unsigned long freeze)
+{
+    cgd_distil_config c = every_term();
+    c.train.generator.norm = CGD_NORM_BATCH;
+    c.train.freeze = freeze;
+    return c;
+}
+
+/* What the student makes of noise, in cgd_tensor_size(y) values. */
+static float *translated(cgd_net *net)
+{
+    cgd_tensor x = map(1, SIDE, SIDE, 3);
+    float *y = numbers(cgd_tensor_size(&x), 0);
+    cgd_pass pass;
+    CHECK(cgd_pass_init(&pass, net, 1, SIDE, SIDE, CGD_INFER, NULL, 0, NULL)
+          == CGD_OK);
+    CHECK(cgd_pass_forward(&pass, &x) == CGD_OK);
+    memcpy(y, pass.y.data, cgd_tensor_size(&x) * sizeof(float));
+    cgd_pass_free(&pass);
+    free(x.data);
+    return y;
+}
+
+static void frozen_statistics_stay_and_the_rest_learns(void)
+{
+    cgd_distil_config c = frozen_from(3);
+    cgd_distiller s;
+    cgd_net teacher, folded, *net = &s.side[0].g.net;
+    float *before, *y[2];
+    size_t i, n;
+    make_teacher(&teacher);
+    CHECK(cgd_distiller_init(&context, &s, &c, &teacher, NULL) == CGD_OK);
+    n = (net->state - net->count) * sizeof(float);
+    before = numbers(net->state, 0);
+    for (i = 0; i < 6; i++) {
+        memcpy(before, net->params, net->state * sizeof(float));
+        take_steps(&s, i, i + 1);
+        CHECK((memcmp(before + net->count, net->params + net->count, n) == 0)
+              == (i >= 3));
+        CHECK(memcmp(before, net->params, net->count * sizeof(float)) != 0);
+    }
+    CHECK(cgd_net_fold(&context, &folded, net) == CGD_OK);
+    for (i = 0; i < 2; i++) {
+        cgd_rng_seed(&dice, 8, 0);
+        y[i] = translated(i ? &folded : net);
+    }
+    for (i = 0; i < SIDE * SIDE * 3; i++) CHECK_NEAR(y[0][i], y[1][i], 1e-4);
+    free(y[0]); free(y[1]); free(before);
+    cgd_net_free(&folded);
+    cgd_distiller_free(&s);
+    c.train.generator.norm = CGD_NORM_INSTANCE;
+    CHECK(cgd_distiller_init(&context, &s, &c, &teacher, NULL)
+          == CGD_ERR_ARGUMENT);
+    CHECK(strstr(context.message, "batch norm") != NULL);
+    cgd_net_free(&teacher);
+}
+
+/* Interrupted before statistics are frozen, and after. */
+static void frozen_students_resume_bit_for_bit(void)
+{
+    const char *path = "build/test_frozen.safetensors";
+    cgd_distil_config c = frozen_from(3);
+    cgd_distiller s, u;
+    cgd_net teacher;
+    unsigned long at;
+    make_teacher(&teacher);
+    for (at = 2; at <= 4; at++) {
+        c.train.seed = 1;
+        CHECK(cgd_distiller_init(&context, &s, &c, &teacher, NULL) == CGD_OK);
+        c.train.seed = 77;
+        CHECK(cgd_distiller_init(&context, &u, &c, &teacher, NULL) == CGD_OK);
+        take_steps(&s, 0, at);
+        CHECK(cgd_trainer_save(&s, path) == CGD_OK);
+        CHECK(cgd_trainer_load(&u, path) == CGD_OK);
+        take_steps(&s, at, 6);
+        take_steps(&u, at, 6);
+        CHECK(same_state(&s, &u));
+        cgd_distiller_free(&s);
+        cgd_distiller_free(&u);
+    }
     cgd_net_free(&teacher);
     remove(path);
 }
@@ -721,6 +814,41 @@ static void every_recipe_teaches_every_student(void)
     cgd_net_free(&teacher);
 }
 
+/* What can be distilled can be trained from scratch, for comparison. */
+static void every_student_can_be_trained_from_scratch(void)
+{
+    static const int stage[6] = { 2, 3, 5, 4, 3, 2 };
+    float *x = numbers(SIDE * SIDE * 3, 1), *y = numbers(SIDE * SIDE * 3, 1);
+    cgd_tensor a = cgd_tensor_view(1, SIDE, SIDE, 3, x);
+    cgd_tensor b = cgd_tensor_view(1, SIDE, SIDE, 3, y);
+    int norm, up, block, i;
+    for (norm = CGD_NORM_NONE; norm <= CGD_NORM_BATCH + 1; norm++)
+        for (up = CGD_UP_NEAREST; up <= CGD_UP_DECONV; up++)
+            for (block = 0; block < 2; block++) {
+                cgd_train_config c = cgd_train_defaults();
+                cgd_losses first, last;
+                cgd_trainer t;
+                c.generator = shape_of(2, 1, norm > CGD_NORM_BATCH
+                                             ? CGD_NORM_BATCH : norm, up,
+                                       block);
+                memcpy(c.generator.stage, stage, sizeof stage);
+                c.freeze = norm > CGD_NORM_BATCH ? 5 : 0;
+                c.discriminator.width = 4;
+                c.discriminator.layers = 1;
+                c.height = c.width = SIDE;
+                c.lr_g = 2e-3f;
+                CHECK(cgd_trainer_init(&context, &t, &c) == CGD_OK);
+                CHECK(cgd_train_step(&t, &a, &b, &first) == CGD_OK);
+                for (i = 0; i < 20; i++)
+                    CHECK(cgd_train_step(&t, &a, &b, &last) == CGD_OK);
+                CHECK(last.cycle[0] + last.identity[0]
+                      < first.cycle[0] + first.identity[0]);
+                CHECK(t.side[0].g.net.frozen == (c.freeze > 0));
+                cgd_trainer_free(&t);
+            }
+    free(x); free(y);
+}
+
 /* ---- allocations ---------------------------------------------------------*/
 
 typedef struct purse { long left; long blocks; } purse;
@@ -788,11 +916,15 @@ int main(void)
     RUN(wider_students_and_missing_blocks_are_refused);
     RUN(weights_that_are_no_numbers_do_no_harm);
     RUN(gradients_run_through_adaptors_into_the_student);
+    RUN(gradients_leave_frozen_statistics_alone);
     RUN(adaptors_and_all_terms_resume_bit_for_bit);
+    RUN(frozen_statistics_stay_and_the_rest_learns);
+    RUN(frozen_students_resume_bit_for_bit);
     RUN(remembered_answers_change_nothing);
     RUN(threads_change_nothing);
     RUN(a_transferred_student_starts_closer);
     RUN(every_recipe_teaches_every_student);
+    RUN(every_student_can_be_trained_from_scratch);
     RUN(failed_allocations_are_reported_and_nothing_leaks);
     cgd_free(&context);
     return test_end();

@@ -70,7 +70,7 @@ typedef struct settings {
     size_t size;                     /* side of pictures, in pixels          */
     size_t load_size;
     unsigned long steps, epochs, decay;
-    float decay_part;
+    float decay_part, freeze_part;
     size_t count, tests;
     int filter;
     int raw, list;
@@ -109,16 +109,22 @@ typedef struct command {
 
 typedef struct word { const char *name; int value; } word;
 
-enum { AS_TEACHER = -1, UNSET = -1 };
+enum { AS_TEACHER = -1, UNSET = -1, FROZEN = -2 };
 
-static const word norm_words[] = {
+static const word plan_norm_words[] = {
     { "instance", CGD_NORM_INSTANCE }, { "affine", CGD_NORM_INSTANCE_AFFINE },
     { "batch", CGD_NORM_BATCH }, { "none", CGD_NORM_NONE }, { NULL, 0 }
+};
+static const word norm_words[] = {
+    { "instance", CGD_NORM_INSTANCE }, { "affine", CGD_NORM_INSTANCE_AFFINE },
+    { "batch", CGD_NORM_BATCH }, { "frozen", FROZEN },
+    { "none", CGD_NORM_NONE }, { NULL, 0 }
 };
 static const word student_norm_words[] = {
     { "teacher", AS_TEACHER },
     { "instance", CGD_NORM_INSTANCE }, { "affine", CGD_NORM_INSTANCE_AFFINE },
-    { "batch", CGD_NORM_BATCH }, { "none", CGD_NORM_NONE }, { NULL, 0 }
+    { "batch", CGD_NORM_BATCH }, { "frozen", FROZEN },
+    { "none", CGD_NORM_NONE }, { NULL, 0 }
 };
 static const word up_words[] = {
     { "deconv", CGD_UP_DECONV }, { "nearest", CGD_UP_NEAREST },
@@ -256,9 +262,12 @@ static const option options[] = {
 { "blocks", INTEGER, RUNS | KEEP, NET_AT(blocks), 0, 64, NULL, "N",
   "residual blocks" },
 { "norm", CHOICE, TRAIN | KEEP, NET_AT(norm), 0, 0, norm_words, NULL,
-  "normalisation" },
+  "normalisation; frozen: folded away at the end" },
 { "norm", CHOICE, DISTIL | KEEP, NET_AT(norm), 0, 0, student_norm_words,
-  NULL, "normalisation" },
+  NULL, "normalisation; frozen: folded away at the end" },
+{ "freeze-part", REAL, RUNS | KEEP, AT(freeze_part), 0, 1, NULL, "X",
+  "part of --steps, 0..1, in which batch norms learn\n"
+  "with frozen statistics, to be folded away" },
 { "up", CHOICE, TRAIN | KEEP, NET_AT(up), 0, 0, up_words, NULL,
   "upsampling" },
 { "up", CHOICE, DISTIL | KEEP, NET_AT(up), 0, 0, student_up_words, NULL,
@@ -269,7 +278,8 @@ static const option options[] = {
   transfer_words, NULL,
   "layers copied from the teacher at the start" },
 { "init", CHOICE, RUNS | KEEP, TRAIN_AT(init), 0, 0, init_words, NULL,
-  "how fresh weights are drawn" },
+  "how fresh weights are drawn; --norm none takes\n"
+  "kaiming" },
 { "Discriminators", HEADING, RUNS, 0, 0, 0, NULL, NULL, NULL },
 { "disc", CHOICE, RUNS | KEEP, DISC_AT(kind), 0, 0, disc_words, NULL,
   "PatchGAN, plain five convolutions, 1x1 pixels" },
@@ -406,7 +416,7 @@ static const option options[] = {
 { "The picture and the net", HEADING, PLAN, 0, 0, 0, NULL, NULL, NULL },
 { "size", AMOUNT, PLAN, AT(size), 8, 4096, NULL, "N",
   "side of the pictures" },
-{ "norm", CHOICE, PLAN, NET_AT(norm), 0, 0, norm_words, NULL,
+{ "norm", CHOICE, PLAN, NET_AT(norm), 0, 0, plan_norm_words, NULL,
   "normalisation" },
 { "up", CHOICE, PLAN, NET_AT(up), 0, 0, up_words, NULL,
   "upsampling" },
@@ -1368,6 +1378,11 @@ static int check_data(const source *from, const settings *s)
 /* Put what has one option but several places where it belongs. */
 static void spread_settings(settings *s)
 {
+    cgd_generator_config *g = &s->distil.train.generator;
+    if (g->norm == FROZEN) {
+        g->norm = CGD_NORM_BATCH;
+        if (s->freeze_part <= 0) s->freeze_part = 0.5f;
+    }
     s->run.data.size = s->size;
     s->run.data.load_size = s->load_size ? s->load_size : s->size;
     s->distil.train.height = s->distil.train.width = s->size;
@@ -1388,6 +1403,10 @@ static void plan_steps(settings *s, unsigned long pictures)
         fall = (unsigned long)(s->decay_part * (double)s->run.steps + 0.5);
     if (fall > s->run.steps) fall = s->run.steps;
     plan->total = s->run.steps;
+    s->distil.train.freeze = 0;                          /* never            */
+    if (s->freeze_part > 0)
+        s->distil.train.freeze = 1 + (unsigned long)
+            ((1 - (double)s->freeze_part) * (double)(s->run.steps - 1));
     plan->start = stairs ? fall + (fall == 0) * s->run.steps
                          : s->run.steps - fall;
 }
