@@ -507,10 +507,13 @@ typedef struct cgd_pass {
     cgd_net *net;
     const struct cgd__kernels *kernels;   /* those the plan was made for     */
     int mode;
+    int learns;               /* the net had gradients when this was planned */
     size_t n, h, w;
     struct cgd__slot *slots;  /* where each layer's tensors lie              */
     float *arena;
     size_t bytes;             /* of the whole block                          */
+    size_t held;              /* its first bytes, which backward relies on;
+                                 others may use the rest until then          */
     void *own;                /* the block, where the pass allocated it      */
     cgd_tensor x, y;          /* input (the caller's) and output             */
 } cgd_pass;
@@ -532,8 +535,8 @@ CGDDEF void cgd_pass_free(cgd_pass *pass);
  * pass->y. In CGD_TRAIN mode batch norms use the batch's statistics and,
  * where the net has gradients, move the running ones. */
 CGDDEF cgd_status cgd_pass_forward(cgd_pass *pass, const cgd_tensor *x);
-/* The output of a layer that is kept. In CGD_TRAIN mode data is NULL for one
- * that is not, and that backward makes again from the raw convolution. */
+/* The output of a layer that is kept; data is NULL for one that nobody reads
+ * any more, or that backward makes again. */
 CGDDEF cgd_tensor cgd_pass_output(const cgd_pass *pass, size_t layer);
 
 /* Let backward add d, the gradient of a loss that reads the output of a layer
@@ -6471,14 +6474,16 @@ CGDDEF void cgd_net_init_weights(cgd_net *net, int init, float gain,
 /* ======================================================================== */
 /* Owns the memory of a pass. Time runs 0 .. L-1 forward and L .. 2L-1
  * backward (layer i at 2L-1-i). Every tensor has a first and a last moment;
- * two may share memory when these do not meet. The planner places the largest
- * first, each as low as the others allow. One list of tensors serves
+ * two may share memory when these do not meet. The planner places those first
+ * that outlive forward, so that they lie together, and the largest of either
+ * kind first, each as low as the others allow. One list of tensors serves
  * inference and training, which differ only in the moments.
  *
  * For backward only raw convolutions and residual sums are kept: an output
  * that a norm made of a raw map, and a map that was upsampled, are made again
  * when backward comes to the layer that read them, for a hundredth of the
- * time and half of the memory. */
+ * time and half of the memory. Sums serve the gradients of weights: a net
+ * without gradients does not keep them. */
 
 enum { CGD__UPPED, CGD__RAW, CGD__OUT, CGD__STATS, CGD__WORK, CGD__D_OUT,
        CGD__OUT_AGAIN, CGD__UPPED_AGAIN, CGD__D_UPPED, CGD__WORK_BACK,
@@ -6489,6 +6494,7 @@ typedef struct cgd__slot {
     size_t in_h, in_w, h, w;           /* before upsampling; of the output   */
     size_t at[CGD__TENSORS];           /* offsets in the arena, or NOWHERE   */
     size_t last_reader;                /* greatest layer that reads OUT      */
+    int readable;                      /* OUT outlives forward               */
     const float *pull;                 /* a loss's own gradient of OUT       */
 } cgd__slot;
 
@@ -6515,18 +6521,34 @@ static int cgd__layer_fits(const cgd__shape *s)
     return (maps + weights) * 4 * sizeof(float) < (double)((size_t)-1 / 2);
 }
 
+/* Does a tensor outlive forward, which ends before the moment `middle`? */
+static int cgd__outlives(const cgd__tensor_plan *t, size_t middle)
+{
+    return t->first < middle && t->last >= middle;
+}
+
+/* Is a placed before b? */
+static int cgd__before(const cgd__tensor_plan *a, const cgd__tensor_plan *b,
+                       size_t middle)
+{
+    int a_held = cgd__outlives(a, middle), b_held = cgd__outlives(b, middle);
+    return a_held != b_held ? a_held : a->size > b->size;
+}
+
 /* Offsets for all tensors; returns the floats they need in all, or 0 if that
- * is more than there can be. placed is room for `count` pointers. */
-static size_t cgd__place(cgd__tensor_plan *t, size_t count,
-                         cgd__tensor_plan **placed)
+ * is more than there can be. *held: those of tensors that outlive forward.
+ * placed is room for `count` pointers. */
+static size_t cgd__place(cgd__tensor_plan *t, size_t count, size_t middle,
+                         cgd__tensor_plan **placed, size_t *held)
 {
     size_t n, i, k, total = 0;
+    *held = 0;
     for (n = 0; n < count; n++) {
         cgd__tensor_plan *best = NULL;
         size_t at = 0;
         for (i = 0; i < count; i++)
             if (t[i].at == CGD__NOWHERE && t[i].size > 0
-                && (!best || t[i].size > best->size)) best = t + i;
+                && (!best || cgd__before(t + i, best, middle))) best = t + i;
         if (!best) break;
         for (i = 0; i < n; i++)        /* placed[] is sorted by offset       */
             if (placed[i]->first <= best->last
@@ -6537,6 +6559,8 @@ static size_t cgd__place(cgd__tensor_plan *t, size_t count,
         if (at + best->size > (size_t)-1 / 8) return 0;
         best->at = at;
         total = cgd__max(total, at + best->size);
+        if (cgd__outlives(best, middle))
+            *held = cgd__max(*held, at + best->size);
         for (k = n; k > 0 && placed[k - 1]->at > at; k--)
             placed[k] = placed[k - 1];
         placed[k] = best;
@@ -6564,13 +6588,16 @@ static void cgd__plan_layer(const cgd_net *net, size_t n, int train, size_t i,
     size_t work = l->kind == CGD_DEPTHWISE ? 0
                 : net->ctx->kernels->scratch(&slot->shape);
     int again = train && !kept && cgd__made_again(net, i, slot);
+    int read_back = net->grads || l->act == CGD_ACT_TANH   /* by backward    */
+                 || (!l->norm && l->act);
     size_t last = kept || i + 1 == net->n_layers ? end
-                : train && !again ? back : slot->last_reader;
+                : train && !again && read_back ? back : slot->last_reader;
     if (l->norm)
         work = cgd__max(work, cgd__norm_scratch(n, pixels, l->out_c));
     if (i > 0)                         /* for making that one's output again */
         work = cgd__max(work, 2 * n * l->in_c);
     if (l->up) cgd__want(t + CGD__UPPED, upped, i, i);
+    slot->readable = last >= net->n_layers;
     if (l->norm && train) cgd__want(t + CGD__RAW, out, i, back);
     cgd__want(t + CGD__OUT, out, i, last);
     if (l->norm)
@@ -6579,7 +6606,7 @@ static void cgd__plan_layer(const cgd_net *net, size_t n, int train, size_t i,
     if (!train) return;
     if (i + 1 < net->n_layers)
         cgd__want(t + CGD__D_OUT, out, end - slot->last_reader, back);
-    if (again)                         /* tanh's own gradient reads it too   */
+    if (again && read_back)            /* tanh's own gradient reads it too   */
         cgd__want(t + CGD__OUT_AGAIN, out, back - 1,
                   l->act == CGD_ACT_TANH ? back : back - 1);
     if (l->up) {
@@ -6623,10 +6650,11 @@ static cgd_status cgd__plan_shapes(const cgd_net *net, size_t n, size_t h,
     return CGD_OK;
 }
 
-/* Plan a pass into slots; *floats is the arena's size. */
+/* Plan a pass into slots; *floats is the arena's size, *held the part of it
+ * that outlives forward. */
 static cgd_status cgd__plan(const cgd_net *net, size_t n, size_t h, size_t w,
                             int mode, const size_t *keep, size_t n_keep,
-                            cgd__slot *slots, size_t *floats)
+                            cgd__slot *slots, size_t *floats, size_t *held)
 {
     size_t count = net->n_layers * CGD__TENSORS, i, k;
     size_t bytes = count * (sizeof(cgd__tensor_plan) + sizeof(void *));
@@ -6645,8 +6673,8 @@ static cgd_status cgd__plan(const cgd_net *net, size_t n, size_t h, size_t w,
             cgd__plan_layer(net, n, mode == CGD_TRAIN, i, slots + i, kept,
                             t + i * CGD__TENSORS);
         }
-        *floats = cgd__place(t, count,
-                             (cgd__tensor_plan **)(void *)(t + count));
+        *floats = cgd__place(t, count, net->n_layers,
+                             (cgd__tensor_plan **)(void *)(t + count), held);
         if (*floats == 0) status = cgd__too_large(net->ctx, n, h, w);
         for (i = 0; i < count; i++)
             slots[i / CGD__TENSORS].at[i % CGD__TENSORS] = t[i].at;
@@ -6660,19 +6688,22 @@ static size_t cgd__slots_bytes(const cgd_net *net)
     return cgd__round_up(net->n_layers * sizeof(cgd__slot), CGD__ALIGN);
 }
 
-/* The bytes of a pass, or why there are none. */
+/* The bytes of a pass, in all and held (or NULL); or why there are none. */
 static cgd_status cgd__pass_measure(const cgd_net *net, size_t n, size_t h,
                                     size_t w, int mode, const size_t *keep,
-                                    size_t n_keep, size_t *bytes)
+                                    size_t n_keep, size_t *bytes,
+                                    size_t *held)
 {
-    size_t head = cgd__slots_bytes(net), floats = 0;
+    size_t head = cgd__slots_bytes(net), floats = 0, first = 0;
     cgd__slot *slots = (cgd__slot *)cgd__alloc(net->ctx, head);
     cgd_status status;
     *bytes = 0;
     if (!slots)
         return cgd__fail(net->ctx, CGD_ERR_MEMORY, "out of memory: a plan");
-    status = cgd__plan(net, n, h, w, mode, keep, n_keep, slots, &floats);
+    status = cgd__plan(net, n, h, w, mode, keep, n_keep, slots, &floats,
+                       &first);
     if (status == CGD_OK) *bytes = head + floats * sizeof(float) + CGD__ALIGN;
+    if (held) *held = head + first * sizeof(float) + CGD__ALIGN;
     cgd__free(net->ctx, slots, head);
     return status;
 }
@@ -6681,7 +6712,7 @@ CGDDEF size_t cgd_pass_bytes(const cgd_net *net, size_t n, size_t h, size_t w,
                              int mode, const size_t *keep, size_t n_keep)
 {
     size_t bytes;
-    cgd__pass_measure(net, n, h, w, mode, keep, n_keep, &bytes);
+    cgd__pass_measure(net, n, h, w, mode, keep, n_keep, &bytes, NULL);
     return bytes;
 }
 
@@ -6693,14 +6724,15 @@ CGDDEF cgd_status cgd_pass_init(cgd_pass *pass, cgd_net *net, size_t n,
     unsigned char *block = (unsigned char *)memory;
     cgd__slot *last;
     cgd_status status;
-    size_t floats;
+    size_t floats, held;
     memset(pass, 0, sizeof *pass);
     pass->net = net;
     pass->kernels = net->ctx->kernels;
     pass->mode = mode;
+    pass->learns = net->grads != NULL;
     pass->n = n; pass->h = h; pass->w = w;
     status = cgd__pass_measure(net, n, h, w, mode, keep, n_keep,
-                               &pass->bytes);
+                               &pass->bytes, &pass->held);
     if (status != CGD_OK) return status;
     if (!block) {
         block = (unsigned char *)(pass->own = cgd__alloc(net->ctx,
@@ -6714,7 +6746,7 @@ CGDDEF cgd_status cgd_pass_init(cgd_pass *pass, cgd_net *net, size_t n,
     pass->slots = (cgd__slot *)(void *)block;
     pass->arena = (float *)(void *)(block + cgd__slots_bytes(net));
     status = cgd__plan(net, n, h, w, mode, keep, n_keep, pass->slots,
-                       &floats);
+                       &floats, &held);
     if (status != CGD_OK) {
         cgd_pass_free(pass);
         return status;
@@ -6737,8 +6769,8 @@ CGDDEF cgd_tensor cgd_pass_output(const cgd_pass *pass, size_t layer)
     const cgd__slot *slot = pass->slots + layer;
     return cgd_tensor_view(pass->n, slot->h, slot->w,
                            pass->net->layers[layer].out_c,
-                           slot->at[CGD__OUT_AGAIN] != CGD__NOWHERE ? NULL
-                           : pass->arena + slot->at[CGD__OUT]);
+                           slot->readable ? pass->arena + slot->at[CGD__OUT]
+                                          : NULL);
 }
 
 static float *cgd__pass_at(const cgd_pass *pass, size_t layer, int which)
@@ -7006,6 +7038,9 @@ CGDDEF cgd_status cgd_pass_backward(cgd_pass *pass, cgd_tensor *dy,
     if (pass->mode != CGD_TRAIN || !pass->x.data)
         return cgd__fail(pass->net->ctx, CGD_ERR_ARGUMENT,
                          "backward needs a forward pass in training mode");
+    if (pass->net->grads && !pass->learns)
+        return cgd__fail(pass->net->ctx, CGD_ERR_ARGUMENT,
+            "the net was given gradients after this pass over it was planned");
     if (!cgd__same_shape(dy, &pass->y)
         || (dx && !cgd__same_shape(dx, &pass->x)))
         return cgd__fail(pass->net->ctx, CGD_ERR_SHAPE,
@@ -7945,9 +7980,10 @@ CGDDEF void cgd_pool_query(cgd_pool *pool, cgd_rng *rng, cgd_tensor *fakes)
  *   then D_s   1/2 (GAN(D_s(y), real) + GAN(D_s(pooled G_s(x)), fake))
  *
  * Each direction's cycle is taken forward and back before the next begins, so
- * that at most two generator passes are alive. Small pictures make small
- * matrices; there, one pass over a batch of both translates x and y. The
- * passes live in one block, used as a stack: a step allocates nothing. */
+ * that at most two generator passes are alive, and one of them lends the
+ * other what it needs in backward only. Small pictures make small matrices;
+ * there, one pass over a batch of both translates x and y. The passes live in
+ * one block, used as a stack: a step allocates nothing. */
 
 CGDDEF cgd_train_config cgd_train_defaults(void)
 {
@@ -8162,7 +8198,8 @@ static cgd_status cgd__lesson_begin(cgd_trainer *t, cgd__lesson *lesson,
 static cgd_status cgd__lesson_end(cgd_trainer *t, cgd_pass *pass,
                                   const cgd__lesson *lesson,
                                   cgd_tensor *d_fake, cgd_losses *losses);
-static cgd_status cgd__lesson_room(const cgd_trainer *t, size_t *room);
+static cgd_status cgd__lesson_room(const cgd_trainer *t, size_t *lesson,
+                                   size_t *asking, size_t *terms);
 static void cgd__answers_free(cgd_trainer *t);
 
 /* Does side s have a teacher? */
@@ -8227,21 +8264,26 @@ static cgd_status cgd__translate_terms(cgd_trainer *t, int s,
     size_t mark = t->arena_used;
     int learns = cgd__learns(&t->side[s].g), taught = cgd__taught(t, s);
     int joined = cgd__joined(t, s);
+    size_t whole;
     cgd_pass go;
     cgd__lesson lesson;
     cgd_tensor in = joined ? cgd__push_both(t, x, y) : *x;
-    cgd_tensor d, d_fake, d_more;
+    cgd_tensor d = *fake, d_fake, d_more;
     cgd_status status = CGD_OK;
+    d.n = in.n;
+    d = cgd__push_like(t, &d);
+    d_fake = cgd__part_of_batch(&d, 0, fake->n);
+    d_more = cgd__push_like(t, fake);
+    memset(d_fake.data, 0, cgd_tensor_size(fake) * sizeof(float));
     if (taught) status = cgd__lesson_begin(t, &lesson, x);
     if (status == CGD_OK)
         status = cgd__push_pass(t, &go, &t->side[s].g.net,
                                 learns ? CGD_TRAIN : CGD_INFER, &in, NULL, 0);
     if (status != CGD_OK) return status;
     memcpy(fake->data, go.y.data, cgd_tensor_size(fake) * sizeof(float));
-    d = cgd__push_like(t, &go.y);
-    d_fake = cgd__part_of_batch(&d, 0, fake->n);
-    d_more = cgd__push_like(t, fake);
-    memset(d_fake.data, 0, cgd_tensor_size(fake) * sizeof(float));
+    whole = t->arena_used;             /* the rest is lent until backward    */
+    t->arena_used += cgd__round_up(go.held, CGD__ALIGN)
+                   - cgd__round_up(go.bytes, CGD__ALIGN);
     if (joined) {
         cgd_tensor same = cgd__part_of_batch(&go.y, x->n, x->n);
         cgd_tensor d_same = cgd__part_of_batch(&d, x->n, x->n);
@@ -8257,6 +8299,7 @@ static cgd_status cgd__translate_terms(cgd_trainer *t, int s,
             cgd__add_scaled(t->ctx, d_fake.data, d_more.data,
                             cgd_tensor_size(fake), 1);
     }
+    t->arena_used = whole;
     if (status == CGD_OK && taught)
         status = cgd__lesson_end(t, &go, &lesson, &d_fake, losses);
     if (status == CGD_OK && learns)
@@ -8374,27 +8417,25 @@ CGDDEF cgd_status cgd_train_step(cgd_trainer *t, const cgd_tensor *a,
 
 /* ---- building a trainer --------------------------------------------------*/
 
-/* Add the stack bytes of one pass over n pictures of a step to *room. */
+/* The stack bytes of one pass over n pictures of a step, and of them those
+ * held (or NULL). */
 static cgd_status cgd__pass_room(const cgd_trainer *t, const cgd_net *net,
                                  size_t n, int mode, const size_t *keep,
-                                 size_t n_keep, size_t *room)
+                                 size_t n_keep, size_t *room, size_t *held)
 {
     const cgd_train_config *c = &t->config;
-    size_t bytes;
     cgd_status status = cgd__pass_measure(net, n, c->height, c->width, mode,
-                                          keep, n_keep, &bytes);
-    if (status != CGD_OK) return status;
-    if (!cgd__add(room, *room, cgd__round_up(bytes, CGD__ALIGN)))
-        return cgd__fail(t->ctx, CGD_ERR_SHAPE, "pictures of %u x %u are too "
-                         "large for this machine", c->width, c->height);
-    return CGD_OK;
+                                          keep, n_keep, room, held);
+    *room = cgd__round_up(*room, CGD__ALIGN);
+    if (held) *held = cgd__round_up(*held, CGD__ALIGN);
+    return status;
 }
 
 static cgd_status cgd__judge_room(const cgd_trainer *t, const cgd_net *net,
                                   size_t *room)
 {
     cgd_status status = cgd__pass_room(t, net, t->config.batch, CGD_TRAIN,
-                                       NULL, 0, room);
+                                       NULL, 0, room, NULL);
     if (status != CGD_ERR_SHAPE) return status;
     return cgd__fail(t->ctx, status,
         "pictures of %u x %u are too small for the discriminator: take "
@@ -8402,26 +8443,35 @@ static cgd_status cgd__judge_room(const cgd_trainer *t, const cgd_net *net,
         t->config.width, t->config.height);
 }
 
-/* What the terms of cgd__translate_terms(s) hold at most: the pass of G_s and
- * its lesson stay below what the others push and pop. */
+/* What cgd__translate_terms(s) needs at most: above the lesson first the
+ * asked teacher, then what G_s holds with the others' passes on top, then G_s
+ * in backward with the teacher's terms on top. */
 static cgd_status cgd__side_room(const cgd_trainer *t, int s, size_t *room)
 {
     const cgd_side *side = &t->side[s], *other = &t->side[!s];
+    size_t lesson = 0, asking = 0, terms = 0, go = 0, held = 0;
     size_t back = 0, judge = 0, n = t->config.batch;
     cgd_status status = CGD_OK;
-    if (cgd__exists(&side->g))
+    if (cgd__taught(t, s))
+        status = cgd__lesson_room(t, &lesson, &asking, &terms);
+    if (status == CGD_OK && cgd__exists(&side->g))
         status = cgd__pass_room(t, &side->g.net,
-                                cgd__joined(t, s) ? 2 * n : n, CGD_TRAIN,
-                                NULL, 0, room);
-    if (status == CGD_OK && cgd__taught(t, s))
-        status = cgd__lesson_room(t, room);
+                                cgd__joined(t, s) ? 2 * n : n,
+                                cgd__learns(&side->g) ? CGD_TRAIN : CGD_INFER,
+                                NULL, 0, &go, &held);
     if (status == CGD_OK && cgd__exists(&other->g))
         status = cgd__pass_room(t, &other->g.net, n, CGD_TRAIN, NULL, 0,
-                                &back);
+                                &back, NULL);
     if (status == CGD_OK && cgd__exists(&side->d))
         status = cgd__judge_room(t, &side->d.net, &judge);
-    *room += cgd__max(back, judge);
-    return status;
+    if (status != CGD_OK) return status;
+    if (!cgd__add(&held, held, cgd__max(back, judge))
+        || !cgd__add(&go, go, terms)
+        || !cgd__add(room, lesson, cgd__max(cgd__max(asking, held), go)))
+        return cgd__fail(t->ctx, CGD_ERR_SHAPE, "pictures of %u x %u are too "
+                         "large for this machine", t->config.width,
+                         t->config.height);
+    return CGD_OK;
 }
 
 /* The block that the passes of a step share. */
@@ -8433,18 +8483,18 @@ static cgd_status cgd__trainer_arena(cgd_trainer *t)
                                    * sizeof(float), CGD__ALIGN), room[2];
     int s;
     for (s = 0; s < 2; s++) {
-        cgd_status status;
-        room[s] = 9 * picture;         /* fakes, a joined input, gradients   */
-        status = cgd__side_room(t, s, &room[s]);
+        cgd_status status = cgd__side_room(t, s, &room[s]);
         if (status == CGD_OK && cgd__exists(&t->side[s].d))
             status = cgd_pool_init(t->ctx, &t->side[s].pool, c->pool,
                 c->height * c->width * cgd__channels(t, !s));
         if (status != CGD_OK) return status;
     }
-    t->arena_size = cgd__max(room[0], room[1]);
-    t->arena = (unsigned char *)cgd__alloc_zeroed(t->ctx, t->arena_size, 1,
-                                                  "the passes of a step");
-    return t->arena ? CGD_OK : CGD_ERR_MEMORY;
+    t->arena_size = cgd__max(room[0], room[1])
+                  + 9 * picture;       /* fakes, a joined input, gradients   */
+    t->arena = (unsigned char *)cgd__alloc(t->ctx, t->arena_size);
+    if (t->arena) return CGD_OK;
+    return cgd__fail(t->ctx, CGD_ERR_MEMORY, "out of memory: the passes of a "
+                     "step need %u bytes", t->arena_size);
 }
 
 static cgd_status cgd__check_config(cgd_ctx *ctx, const cgd_train_config *c)
@@ -9011,56 +9061,81 @@ static cgd_status cgd__answers_start(cgd_trainer *t)
     return a->places ? CGD_OK : CGD_ERR_MEMORY;
 }
 
-/* Show the teacher one picture, and write down what it says. A batch norm in
+/* Where a lesson holds the answer for picture i: part k, of *count values. */
+static float *cgd__lesson_part(const cgd__lesson *lesson, size_t k, size_t i,
+                               size_t *count)
+{
+    const cgd_tensor *all = k ? &lesson->hidden[k - 1] : &lesson->output;
+    *count = cgd_tensor_size(all) / all->n;
+    return all->data + i * *count;
+}
+
+/* Show the teacher picture i, and write down what it says. A batch norm in
  * it uses the picture's own statistics, or those it was deployed with. */
-static cgd_status cgd__ask(cgd_trainer *t, const cgd_tensor *x, float *answer)
+static cgd_status cgd__ask(cgd_trainer *t, const cgd_tensor *x, size_t i,
+                           const cgd__lesson *lesson)
 {
     size_t keep[CGD__MATCHES], n = cgd__lesson_keep(t, keep), k, count;
     size_t mark = t->arena_used;
+    cgd_tensor one = cgd__part_of_batch(x, i, 1);
     cgd_pass pass;
-    cgd_status status = cgd__push_pass(t, &pass, &t->teacher, CGD_INFER, x,
+    cgd_status status = cgd__push_pass(t, &pass, &t->teacher, CGD_INFER, &one,
                                        keep, n);
-    if (status != CGD_OK) return status;
-    count = cgd_tensor_size(&pass.y);
-    memcpy(answer, pass.y.data, count * sizeof(float));
-    for (k = 0; k < n; k++) {
-        cgd_tensor hidden = cgd_pass_output(&pass, keep[k]);
-        answer += count;
-        count = cgd_tensor_size(&hidden);
-        memcpy(answer, hidden.data, count * sizeof(float));
+    for (k = 0; k <= n && status == CGD_OK; k++) {
+        float *to = cgd__lesson_part(lesson, k, i, &count);
+        cgd_tensor said = k ? cgd_pass_output(&pass, keep[k - 1]) : pass.y;
+        memcpy(to, said.data, count * sizeof(float));
     }
     t->arena_used = mark;
-    return CGD_OK;
+    return status;
 }
 
-/* The answer for a picture, remembered or new; new ones go to `fresh`, or are
- * kept where there is room. */
-static cgd_status cgd__answer_to(cgd_trainer *t, const cgd_tensor *x,
-                                 float *fresh, const float **answer)
+/* Remember the answer for picture i in an empty place. */
+static void cgd__answer_keep(cgd_trainer *t, cgd__answer *place,
+                             const cgd_u32 key[2], size_t i,
+                             const cgd__lesson *lesson)
 {
     struct cgd__answers *a = t->answers;
-    cgd__answer *place;
-    cgd_u32 key[2];
-    cgd_status status;
-    *answer = fresh;
-    if (!a) return cgd__ask(t, x, fresh);
-    cgd__picture_key(key, x->data, cgd_tensor_size(x));
-    place = cgd__answer_find(a, key);
-    if (place->values) {
-        *answer = place->values;
-        return CGD_OK;
-    }
-    status = cgd__ask(t, x, fresh);
-    if (status != CGD_OK || a->kept == a->most) return status;
-    place->values = (float *)cgd__alloc(t->ctx, a->values * sizeof(float));
-    if (!place->values) {              /* no memory: no more answers are kept */
+    size_t k, count;
+    float *to;
+    if (a->kept == a->most) return;
+    to = (float *)cgd__alloc(t->ctx, a->values * sizeof(float));
+    if (!to) {                         /* no memory: no more answers are kept */
         a->most = a->kept;
-        return CGD_OK;
+        return;
     }
-    memcpy(place->values, fresh, a->values * sizeof(float));
+    place->values = to;
     place->key[0] = key[0];
     place->key[1] = key[1];
     a->kept++;
+    for (k = 0; k <= lesson->n_hidden; k++, to += count) {
+        const float *from = cgd__lesson_part(lesson, k, i, &count);
+        memcpy(to, from, count * sizeof(float));
+    }
+}
+
+/* The answer for picture i, remembered or new. */
+static cgd_status cgd__answer_to(cgd_trainer *t, const cgd_tensor *x,
+                                 size_t i, const cgd__lesson *lesson)
+{
+    size_t values = cgd_tensor_size(x) / x->n, k, count;
+    cgd__answer *place;
+    const float *from;
+    cgd_u32 key[2];
+    cgd_status status;
+    if (!t->answers) return cgd__ask(t, x, i, lesson);
+    cgd__picture_key(key, x->data + i * values, values);
+    place = cgd__answer_find(t->answers, key);
+    from = place->values;
+    if (!from) {
+        status = cgd__ask(t, x, i, lesson);
+        if (status == CGD_OK) cgd__answer_keep(t, place, key, i, lesson);
+        return status;
+    }
+    for (k = 0; k <= lesson->n_hidden; k++, from += count) {
+        float *to = cgd__lesson_part(lesson, k, i, &count);
+        memcpy(to, from, count * sizeof(float));
+    }
     return CGD_OK;
 }
 
@@ -9068,24 +9143,14 @@ static cgd_status cgd__answer_to(cgd_trainer *t, const cgd_tensor *x,
 static cgd_status cgd__lesson_begin(cgd_trainer *t, cgd__lesson *lesson,
                                     const cgd_tensor *x)
 {
-    size_t values = cgd__lesson_shape(t, lesson, x->n), i, k, count;
-    float *fresh;
-    const float *answer;
+    size_t i, k;
     cgd_status status = CGD_OK;
+    cgd__lesson_shape(t, lesson, x->n);
     lesson->output = cgd__push_like(t, &lesson->output);
     for (k = 0; k < lesson->n_hidden; k++)
         lesson->hidden[k] = cgd__push_like(t, &lesson->hidden[k]);
-    fresh = (float *)cgd__push(t, values * sizeof(float));
-    for (i = 0; i < x->n && status == CGD_OK; i++) {
-        cgd_tensor one = cgd__part_of_batch(x, i, 1);
-        status = cgd__answer_to(t, &one, fresh, &answer);
-        if (status != CGD_OK) break;
-        for (k = 0; k <= lesson->n_hidden; k++, answer += count) {
-            cgd_tensor *to = k ? &lesson->hidden[k - 1] : &lesson->output;
-            count = cgd_tensor_size(to) / x->n;
-            memcpy(to->data + i * count, answer, count * sizeof(float));
-        }
-    }
+    for (i = 0; i < x->n && status == CGD_OK; i++)
+        status = cgd__answer_to(t, x, i, lesson);
     return status;
 }
 
@@ -9185,17 +9250,22 @@ static cgd_status cgd__lesson_end(cgd_trainer *t, cgd_pass *pass,
     return status;
 }
 
-/* Add what a lesson puts on the stack, at most, to *room. */
-static cgd_status cgd__lesson_room(const cgd_trainer *t, size_t *room)
+/* What a lesson puts on the stack, at most: by itself, while the teacher is
+ * asked, and for the terms in the end. */
+static cgd_status cgd__lesson_room(const cgd_trainer *t, size_t *lesson_room,
+                                   size_t *asking, size_t *terms)
 {
     const cgd_train_config *c = &t->config;
     const cgd_net *student = &t->side[t->distil->direction].g.net;
     size_t keep[CGD__MATCHES], n_keep = cgd__lesson_keep(t, keep), k;
-    size_t work = 0, bytes, own, floats;
+    size_t work = 0, bytes, own, floats = 0;
+    size_t rounding = (CGD__MATCHES + 8) * CGD__ALIGN;    /* of each push    */
     cgd__lesson lesson;
     cgd_status status;
-    floats = (c->batch + 1) * cgd__lesson_shape(t, &lesson, c->batch);
-    status = cgd__pass_room(t, &t->teacher, 1, CGD_INFER, keep, n_keep, room);
+    *lesson_room = c->batch * cgd__lesson_shape(t, &lesson, c->batch)
+                 * sizeof(float) + rounding;
+    status = cgd__pass_room(t, &t->teacher, 1, CGD_INFER, keep, n_keep,
+                            asking, NULL);
     if (t->distil->ssim_weight > 0)
         work = cgd_loss_ssim_scratch(&lesson.output) * sizeof(float);
     for (k = 0; k < n_keep && status == CGD_OK; k++) {
@@ -9207,12 +9277,11 @@ static cgd_status cgd__lesson_room(const cgd_trainer *t, size_t *room)
                               * sizeof(float));
         if (t->n_adaptors == 0) continue;
         status = cgd__pass_measure(&t->adaptors[k].net, h.n, h.h, h.w,
-                                   CGD_TRAIN, NULL, 0, &bytes);
+                                   CGD_TRAIN, NULL, 0, &bytes, NULL);
         work = cgd__max(work, bytes + (own + cgd_tensor_size(
                                   &lesson.hidden[k])) * sizeof(float));
     }
-    *room += floats * sizeof(float) + work
-           + (3 * CGD__MATCHES + 8) * CGD__ALIGN;  /* pushes are rounded up  */
+    *terms = floats * sizeof(float) + work + rounding;
     return status;
 }
 
@@ -9451,7 +9520,7 @@ static cgd_status cgd__model_measure(const cgd_model *model, size_t width,
             "a picture of %u x %u cannot be translated", width, height);
     status = cgd__pass_measure(&model->net, 1, cgd__model_side(height),
                                cgd__model_side(width), CGD_INFER, NULL, 0,
-                               &pass);
+                               &pass, NULL);
     if (status == CGD_OK && !cgd__add(need, input + CGD__ALIGN, pass))
         return cgd__fail(model->net.ctx, CGD_ERR_SHAPE,
             "a picture of %u x %u is too large", width, height);
