@@ -497,12 +497,16 @@ CGDDEF cgd_cost cgd_net_cost(const cgd_net *net, size_t h, size_t w);
 CGDDEF cgd_status cgd_net_out_size(const cgd_net *net, size_t h, size_t w,
                                    size_t *out_h, size_t *out_w);
 
-enum { CGD_INFER = 0, CGD_TRAIN = 1 };
+enum { CGD_INFER = 0, CGD_TRAIN, CGD_RECOMPUTE };
 
 /* A pass is one application of a net to one batch. It owns the activations
  * in one block of memory, laid out by a planner: in CGD_INFER mode a buffer
  * is reused as soon as nobody reads it any more, in CGD_TRAIN mode all that
- * backward needs is kept, and the gradients' buffers are planned too. */
+ * backward needs is kept, and the gradients' buffers are planned too.
+ * CGD_RECOMPUTE is CGD_TRAIN in less memory and more time, and bit for bit
+ * the same: only the maps between segments of layers are kept, and backward
+ * runs each segment forward again first (Chen et al. 2016, "Training Deep
+ * Nets with Sublinear Memory Cost"). */
 typedef struct cgd_pass {
     cgd_net *net;
     const struct cgd__kernels *kernels;   /* those the plan was made for     */
@@ -532,7 +536,7 @@ CGDDEF cgd_status cgd_pass_init(cgd_pass *pass, cgd_net *net, size_t n,
 CGDDEF void cgd_pass_free(cgd_pass *pass);
 
 /* Apply the net to x, whose data must stay until backward. The result is
- * pass->y. In CGD_TRAIN mode batch norms use the batch's statistics and,
+ * pass->y. In both training modes batch norms use the batch's statistics and,
  * where the net has gradients, move the running ones. */
 CGDDEF cgd_status cgd_pass_forward(cgd_pass *pass, const cgd_tensor *x);
 /* The output of a layer that is kept; data is NULL for one that nobody reads
@@ -660,6 +664,9 @@ typedef struct cgd_train_config {
     int   init;                      /* CGD_INIT_*                           */
     float init_gain;
     cgd_u32 seed;
+    int   recompute;                 /* generators keep few maps and make the
+                                        others again: less memory, more time,
+                                        the same numbers (CGD_RECOMPUTE)     */
 } cgd_train_config;
 
 /* What one step reports; every term includes its weight. Index 0 is the
@@ -6473,8 +6480,9 @@ CGDDEF void cgd_net_init_weights(cgd_net *net, int init, float gain,
 /* [impl:passes] Passes and the planner                                     */
 /* ======================================================================== */
 /* Owns the memory of a pass. Time runs 0 .. L-1 forward and L .. 2L-1
- * backward (layer i at 2L-1-i). Every tensor has a first and a last moment;
- * two may share memory when these do not meet. The planner places those first
+ * backward (layer i at 2L-1-i); where segments are run again, each takes its
+ * turn forward just before its turn backward, and time ends at 3L-1. Every
+ * tensor has a first and a last moment; two may share memory when these do not meet. The planner places those first
  * that outlive forward, so that they lie together, and the largest of either
  * kind first, each as low as the others allow. One list of tensors serves
  * inference and training, which differ only in the moments.
@@ -6483,7 +6491,11 @@ CGDDEF void cgd_net_init_weights(cgd_net *net, int init, float gain,
  * that a norm made of a raw map, and a map that was upsampled, are made again
  * when backward comes to the layer that read them, for a hundredth of the
  * time and half of the memory. Sums serve the gradients of weights: a net
- * without gradients does not keep them. */
+ * without gradients does not keep them.
+ *
+ * A pass that recomputes has two sets of slots: in the first, layers keep what
+ * they keep at inference, and statistics, which are not taken twice; in the
+ * second, segments live as whole passes do, one after the other. */
 
 enum { CGD__UPPED, CGD__RAW, CGD__OUT, CGD__STATS, CGD__WORK, CGD__D_OUT,
        CGD__OUT_AGAIN, CGD__UPPED_AGAIN, CGD__D_UPPED, CGD__WORK_BACK,
@@ -6494,7 +6506,9 @@ typedef struct cgd__slot {
     size_t in_h, in_w, h, w;           /* before upsampling; of the output   */
     size_t at[CGD__TENSORS];           /* offsets in the arena, or NOWHERE   */
     size_t last_reader;                /* greatest layer that reads OUT      */
-    int readable;                      /* OUT outlives forward               */
+    size_t from;                       /* the first layer of its segment     */
+    size_t run, back;                  /* when it goes forward and backward  */
+    int kept;                          /* OUT outlives forward               */
     const float *pull;                 /* a loss's own gradient of OUT       */
 } cgd__slot;
 
@@ -6577,38 +6591,44 @@ static int cgd__made_again(const cgd_net *net, size_t i,
         && i + 1 < net->n_layers && slot->last_reader == i + 1;
 }
 
-/* What layer i keeps, and from when to when. */
-static void cgd__plan_layer(const cgd_net *net, size_t n, int train, size_t i,
-                            cgd__slot *slot, int kept, cgd__tensor_plan *t)
+/* What layer i keeps, and from when to when; again: in the second set. */
+static void cgd__plan_layer(const cgd_net *net, size_t n, int mode, int again,
+                            const cgd__slot *slots, size_t i,
+                            cgd__tensor_plan *t)
 {
     const cgd_layer *l = net->layers + i;
-    size_t end = 2 * net->n_layers - 1, back = end - i;
+    const cgd__slot *slot = slots + i, *reader = slots + slot->last_reader;
+    size_t run = slot->run, back = slot->back, last = slots[0].back;
     size_t pixels = slot->h * slot->w, out = n * pixels * l->out_c;
     size_t upped = n * 4 * slot->in_h * slot->in_w * l->in_c;
     size_t work = l->kind == CGD_DEPTHWISE ? 0
                 : net->ctx->kernels->scratch(&slot->shape);
-    int again = train && !kept && cgd__made_again(net, i, slot);
-    int read_back = net->grads || l->act == CGD_ACT_TANH   /* by backward    */
-                 || (!l->norm && l->act);
-    size_t last = kept || i + 1 == net->n_layers ? end
-                : train && !again && read_back ? back : slot->last_reader;
+    int train = mode == CGD_TRAIN || again;
+    int own = l->act == CGD_ACT_TANH || (!l->norm && l->act);
+    int remade = train && !slot->kept && cgd__made_again(net, i, slot);
+    int there = again && slot->kept;   /* since the first time               */
+    if (i + 1 < net->n_layers) {       /* who needs OUT last?                */
+        size_t need = own ? back : slots[i + 1].back;
+        last = slot->kept || (train && !remade && (own || net->grads)) ? need
+             : reader->run;
+        if (remade && (own || net->grads))
+            cgd__want(t + CGD__OUT_AGAIN, out, slots[i + 1].back, need);
+        if (train) cgd__want(t + CGD__D_OUT, out, reader->back, back);
+    }
     if (l->norm)
         work = cgd__max(work, cgd__norm_scratch(n, pixels, l->out_c));
     if (i > 0)                         /* for making that one's output again */
         work = cgd__max(work, 2 * n * l->in_c);
-    if (l->up) cgd__want(t + CGD__UPPED, upped, i, i);
-    slot->readable = last >= net->n_layers;
-    if (l->norm && train) cgd__want(t + CGD__RAW, out, i, back);
-    cgd__want(t + CGD__OUT, out, i, last);
-    if (l->norm)
-        cgd__want(t + CGD__STATS, 2 * n * l->out_c, i, train ? back : i);
-    cgd__want(t + CGD__WORK, work, i, i);
+    if (!there) cgd__want(t + CGD__OUT, out, run, last);
+    if (l->norm && train) cgd__want(t + CGD__RAW, out, run, back);
+    if (l->norm && !again)
+        cgd__want(t + CGD__STATS, 2 * n * l->out_c, run,
+                  mode == CGD_INFER ? run : back);
+    if (!there || l->norm) {           /* the convolution is run             */
+        if (l->up) cgd__want(t + CGD__UPPED, upped, run, run);
+        cgd__want(t + CGD__WORK, work, run, run);
+    }
     if (!train) return;
-    if (i + 1 < net->n_layers)
-        cgd__want(t + CGD__D_OUT, out, end - slot->last_reader, back);
-    if (again && read_back)            /* tanh's own gradient reads it too   */
-        cgd__want(t + CGD__OUT_AGAIN, out, back - 1,
-                  l->act == CGD_ACT_TANH ? back : back - 1);
     if (l->up) {
         cgd__want(t + CGD__UPPED_AGAIN, upped, back, back);
         cgd__want(t + CGD__D_UPPED, upped, back, back);
@@ -6641,7 +6661,7 @@ static cgd_status cgd__plan_shapes(const cgd_net *net, size_t n, size_t h,
                     "layer %u (%s) cannot add maps of different sizes", i,
                     l->name);
         }
-        if (mode == CGD_TRAIN && h * w == 1 && l->norm
+        if (mode != CGD_INFER && h * w == 1 && l->norm
             && (n == 1 || l->norm != CGD_NORM_BATCH))
             return cgd__fail(net->ctx, CGD_ERR_SHAPE,
                 "the picture is too small: layer %u (%s) would normalise a "
@@ -6650,42 +6670,128 @@ static cgd_status cgd__plan_shapes(const cgd_net *net, size_t n, size_t h,
     return CGD_OK;
 }
 
+/* Cut the net into segments that keep about `most` floats each; a cut keeps
+ * one map, and falls where nothing later reads what is before it. Returns
+ * what two passes at once then need, of which one is at work. */
+static size_t cgd__cut(const cgd_net *net, size_t n, cgd__slot *slots,
+                       size_t most)
+{
+    size_t i, from = 0, read = 0, maps = 0, cuts = 0, largest = 0;
+    for (i = 0; i < net->n_layers; i++) {
+        const cgd_layer *l = net->layers + i;
+        size_t out = n * slots[i].h * slots[i].w * l->out_c;
+        slots[i].from = from;
+        maps += l->norm && l->skip ? 2 * out : out;
+        largest = cgd__max(largest, maps);
+        if (read <= i && (maps >= most || slots[i].kept)) {
+            from = i + 1;
+            cuts += out;
+            maps = 0;
+        }
+        read = cgd__max(read, slots[i].last_reader);
+    }
+    return 2 * cuts + largest;
+}
+
+/* Cut it so that least memory is needed; the maps between are kept. */
+static void cgd__cut_best(const cgd_net *net, size_t n, cgd__slot *slots)
+{
+    size_t whole = cgd__cut(net, n, slots, (size_t)-1), least = whole, k, i;
+    size_t most = whole;
+    for (k = 2; k <= net->n_layers; k++) {
+        size_t need = cgd__cut(net, n, slots, whole / k);
+        if (need >= least) continue;
+        least = need;
+        most = whole / k;
+    }
+    cgd__cut(net, n, slots, most);
+    for (i = 1; i < net->n_layers; i++)
+        if (slots[i].from == i) slots[i - 1].kept = 1;
+}
+
+/* When each layer runs; both sets of slots, where there are two. */
+static void cgd__plan_moments(const cgd_net *net, int mode, cgd__slot *slots)
+{
+    size_t end = net->n_layers, now = end, from, i;
+    cgd__slot *again = slots + end;
+    for (i = 0; i < end; i++) {
+        slots[i].run = i;
+        slots[i].back = 2 * end - 1 - i;
+    }
+    if (mode != CGD_RECOMPUTE) return;
+    memcpy(again, slots, end * sizeof *slots);
+    for (; end > 0; end = from) {
+        from = slots[end - 1].from;
+        for (i = from; i < end; i++) again[i].run = now++;
+        for (i = end; i-- > from; ) slots[i].back = again[i].back = now++;
+    }
+}
+
+static size_t cgd__slot_count(const cgd_net *net, int mode)
+{
+    return mode == CGD_RECOMPUTE ? 2 * net->n_layers : net->n_layers;
+}
+
+/* Plan all tensors of a pass whose moments are known. */
+static void cgd__plan_tensors(const cgd_net *net, size_t n, int mode,
+                              cgd__slot *slots, cgd__tensor_plan *t)
+{
+    size_t count = net->n_layers, i;
+    for (i = 0; i < cgd__slot_count(net, mode); i++)
+        cgd__plan_layer(net, n, mode, i >= count,
+                        slots + i / count * count, i % count,
+                        t + i * CGD__TENSORS);
+}
+
 /* Plan a pass into slots; *floats is the arena's size, *held the part of it
  * that outlives forward. */
 static cgd_status cgd__plan(const cgd_net *net, size_t n, size_t h, size_t w,
                             int mode, const size_t *keep, size_t n_keep,
                             cgd__slot *slots, size_t *floats, size_t *held)
 {
-    size_t count = net->n_layers * CGD__TENSORS, i, k;
+    size_t count = cgd__slot_count(net, mode) * CGD__TENSORS, i, k;
     size_t bytes = count * (sizeof(cgd__tensor_plan) + sizeof(void *));
     cgd__tensor_plan *t = (cgd__tensor_plan *)cgd__alloc(net->ctx, bytes);
+    cgd__slot *again = slots + net->n_layers;
     cgd_status status;
     if (!t)
         return cgd__fail(net->ctx, CGD_ERR_MEMORY, "out of memory: a plan");
     memset(t, 0, bytes);
-    memset(slots, 0, net->n_layers * sizeof *slots);
+    memset(slots, 0, cgd__slot_count(net, mode) * sizeof *slots);
     for (i = 0; i < count; i++) t[i].at = CGD__NOWHERE;
     status = cgd__plan_shapes(net, n, h, w, mode, slots);
     if (status == CGD_OK) {
-        for (i = 0; i < net->n_layers; i++) {
-            int kept = 0;
-            for (k = 0; k < n_keep; k++) if (keep[k] == i) kept = 1;
-            cgd__plan_layer(net, n, mode == CGD_TRAIN, i, slots + i, kept,
-                            t + i * CGD__TENSORS);
-        }
+        for (k = 0; k < n_keep; k++)
+            if (keep[k] < net->n_layers) slots[keep[k]].kept = 1;
+        slots[net->n_layers - 1].kept = 1;
+        if (mode == CGD_RECOMPUTE) cgd__cut_best(net, n, slots);
+        cgd__plan_moments(net, mode, slots);
+        cgd__plan_tensors(net, n, mode, slots, t);
         *floats = cgd__place(t, count, net->n_layers,
                              (cgd__tensor_plan **)(void *)(t + count), held);
         if (*floats == 0) status = cgd__too_large(net->ctx, n, h, w);
         for (i = 0; i < count; i++)
             slots[i / CGD__TENSORS].at[i % CGD__TENSORS] = t[i].at;
+        for (i = 0; i < net->n_layers && mode == CGD_RECOMPUTE; i++) {
+            again[i].at[CGD__STATS] = slots[i].at[CGD__STATS];
+            if (again[i].kept)
+                again[i].at[CGD__OUT] = slots[i].at[CGD__OUT];
+        }
     }
     cgd__free(net->ctx, t, bytes);
     return status;
 }
 
-static size_t cgd__slots_bytes(const cgd_net *net)
+static size_t cgd__slots_bytes(const cgd_net *net, int mode)
 {
-    return cgd__round_up(net->n_layers * sizeof(cgd__slot), CGD__ALIGN);
+    return cgd__round_up(cgd__slot_count(net, mode) * sizeof(cgd__slot),
+                         CGD__ALIGN);
+}
+
+/* The bytes that so many floats of a pass need. */
+static size_t cgd__pass_block(const cgd_net *net, int mode, size_t floats)
+{
+    return cgd__slots_bytes(net, mode) + floats * sizeof(float) + CGD__ALIGN;
 }
 
 /* The bytes of a pass, in all and held (or NULL); or why there are none. */
@@ -6694,7 +6800,7 @@ static cgd_status cgd__pass_measure(const cgd_net *net, size_t n, size_t h,
                                     size_t n_keep, size_t *bytes,
                                     size_t *held)
 {
-    size_t head = cgd__slots_bytes(net), floats = 0, first = 0;
+    size_t head = cgd__slots_bytes(net, mode), floats = 0, first = 0;
     cgd__slot *slots = (cgd__slot *)cgd__alloc(net->ctx, head);
     cgd_status status;
     *bytes = 0;
@@ -6702,8 +6808,8 @@ static cgd_status cgd__pass_measure(const cgd_net *net, size_t n, size_t h,
         return cgd__fail(net->ctx, CGD_ERR_MEMORY, "out of memory: a plan");
     status = cgd__plan(net, n, h, w, mode, keep, n_keep, slots, &floats,
                        &first);
-    if (status == CGD_OK) *bytes = head + floats * sizeof(float) + CGD__ALIGN;
-    if (held) *held = head + first * sizeof(float) + CGD__ALIGN;
+    if (status == CGD_OK) *bytes = cgd__pass_block(net, mode, floats);
+    if (held) *held = cgd__pass_block(net, mode, first);
     cgd__free(net->ctx, slots, head);
     return status;
 }
@@ -6731,10 +6837,10 @@ CGDDEF cgd_status cgd_pass_init(cgd_pass *pass, cgd_net *net, size_t n,
     pass->mode = mode;
     pass->learns = net->grads != NULL;
     pass->n = n; pass->h = h; pass->w = w;
-    status = cgd__pass_measure(net, n, h, w, mode, keep, n_keep,
-                               &pass->bytes, &pass->held);
-    if (status != CGD_OK) return status;
     if (!block) {
+        status = cgd__pass_measure(net, n, h, w, mode, keep, n_keep,
+                                   &pass->bytes, NULL);
+        if (status != CGD_OK) return status;
         block = (unsigned char *)(pass->own = cgd__alloc(net->ctx,
                                                          pass->bytes));
         if (!block)
@@ -6744,13 +6850,15 @@ CGDDEF cgd_status cgd_pass_init(cgd_pass *pass, cgd_net *net, size_t n,
     }
     block += (CGD__ALIGN - (size_t)block % CGD__ALIGN) % CGD__ALIGN;
     pass->slots = (cgd__slot *)(void *)block;
-    pass->arena = (float *)(void *)(block + cgd__slots_bytes(net));
+    pass->arena = (float *)(void *)(block + cgd__slots_bytes(net, mode));
     status = cgd__plan(net, n, h, w, mode, keep, n_keep, pass->slots,
                        &floats, &held);
     if (status != CGD_OK) {
         cgd_pass_free(pass);
         return status;
     }
+    pass->bytes = cgd__pass_block(net, mode, floats);
+    pass->held = cgd__pass_block(net, mode, held);
     last = pass->slots + net->n_layers - 1;
     pass->y = cgd_tensor_view(n, last->h, last->w,
                               net->layers[net->n_layers - 1].out_c,
@@ -6769,8 +6877,15 @@ CGDDEF cgd_tensor cgd_pass_output(const cgd_pass *pass, size_t layer)
     const cgd__slot *slot = pass->slots + layer;
     return cgd_tensor_view(pass->n, slot->h, slot->w,
                            pass->net->layers[layer].out_c,
-                           slot->readable ? pass->arena + slot->at[CGD__OUT]
-                                          : NULL);
+                           slot->kept ? pass->arena + slot->at[CGD__OUT]
+                                      : NULL);
+}
+
+/* The slots that backward looks at. */
+static cgd__slot *cgd__back_slots(const cgd_pass *pass)
+{
+    return pass->slots + (pass->mode == CGD_RECOMPUTE ? pass->net->n_layers
+                                                      : 0);
 }
 
 static float *cgd__pass_at(const cgd_pass *pass, size_t layer, int which)
@@ -6793,15 +6908,20 @@ static int cgd__pass_frozen(const cgd_pass *pass, const cgd_layer *l)
 }
 
 /* A raw map and its statistics to the layer's output, in the place asked. */
-static void cgd__pass_normalise(cgd_pass *pass, size_t i, cgd__norm_job *q,
+static void cgd__pass_normalise(cgd_pass *pass, size_t i, const float *raw,
                                 int to, float *work)
 {
     const cgd_layer *l = pass->net->layers + i;
+    const cgd__slot *slot = pass->slots + i;
     const float *p = pass->net->params;
     int affine = cgd__norm_affine(l->norm);
-    q->act = l->act;
-    q->skip = l->skip ? cgd__pass_at(pass, i - l->skip, CGD__OUT) : NULL;
-    cgd__norm_forward(pass->net->ctx, q, cgd__pass_at(pass, i, to),
+    cgd__norm_job q;
+    memset(&q, 0, sizeof q);
+    cgd__norm_slices(&q, pass->n, slot->h * slot->w, l->out_c);
+    q.x = raw;
+    q.act = l->act;
+    q.skip = l->skip ? cgd__pass_at(pass, i - l->skip, CGD__OUT) : NULL;
+    cgd__norm_forward(pass->net->ctx, &q, cgd__pass_at(pass, i, to),
                       affine ? p + l->gamma : NULL,
                       affine ? p + l->beta : NULL,
                       cgd__pass_at(pass, i, CGD__STATS), work);
@@ -6814,7 +6934,7 @@ static void cgd__pass_norm(cgd_pass *pass, size_t i, const float *raw)
     const cgd__slot *slot = pass->slots + i;
     float *p = net->params, *stats = cgd__pass_at(pass, i, CGD__STATS);
     float *work = cgd__pass_at(pass, i, CGD__WORK);
-    int moves = l->norm == CGD_NORM_BATCH && pass->mode == CGD_TRAIN
+    int moves = l->norm == CGD_NORM_BATCH && pass->mode != CGD_INFER
              && net->grads != NULL;
     cgd__norm_job q;
     memset(&q, 0, sizeof q);
@@ -6828,7 +6948,7 @@ static void cgd__pass_norm(cgd_pass *pass, size_t i, const float *raw)
             /* at inference a batch is only many pictures at once */
             pass->mode == CGD_INFER ? CGD_NORM_INSTANCE : l->norm, stats,
             moves ? p + l->mean : NULL, moves ? p + l->var : NULL);
-    cgd__pass_normalise(pass, i, &q, CGD__OUT, work);
+    cgd__pass_normalise(pass, i, raw, CGD__OUT, work);
 }
 
 /* The layer's packed weights, if the net keeps them for this pass's kernels. */
@@ -6840,7 +6960,8 @@ static const float *cgd__pass_packed(const cgd_pass *pass, size_t i)
         ? net->packs + net->layers[i].pack : NULL;
 }
 
-static void cgd__pass_layer(cgd_pass *pass, size_t i)
+/* The convolution of layer i, upsampling first; returns the raw map. */
+static const float *cgd__pass_convolve(cgd_pass *pass, size_t i)
 {
     cgd_net *net = pass->net;
     cgd_ctx *ctx = net->ctx;
@@ -6848,10 +6969,9 @@ static void cgd__pass_layer(cgd_pass *pass, size_t i)
     const cgd__slot *slot = pass->slots + i;
     const float *in = cgd__pass_input(pass, i), *w = net->params + l->w;
     const float *b = l->norm ? NULL : net->params + l->b;
-    float *out = cgd__pass_at(pass, i, CGD__OUT);
     float *raw = cgd__pass_at(pass, i, CGD__RAW);
     float *work = cgd__pass_at(pass, i, CGD__WORK);
-    if (!raw) raw = out;
+    if (!raw) raw = cgd__pass_at(pass, i, CGD__OUT);
     if (l->up) {
         float *upped = cgd__pass_at(pass, i, CGD__UPPED);
         cgd__upsample(ctx, upped, in, pass->n, slot->in_h, slot->in_w,
@@ -6865,15 +6985,28 @@ static void cgd__pass_layer(cgd_pass *pass, size_t i)
     else
         pass->kernels->forward(ctx, &slot->shape, raw, in, w, b, 0,
                                cgd__pass_packed(pass, i), work);
-    if (l->norm) {
-        cgd__pass_norm(pass, i, raw);
-    } else {
-        size_t count = pass->n * slot->h * slot->w * l->out_c;
-        cgd__activate(ctx, out, raw, count, l->act);
-        if (l->skip)
-            cgd__add_scaled(ctx, out, cgd__pass_at(pass, i - l->skip,
-                                                   CGD__OUT), count, 1);
-    }
+    return raw;
+}
+
+/* From the raw map to the output of a layer without norm. */
+static void cgd__pass_activate(cgd_pass *pass, size_t i, const float *raw)
+{
+    cgd_ctx *ctx = pass->net->ctx;
+    const cgd_layer *l = pass->net->layers + i;
+    const cgd__slot *slot = pass->slots + i;
+    size_t count = pass->n * slot->h * slot->w * l->out_c;
+    float *out = cgd__pass_at(pass, i, CGD__OUT);
+    cgd__activate(ctx, out, raw, count, l->act);
+    if (l->skip)
+        cgd__add_scaled(ctx, out, cgd__pass_at(pass, i - l->skip, CGD__OUT),
+                        count, 1);
+}
+
+static void cgd__pass_layer(cgd_pass *pass, size_t i)
+{
+    const float *raw = cgd__pass_convolve(pass, i);
+    if (pass->net->layers[i].norm) cgd__pass_norm(pass, i, raw);
+    else cgd__pass_activate(pass, i, raw);
 }
 
 CGDDEF cgd_status cgd_pass_forward(cgd_pass *pass, const cgd_tensor *x)
@@ -6887,7 +7020,7 @@ CGDDEF cgd_status cgd_pass_forward(cgd_pass *pass, const cgd_tensor *x)
             pass->net->layers[0].in_c, x->n, x->h, x->w, x->c);
     pass->x = *x;
     for (i = 0; i < pass->net->n_layers; i++) {
-        pass->slots[i].pull = NULL;
+        cgd__back_slots(pass)[i].pull = NULL;
         cgd__pass_layer(pass, i);
     }
     return CGD_OK;
@@ -6896,7 +7029,7 @@ CGDDEF cgd_status cgd_pass_forward(cgd_pass *pass, const cgd_tensor *x)
 #ifndef CGD_NO_TRAIN
 CGDDEF void cgd_pass_pull(cgd_pass *pass, size_t layer, const cgd_tensor *d)
 {
-    pass->slots[layer].pull = d->data;
+    cgd__back_slots(pass)[layer].pull = d->data;
 }
 
 /* The output of a layer in backward, where the one that read it is at work or
@@ -6913,14 +7046,10 @@ static void cgd__pass_read_again(cgd_pass *pass, size_t i)
     const cgd_layer *l = pass->net->layers + i;
     const cgd__slot *slot = pass->slots + i;
     if (i > 0 && cgd__pass_at(pass, i - 1, CGD__OUT_AGAIN)
-        && (pass->net->grads || l[-1].act == CGD_ACT_TANH)) {
-        cgd__norm_job q;
-        memset(&q, 0, sizeof q);
-        cgd__norm_slices(&q, pass->n, slot->in_h * slot->in_w, l->in_c);
-        q.x = cgd__pass_at(pass, i - 1, CGD__RAW);
-        cgd__pass_normalise(pass, i - 1, &q, CGD__OUT_AGAIN,
+        && (pass->net->grads || l[-1].act == CGD_ACT_TANH))
+        cgd__pass_normalise(pass, i - 1, cgd__pass_at(pass, i - 1, CGD__RAW),
+                            CGD__OUT_AGAIN,
                             cgd__pass_at(pass, i, CGD__WORK_BACK));
-    }
     if (l->up && pass->net->grads)
         cgd__upsample(pass->net->ctx,
                       cgd__pass_at(pass, i, CGD__UPPED_AGAIN),
@@ -7031,11 +7160,28 @@ static void cgd__pass_layer_back(cgd_pass *pass, size_t i, float *d,
                                 || l->skip == 1));
 }
 
+/* Run layer i forward once more for backward, with the statistics of the
+ * first time; an output that was kept needs no more than its raw map. */
+static void cgd__pass_layer_again(cgd_pass *pass, size_t i)
+{
+    int kept = pass->slots[i].kept, norm = pass->net->layers[i].norm;
+    const float *raw;
+    if (kept && !norm) return;
+    raw = cgd__pass_convolve(pass, i);
+    if (kept) return;
+    if (norm)
+        cgd__pass_normalise(pass, i, raw, CGD__OUT,
+                            cgd__pass_at(pass, i, CGD__WORK));
+    else
+        cgd__pass_activate(pass, i, raw);
+}
+
 CGDDEF cgd_status cgd_pass_backward(cgd_pass *pass, cgd_tensor *dy,
                                     cgd_tensor *dx)
 {
-    size_t i;
-    if (pass->mode != CGD_TRAIN || !pass->x.data)
+    cgd__slot *slots = pass->slots;
+    size_t end, from, i;
+    if (pass->mode == CGD_INFER || !pass->x.data)
         return cgd__fail(pass->net->ctx, CGD_ERR_ARGUMENT,
                          "backward needs a forward pass in training mode");
     if (pass->net->grads && !pass->learns)
@@ -7045,13 +7191,20 @@ CGDDEF cgd_status cgd_pass_backward(cgd_pass *pass, cgd_tensor *dy,
         || (dx && !cgd__same_shape(dx, &pass->x)))
         return cgd__fail(pass->net->ctx, CGD_ERR_SHAPE,
                          "gradients do not have the shapes of the pass");
-    for (i = pass->net->n_layers; i-- > 0; ) {
-        float *d = i + 1 == pass->net->n_layers ? dy->data
-                 : cgd__pass_at(pass, i, CGD__D_OUT);
-        float *to = i > 0 ? cgd__pass_at(pass, i - 1, CGD__D_OUT)
-                  : dx ? dx->data : NULL;
-        cgd__pass_layer_back(pass, i, d, to);
+    pass->slots = cgd__back_slots(pass);
+    for (end = pass->net->n_layers; end > 0; end = from) {
+        from = pass->slots[end - 1].from;  /* 0, where nothing is run again  */
+        for (i = from; i < end && pass->mode == CGD_RECOMPUTE; i++)
+            cgd__pass_layer_again(pass, i);
+        for (i = end; i-- > from; ) {
+            float *d = i + 1 == pass->net->n_layers ? dy->data
+                     : cgd__pass_at(pass, i, CGD__D_OUT);
+            float *to = i > 0 ? cgd__pass_at(pass, i - 1, CGD__D_OUT)
+                      : dx ? dx->data : NULL;
+            cgd__pass_layer_back(pass, i, d, to);
+        }
     }
+    pass->slots = slots;
     return CGD_OK;
 }
 #endif
@@ -8094,17 +8247,22 @@ static cgd_tensor cgd__push_like(cgd_trainer *t, const cgd_tensor *like)
     return copy;
 }
 
-/* Plan a pass on the stack and run it forward. */
+/* Plan a pass on top of the stack and run it forward. */
 static cgd_status cgd__push_pass(cgd_trainer *t, cgd_pass *pass, cgd_net *net,
                                  int mode, const cgd_tensor *x,
                                  const size_t *keep, size_t n_keep)
 {
-    size_t bytes = cgd_pass_bytes(net, x->n, x->h, x->w, mode, keep, n_keep);
-    cgd_status status;
-    if (bytes == 0) return CGD_ERR_SHAPE;
-    status = cgd_pass_init(pass, net, x->n, x->h, x->w, mode, keep, n_keep,
-                           cgd__push(t, bytes));
-    return status == CGD_OK ? cgd_pass_forward(pass, x) : status;
+    cgd_status status = cgd_pass_init(pass, net, x->n, x->h, x->w, mode, keep,
+                                      n_keep, t->arena + t->arena_used);
+    if (status != CGD_OK) return status;
+    cgd__push(t, pass->bytes);
+    return cgd_pass_forward(pass, x);
+}
+
+/* How generators are passed through where they learn, or pass gradients on. */
+static int cgd__train_mode(const cgd_trainer *t)
+{
+    return t->config.recompute ? CGD_RECOMPUTE : CGD_TRAIN;
 }
 
 /* ---- the terms -----------------------------------------------------------*/
@@ -8143,7 +8301,7 @@ static cgd_status cgd__cycle_back(cgd_trainer *t, int s,
     cgd_pass back;
     cgd_tensor d;
     cgd_status status = cgd__push_pass(t, &back, &t->side[!s].g.net,
-                                       CGD_TRAIN, fake, NULL, 0);
+                                       cgd__train_mode(t), fake, NULL, 0);
     if (status != CGD_OK) return status;
     d = cgd__push_like(t, &back.y);
     *loss = cgd_loss_l1(t->ctx, &back.y, x, t->config.cycle_weight, &d, 0);
@@ -8158,8 +8316,8 @@ static cgd_status cgd__identity(cgd_trainer *t, int s, const cgd_tensor *y,
     size_t mark = t->arena_used;
     cgd_pass pass;
     cgd_tensor d;
-    cgd_status status = cgd__push_pass(t, &pass, &t->side[s].g.net, CGD_TRAIN,
-                                       y, NULL, 0);
+    cgd_status status = cgd__push_pass(t, &pass, &t->side[s].g.net,
+                                       cgd__train_mode(t), y, NULL, 0);
     if (status != CGD_OK) return status;
     d = cgd__push_like(t, &pass.y);
     *loss = cgd_loss_l1(t->ctx, &pass.y, y, t->config.identity_weight, &d, 0);
@@ -8200,6 +8358,7 @@ static cgd_status cgd__lesson_end(cgd_trainer *t, cgd_pass *pass,
                                   cgd_tensor *d_fake, cgd_losses *losses);
 static cgd_status cgd__lesson_room(const cgd_trainer *t, size_t *lesson,
                                    size_t *asking, size_t *terms);
+static size_t cgd__matched_layers(const cgd_trainer *t, int s, size_t *keep);
 static void cgd__answers_free(cgd_trainer *t);
 
 /* Does side s have a teacher? */
@@ -8264,6 +8423,7 @@ static cgd_status cgd__translate_terms(cgd_trainer *t, int s,
     size_t mark = t->arena_used;
     int learns = cgd__learns(&t->side[s].g), taught = cgd__taught(t, s);
     int joined = cgd__joined(t, s);
+    size_t keep[CGD__MATCHES], n_keep = cgd__matched_layers(t, s, keep);
     size_t whole;
     cgd_pass go;
     cgd__lesson lesson;
@@ -8278,7 +8438,8 @@ static cgd_status cgd__translate_terms(cgd_trainer *t, int s,
     if (taught) status = cgd__lesson_begin(t, &lesson, x);
     if (status == CGD_OK)
         status = cgd__push_pass(t, &go, &t->side[s].g.net,
-                                learns ? CGD_TRAIN : CGD_INFER, &in, NULL, 0);
+                                learns ? cgd__train_mode(t) : CGD_INFER, &in,
+                                keep, n_keep);
     if (status != CGD_OK) return status;
     memcpy(fake->data, go.y.data, cgd_tensor_size(fake) * sizeof(float));
     whole = t->arena_used;             /* the rest is lent until backward    */
@@ -8445,23 +8606,26 @@ static cgd_status cgd__judge_room(const cgd_trainer *t, const cgd_net *net,
 
 /* What cgd__translate_terms(s) needs at most: above the lesson first the
  * asked teacher, then what G_s holds with the others' passes on top, then G_s
- * in backward with the teacher's terms on top. */
+ * in backward with the teacher's terms on top. (The identity term's pass is
+ * that of the other side's cycle.) */
 static cgd_status cgd__side_room(const cgd_trainer *t, int s, size_t *room)
 {
     const cgd_side *side = &t->side[s], *other = &t->side[!s];
     size_t lesson = 0, asking = 0, terms = 0, go = 0, held = 0;
     size_t back = 0, judge = 0, n = t->config.batch;
+    size_t keep[CGD__MATCHES], n_keep = cgd__matched_layers(t, s, keep);
+    int mode = cgd__train_mode(t);
     cgd_status status = CGD_OK;
     if (cgd__taught(t, s))
         status = cgd__lesson_room(t, &lesson, &asking, &terms);
     if (status == CGD_OK && cgd__exists(&side->g))
         status = cgd__pass_room(t, &side->g.net,
                                 cgd__joined(t, s) ? 2 * n : n,
-                                cgd__learns(&side->g) ? CGD_TRAIN : CGD_INFER,
-                                NULL, 0, &go, &held);
+                                cgd__learns(&side->g) ? mode : CGD_INFER,
+                                keep, n_keep, &go, &held);
     if (status == CGD_OK && cgd__exists(&other->g))
-        status = cgd__pass_room(t, &other->g.net, n, CGD_TRAIN, NULL, 0,
-                                &back, NULL);
+        status = cgd__pass_room(t, &other->g.net, n, mode, NULL, 0, &back,
+                                NULL);
     if (status == CGD_OK && cgd__exists(&side->d))
         status = cgd__judge_room(t, &side->d.net, &judge);
     if (status != CGD_OK) return status;
@@ -9007,6 +9171,15 @@ static size_t cgd__matches(const cgd_trainer *t)
         && !(d->alignment_weight > 0)) return 0;
     return cgd__matched_count(d->teacher_blocks,
                               (size_t)t->config.generator.blocks);
+}
+
+/* The layers of G_s that are compared with a teacher's. */
+static size_t cgd__matched_layers(const cgd_trainer *t, int s, size_t *keep)
+{
+    size_t count = cgd__taught(t, s) ? cgd__matches(t) : 0, k;
+    for (k = 0; k < count; k++)
+        keep[k] = cgd__block_end(&t->side[s].g.net, k);
+    return count;
 }
 
 /* The teacher's layers whose outputs are read. */

@@ -496,16 +496,45 @@ static void learn(cgd_pass *pass, const cgd_tensor *x, cgd_tensor *dx,
     free(dy);
 }
 
+/* Layers that are run again for backward give the same gradients, and move
+ * running statistics once. */
+static void check_recomputing(cgd_net *net, const cgd_tensor *x,
+                              const float *want, const cgd_tensor *want_dx,
+                              const float *was, const size_t *keep,
+                              size_t n_keep)
+{
+    size_t moved = (net->state - net->count) * sizeof(float);
+    float *running = net->params + net->count;
+    float *now = golden_floats(&gold, net->state - net->count + 1);
+    cgd_tensor dx = empty_like(x);
+    cgd_pass pass;
+    memcpy(now, running, moved);
+    memcpy(running, was, moved);
+    CHECK(cgd_pass_init(&pass, net, x->n, x->h, x->w, CGD_RECOMPUTE, keep,
+                        n_keep, NULL) == CGD_OK);
+    learn(&pass, x, &dx, 1);
+    CHECK(same(&dx, want_dx));
+    CHECK(memcmp(want, net->grads, net->count * sizeof(float)) == 0);
+    CHECK(memcmp(running, now, moved) == 0);
+    cgd_pass_free(&pass);
+}
+
 /* Backward, too, gives what it gives when nothing shares memory. */
-static void check_backward_plan(cgd_net *net, const cgd_tensor *x)
+static void check_backward_plan(cgd_net *net, const cgd_tensor *x,
+                                const size_t *all)
 {
     cgd_tensor dx = empty_like(x), want_dx = empty_like(x);
     float *want = golden_floats(&gold, net->count), *block;
+    float *was = golden_floats(&gold, net->state - net->count + 1);
     cgd_pass pass;
+    memcpy(was, net->params + net->count,
+           (net->state - net->count) * sizeof(float));
     CHECK(cgd_pass_init(&pass, net, x->n, x->h, x->w, CGD_TRAIN, NULL, 0,
                         NULL) == CGD_OK);
     learn(&pass, x, &dx, 1);
     memcpy(want, net->grads, net->count * sizeof(float));
+    check_recomputing(net, x, want, &dx, was, NULL, 0);
+    check_recomputing(net, x, want, &dx, was, all + net->n_layers / 3, 1);
     block = spread_out(&pass);
     learn(&pass, x, &want_dx, 0);
     CHECK(same(&dx, &want_dx));
@@ -539,7 +568,7 @@ static void check_plan(cgd_net *net, const cgd_tensor *x, int mode,
         cgd_tensor kept = cgd_pass_output(&pass, keep[i]);
         CHECK(same(&kept, outs + keep[i]));
     }
-    if (mode == CGD_TRAIN) {
+    if (mode != CGD_INFER) {
         cgd_tensor dy = empty_like(&pass.y), dx = empty_like(x);
         CHECK(cgd_pass_backward(&pass, &dy, &dx) == CGD_OK);
         CHECK(largest(dx.data, cgd_tensor_size(&dx)) < 1e30);
@@ -551,7 +580,7 @@ static void check_plan(cgd_net *net, const cgd_tensor *x, int mode,
     free(block);
 }
 
-/* Both modes, with some layers kept and with none. */
+/* All modes, with some layers kept and with none. */
 static void check_plans(cgd_net *net, size_t n, size_t h, size_t w)
 {
     static cgd_tensor outs[MOST_LAYERS];
@@ -567,7 +596,8 @@ static void check_plans(cgd_net *net, size_t n, size_t h, size_t w)
     check_plan(net, &x, CGD_INFER, NULL, 0, outs);
     check_plan(net, &x, CGD_INFER, keep, 3, outs);
     check_plan(net, &x, CGD_TRAIN, all, net->n_layers, outs);
-    check_backward_plan(net, &x);
+    check_plan(net, &x, CGD_RECOMPUTE, keep, 3, outs);
+    check_backward_plan(net, &x, all);
     free(x.data);
     golden_forget(&gold);
 }

@@ -389,13 +389,14 @@ static void set_shape(cgd_train_config *c, size_t size, int width)
 }
 
 static void bench_train(cgd_ctx *ctx, const char *name, size_t size,
-                        int width)
+                        int width, int recompute)
 {
     cgd_train_config c = cgd_train_defaults();
     size_t before = cgd_memory_in_use(ctx);
     step_job q;
     if (!wants(name)) return;
     set_shape(&c, size, width);
+    c.recompute = recompute;
     if (cgd_trainer_init(ctx, &q.t, &c) != CGD_OK) exit(1);
     time_step(ctx, name, &q, size, before);
 }
@@ -453,13 +454,15 @@ static void keeping_release(void *user, void *block, size_t bytes)
 static void bench_all(void)
 {
     static const struct { const char *name; size_t size; int width; }
-        sizes[3] = { { "256_64", 256, 64 }, { "128_32", 128, 32 },
-                     { "64_16", 64, 16 } };
+        sizes[4] = { { "256_64", 256, 64 }, { "128_32", 128, 32 },
+                     { "64_16", 64, 16 }, { "512_32", 512, 32 } };
     cgd_options options;
     cgd_ctx ctx;
+    cgd_distil_config lean = cgd_distil_original();
     char name[64];
     size_t i;
     int blocks;
+    lean.train.recompute = 1;
     memset(&options, 0, sizeof options);
     options.threads = threads;
     options.allocator.alloc = keeping_alloc;
@@ -482,12 +485,16 @@ static void bench_all(void)
         sprintf(name, "student_%s", sizes[i].name);
         bench_net(&ctx, name, sizes[i].size, sizes[i].width, 3);
     }
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < 4; i++) {
         sprintf(name, "train_%s", sizes[i].name);
-        bench_train(&ctx, name, sizes[i].size, sizes[i].width);
+        bench_train(&ctx, name, sizes[i].size, sizes[i].width, 0);
+        sprintf(name, "recompute_train_%s", sizes[i].name);
+        bench_train(&ctx, name, sizes[i].size, sizes[i].width, 1);
         sprintf(name, "distil_%s", sizes[i].name);
         bench_distil(&ctx, name, cgd_distil_original(), sizes[i].size,
                      sizes[i].width);
+        sprintf(name, "recompute_distil_%s", sizes[i].name);
+        bench_distil(&ctx, name, lean, sizes[i].size, sizes[i].width);
         sprintf(name, "best_%s", sizes[i].name);
         bench_distil(&ctx, name, cgd_distil_defaults(), sizes[i].size,
                      sizes[i].width);

@@ -332,6 +332,9 @@ static const option options[] = {
   "decay of the average of weights; 0: none" },
 { "seed", SEED, RUNS | KEEP, AT(seed), 0, 4294967295.0, NULL, "N",
   "another seed, another run; the same, the same" },
+{ "recompute", FLAG, RUNS | KEEP, TRAIN_AT(recompute), 0, 0, NULL, NULL,
+  "keep few maps and make the others again: much less\n"
+  "memory, a quarter more time, the same numbers" },
 { "Reports, each every N steps; 0: never", HEADING, RUNS, 0, 0, 0, NULL,
   NULL, NULL },
 { "log-every", COUNT, RUNS | KEEP, AT(run.log_every), 0, 1e9, NULL, "N",
