@@ -1227,6 +1227,9 @@ typedef struct cgd_run_config {
                                       what is transferred                    */
     const char *inherit;           /* distilling: take the discriminators and
                                       their shape from this training's state */
+    /* Once, before the first step: the bytes held, which are all that steps
+     * need, and what pictures and teacher's answers that are kept may add. */
+    void (*started)(void *user, size_t bytes, size_t more);
     /* After every step; return other than 0 to save and stop (CGD_STOPPED). */
     int (*progress)(void *user, const cgd_progress *p);
     void *user;
@@ -1622,12 +1625,14 @@ static void cgd__lent_release(void *user, void *ptr, size_t bytes)
 
 /* Aligned to CGD__ALIGN, not cleared; NULL when there is none. The pointer
  * that the allocator gave stands just before the block. */
+#define CGD__ALLOC_MORE (CGD__ALIGN + sizeof(void *))  /* beyond a block     */
+
 static void *cgd__alloc(cgd_ctx *ctx, size_t bytes)
 {
     size_t total;
     unsigned char *raw, *block;
     if (!ctx->allocator.alloc) return NULL;
-    if (!cgd__add(&total, bytes, CGD__ALIGN + sizeof raw)) return NULL;
+    if (!cgd__add(&total, bytes, CGD__ALLOC_MORE)) return NULL;
     raw = (unsigned char *)ctx->allocator.alloc(ctx->allocator.user, total);
     if (!raw) return NULL;
     block = raw + sizeof raw;
@@ -1641,7 +1646,7 @@ static void *cgd__alloc(cgd_ctx *ctx, size_t bytes)
 static void cgd__free(cgd_ctx *ctx, void *block, size_t bytes)
 {
     unsigned char *raw;
-    size_t total = bytes + CGD__ALIGN + sizeof raw;
+    size_t total = bytes + CGD__ALLOC_MORE;
     if (!block) return;
     memcpy(&raw, (unsigned char *)block - sizeof raw, sizeof raw);
     ctx->in_use -= total;
@@ -15590,6 +15595,21 @@ CGDDEF void cgd_dataset_close(cgd_dataset *data)
     memset(data, 0, sizeof *data);
 }
 
+/* What all pictures that are kept take in the end, at most. */
+static size_t cgd__data_growth(const cgd_dataset *data)
+{
+    const cgd_data_config *c = &data->config;
+    size_t n = data->folder[0]->count + data->folder[1]->count;
+    size_t all = 0, bytes;
+    int d;
+    for (d = 0; d < 2; d++)            /* other fits keep the aspect         */
+        if (c->fit != CGD_FIT_RESIZE_CROP
+            || !cgd__mul(&bytes, c->load_size * c->load_size * c->channels[d],
+                         data->folder[d]->count)
+            || !cgd__add(&all, all, bytes)) all = c->cache_bytes;
+    return cgd__min(all, c->cache_bytes) + n * CGD__ALLOC_MORE;
+}
+
 CGDDEF size_t cgd_dataset_count(const cgd_dataset *data, int domain)
 {
     if (domain < 0 || domain > 1 || !data->folder[domain]) return 0;
@@ -17896,16 +17916,19 @@ static void cgd__sheet_put(cgd_image *sheet, size_t row, size_t column,
                     bytes[(i * t->w + j) * t->c + (t->c >= 3 ? k : 0)];
 }
 
-/* Show what a generator (its average, where there is one) makes of x. */
-static cgd_status cgd__sheet_translate(cgd_image *sheet, size_t row,
-                                       size_t column, cgd_net *net,
-                                       float *values, const cgd_tensor *x,
+/* Show what a generator (its average, where there is one) makes of x, in the
+ * memory of a step. */
+static cgd_status cgd__sheet_translate(cgd_trainer *t, cgd_image *sheet,
+                                       size_t row, size_t column,
+                                       cgd_net *net, float *values,
+                                       const cgd_tensor *x,
                                        unsigned char *bytes)
 {
     float *params = net->params;
+    size_t need = cgd_pass_bytes(net, 1, x->h, x->w, CGD_INFER, NULL, 0);
     cgd_pass pass;
     cgd_status status = cgd_pass_init(&pass, net, 1, x->h, x->w, CGD_INFER,
-                                      NULL, 0, NULL);
+                          NULL, 0, need <= t->arena_size ? t->arena : NULL);
     if (status != CGD_OK) return status;
     if (values) net->params = values;
     status = cgd_pass_forward(&pass, x);
@@ -17931,10 +17954,10 @@ static cgd_status cgd__sheet_row(cgd__run *r, cgd_image *sheet, size_t row,
         if (t->distil && !cgd__taught(t, s)) continue;
         cgd__sheet_put(sheet, row, column++, &x, bytes);
         if (t->distil)
-            status = cgd__sheet_translate(sheet, row, column++, &t->teacher,
-                                          NULL, &x, bytes);
+            status = cgd__sheet_translate(t, sheet, row, column++,
+                                          &t->teacher, NULL, &x, bytes);
         if (status == CGD_OK)
-            status = cgd__sheet_translate(sheet, row, column, &g->net,
+            status = cgd__sheet_translate(t, sheet, row, column, &g->net,
                                           g->ema, &x, bytes);
     }
     return status;
@@ -18132,10 +18155,27 @@ static cgd_status cgd__run_open(cgd__run *r)
     return status;
 }
 
+/* What the memory may grow by: pictures, and an answer to each of the
+ * teacher's domain, as it is and mirrored. */
+static size_t cgd__run_growth(const cgd__run *r)
+{
+    const cgd_trainer *t = &r->trainer;
+    size_t more = cgd__data_growth(&r->data), answers;
+    if (!t->answers) return more;
+    answers = cgd_dataset_count(&r->data, t->distil->direction);
+    if (r->config->data.flip) answers *= 2;
+    answers = cgd__min(answers, t->answers->most);
+    return more + answers * (t->answers->values * sizeof(float)
+                             + CGD__ALLOC_MORE);
+}
+
 /* The loop for a trainer that has been initialised; frees it. */
 static cgd_status cgd__run_loop(cgd__run *r)
 {
     cgd_status status = cgd__run_open(r), saved;
+    if (status == CGD_OK && r->config->started)
+        r->config->started(r->config->user, cgd_memory_in_use(r->ctx),
+                           cgd__run_growth(r));
     while (status == CGD_OK && r->trainer.step < r->config->steps)
         status = cgd__run_step(r, r->config);
     if (status == CGD_OK || status == CGD_STOPPED) {

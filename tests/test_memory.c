@@ -171,12 +171,113 @@ static void recomputing_keeps_few_maps(void)
     CHECK(arena[1] < arena[0] / 5 * 2);
 }
 
+/* ---- whole runs ----------------------------------------------------------*/
+
+#define RUN_AT "build/test_memory"
+enum { PICTURES = 5, SIDE = 24 };
+
+/* A packed file of noise, the last picture of B missing. */
+static void write_pictures(const char *path)
+{
+    static const size_t shape[3] = { SIDE, SIDE, 3 };
+    unsigned char bytes[SIDE * SIDE * 3];
+    cgd_writer wr;
+    cgd_rng rng;
+    char name[32];
+    int i, k;
+    cgd_rng_seed(&rng, 11, 0);
+    cgd_writer_init(&context, &wr, path);
+    for (i = 0; i < 2 * PICTURES - 1; i++) {
+        sprintf(name, "train%c/%d", i < PICTURES ? 'A' : 'B', i);
+        cgd_writer_tensor(&wr, name, CGD_U8, shape, 3);
+    }
+    cgd_writer_begin(&wr);
+    for (i = 0; i < 2 * PICTURES - 1; i++) {
+        for (k = 0; k < SIDE * SIDE * 3; k++)
+            bytes[k] = (unsigned char)(cgd_rng_next(&rng) >> 24);
+        cgd_writer_append(&wr, bytes, sizeof bytes);
+    }
+    CHECK(cgd_writer_end(&wr) == CGD_OK);
+}
+
+typedef struct { size_t bytes, more, least, most; int started; } watch;
+
+static void on_start(void *user, size_t bytes, size_t more)
+{
+    watch *w = (watch *)user;
+    w->bytes = bytes;
+    w->more = more;
+    CHECK(w->started++ == 0);
+    CHECK(bytes == cgd_memory_in_use(&context));
+}
+
+static int on_progress(void *user, const cgd_progress *p)
+{
+    watch *w = (watch *)user;
+    size_t now = cgd_memory_in_use(&context);
+    CHECK(w->started == 1);
+    if (p->step == 1) w->least = now;
+    w->most = now;
+    CHECK(now <= w->bytes + w->more);
+    return 0;
+}
+
+/* A run in build/test_memory, with whatever lay there before removed. */
+static cgd_run_config fresh_run(watch *w)
+{
+    cgd_run_config run = cgd_run_defaults();
+    remove(RUN_AT "/state.safetensors");
+    memset(w, 0, sizeof *w);
+    run.data.root = "build/test_memory.data";
+    run.data.load_size = SIDE;
+    run.out = RUN_AT;
+    run.steps = 40;
+    run.started = on_start;
+    run.progress = on_progress;
+    run.user = w;
+    return run;
+}
+
+/* A run says before its first step what it takes and what it may grow to:
+ * on few pictures that is what it grows to. */
+static void runs_say_what_they_will_take(void)
+{
+    cgd_train_config c = training(SIDE, 1, CGD_NORM_INSTANCE, CGD_UP_DECONV);
+    cgd_distil_config d = cgd_distil_defaults();
+    cgd_run_config run;
+    watch w;
+    write_pictures("build/test_memory.data");
+    run = fresh_run(&w);
+    c.recompute = 1;
+    CHECK(cgd_train_run(&context, &c, &run) == CGD_OK);
+    CHECK(w.started == 1 && w.most == w.bytes + w.more);
+    CHECK(w.more > (2 * PICTURES - 1) * SIDE * SIDE * 3);
+    run = fresh_run(&w);
+    d.train = c;
+    d.train.generator.blocks = 1;
+    d.train.gan_weight = d.train.cycle_weight = d.train.identity_weight = 0;
+    d.feature_weight = 1;
+    CHECK(cgd_distil_run(&context, &d, &run, RUN_AT "/g_ab.safetensors", NULL)
+          == CGD_OK);
+    CHECK(w.started == 1 && w.most == w.bytes + w.more);
+    CHECK(w.more > (2 * PICTURES - 1) * SIDE * SIDE * 3
+                   + 2 * PICTURES * SIDE * SIDE * 3 * sizeof(float));
+    CHECK(w.least > w.bytes && w.least < w.most);
+    run = fresh_run(&w);
+    run.data.cache_bytes = SIDE * SIDE * 3;      /* room for one             */
+    run.steps = 1;
+    CHECK(cgd_train_run(&context, &c, &run) == CGD_OK);
+    CHECK(w.most > w.bytes && w.most <= w.bytes + w.more);
+    remove("build/test_memory.data");
+}
+
 int main(void)
 {
     cgd_init(&context, NULL);
     RUN(recomputing_trains_bit_for_bit_the_same);
     RUN(recomputing_distils_bit_for_bit_the_same);
     RUN(recomputing_keeps_few_maps);
+    RUN(runs_say_what_they_will_take);
     cgd_free(&context);
     return test_end();
 }
