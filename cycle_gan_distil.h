@@ -18282,7 +18282,8 @@ CGDDEF cgd_status cgd_distil_run(cgd_ctx *ctx, const cgd_distil_config *config,
  *        blocks differ in width; strided tensors; I16, I8 and BOOL read.
  *        Export to PyTorch, ONNX and C; frozen statistics and folding.
  *        Judging: MS-SSIM, distances between sets, alarms.
- *        Mixed precision (bf16); training keeps raw maps and sums only.
+ *        Mixed precision (bf16); training keeps raw maps and sums only, or
+ *        with CGD_RECOMPUTE fewer; runs state their memory (started).
  *        Narrow students take over a teacher's channels; terms on outputs and
  *        hidden states, adaptors, remembered answers; cgd_pass_match has
  *        become cgd_pass_pull.

@@ -334,7 +334,7 @@ static const option options[] = {
   "another seed, another run; the same, the same" },
 { "recompute", FLAG, RUNS | KEEP, TRAIN_AT(recompute), 0, 0, NULL, NULL,
   "keep few maps and make the others again: much less\n"
-  "memory, a quarter more time, the same numbers" },
+  "memory, a fifth more time, the same numbers" },
 { "Reports, each every N steps; 0: never", HEADING, RUNS, 0, 0, 0, NULL,
   NULL, NULL },
 { "log-every", COUNT, RUNS | KEEP, AT(run.log_every), 0, 1e9, NULL, "N",
