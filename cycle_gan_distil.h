@@ -498,20 +498,27 @@ CGDDEF cgd_cost cgd_net_cost(const cgd_net *net, size_t h, size_t w);
 CGDDEF cgd_status cgd_net_out_size(const cgd_net *net, size_t h, size_t w,
                                    size_t *out_h, size_t *out_w);
 
-enum { CGD_INFER = 0, CGD_TRAIN = 1 };
+enum { CGD_INFER = 0, CGD_TRAIN, CGD_RECOMPUTE };
 
 /* A pass is one application of a net to one batch. It owns the activations
  * in one block of memory, laid out by a planner: in CGD_INFER mode a buffer
  * is reused as soon as nobody reads it any more, in CGD_TRAIN mode all that
- * backward needs is kept, and the gradients' buffers are planned too. */
+ * backward needs is kept, and the gradients' buffers are planned too.
+ * CGD_RECOMPUTE is CGD_TRAIN in less memory and more time, and bit for bit
+ * the same: only the maps between segments of layers are kept, and backward
+ * runs each segment forward again first (Chen et al. 2016, "Training Deep
+ * Nets with Sublinear Memory Cost"). */
 typedef struct cgd_pass {
     cgd_net *net;
     const struct cgd__kernels *kernels;   /* those the plan was made for     */
     int mode;
+    int learns;               /* the net had gradients when this was planned */
     size_t n, h, w;
     struct cgd__slot *slots;  /* where each layer's tensors lie              */
     float *arena;
     size_t bytes;             /* of the whole block                          */
+    size_t held;              /* its first bytes, which backward relies on;
+                                 others may use the rest until then          */
     void *own;                /* the block, where the pass allocated it      */
     cgd_tensor x, y;          /* input (the caller's) and output             */
 } cgd_pass;
@@ -530,11 +537,11 @@ CGDDEF cgd_status cgd_pass_init(cgd_pass *pass, cgd_net *net, size_t n,
 CGDDEF void cgd_pass_free(cgd_pass *pass);
 
 /* Apply the net to x, whose data must stay until backward. The result is
- * pass->y. In CGD_TRAIN mode batch norms use the batch's statistics and,
+ * pass->y. In both training modes batch norms use the batch's statistics and,
  * where the net has gradients, move the running ones; unless net->frozen. */
 CGDDEF cgd_status cgd_pass_forward(cgd_pass *pass, const cgd_tensor *x);
-/* The output of a layer that is kept. In CGD_TRAIN mode data is NULL for one
- * that is not, and that backward makes again from the raw convolution. */
+/* The output of a layer that is kept; data is NULL for one that nobody reads
+ * any more, or that backward makes again. */
 CGDDEF cgd_tensor cgd_pass_output(const cgd_pass *pass, size_t layer);
 
 /* Let backward add d, the gradient of a loss that reads the output of a layer
@@ -661,6 +668,9 @@ typedef struct cgd_train_config {
     int   init;                      /* CGD_INIT_*                           */
     float init_gain;
     cgd_u32 seed;
+    int   recompute;                 /* generators keep few maps and make the
+                                        others again: less memory, more time,
+                                        the same numbers (CGD_RECOMPUTE)     */
 } cgd_train_config;
 
 /* What one step reports; every term includes its weight. Index 0 is the
@@ -1221,6 +1231,9 @@ typedef struct cgd_run_config {
                                       what is transferred                    */
     const char *inherit;           /* distilling: take the discriminators and
                                       their shape from this training's state */
+    /* Once, before the first step: the bytes held, which are all that steps
+     * need, and what pictures and teacher's answers that are kept may add. */
+    void (*started)(void *user, size_t bytes, size_t more);
     /* After every step; return other than 0 to save and stop (CGD_STOPPED). */
     int (*progress)(void *user, const cgd_progress *p);
     void *user;
@@ -1616,12 +1629,14 @@ static void cgd__lent_release(void *user, void *ptr, size_t bytes)
 
 /* Aligned to CGD__ALIGN, not cleared; NULL when there is none. The pointer
  * that the allocator gave stands just before the block. */
+#define CGD__ALLOC_MORE (CGD__ALIGN + sizeof(void *))  /* beyond a block     */
+
 static void *cgd__alloc(cgd_ctx *ctx, size_t bytes)
 {
     size_t total;
     unsigned char *raw, *block;
     if (!ctx->allocator.alloc) return NULL;
-    if (!cgd__add(&total, bytes, CGD__ALIGN + sizeof raw)) return NULL;
+    if (!cgd__add(&total, bytes, CGD__ALLOC_MORE)) return NULL;
     raw = (unsigned char *)ctx->allocator.alloc(ctx->allocator.user, total);
     if (!raw) return NULL;
     block = raw + sizeof raw;
@@ -1635,7 +1650,7 @@ static void *cgd__alloc(cgd_ctx *ctx, size_t bytes)
 static void cgd__free(cgd_ctx *ctx, void *block, size_t bytes)
 {
     unsigned char *raw;
-    size_t total = bytes + CGD__ALIGN + sizeof raw;
+    size_t total = bytes + CGD__ALLOC_MORE;
     if (!block) return;
     memcpy(&raw, (unsigned char *)block - sizeof raw, sizeof raw);
     ctx->in_use -= total;
@@ -6474,15 +6489,23 @@ CGDDEF void cgd_net_init_weights(cgd_net *net, int init, float gain,
 /* [impl:passes] Passes and the planner                                     */
 /* ======================================================================== */
 /* Owns the memory of a pass. Time runs 0 .. L-1 forward and L .. 2L-1
- * backward (layer i at 2L-1-i). Every tensor has a first and a last moment;
- * two may share memory when these do not meet. The planner places the largest
- * first, each as low as the others allow. One list of tensors serves
- * inference and training, which differ only in the moments.
+ * backward (layer i at 2L-1-i); where segments are run again, each takes its
+ * turn forward just before its turn backward, and time ends at 3L-1. Every
+ * tensor has a first and a last moment; two may share memory when these do not
+ * meet. The planner places those first that outlive forward, so that they lie
+ * together, and the largest of either kind first, each as low as the others
+ * allow. One list of tensors serves inference and training, which differ only
+ * in the moments.
  *
  * For backward only raw convolutions and residual sums are kept: an output
  * that a norm made of a raw map, and a map that was upsampled, are made again
  * when backward comes to the layer that read them, for a hundredth of the
- * time and half of the memory. */
+ * time and half of the memory. Sums serve the gradients of weights: a net
+ * without gradients does not keep them.
+ *
+ * A pass that recomputes has two sets of slots: in the first, layers keep what
+ * they keep at inference, and statistics, which are not taken twice; in the
+ * second, segments live as whole passes do, one after the other. */
 
 enum { CGD__UPPED, CGD__RAW, CGD__OUT, CGD__STATS, CGD__WORK, CGD__D_OUT,
        CGD__OUT_AGAIN, CGD__UPPED_AGAIN, CGD__D_UPPED, CGD__WORK_BACK,
@@ -6493,6 +6516,9 @@ typedef struct cgd__slot {
     size_t in_h, in_w, h, w;           /* before upsampling; of the output   */
     size_t at[CGD__TENSORS];           /* offsets in the arena, or NOWHERE   */
     size_t last_reader;                /* greatest layer that reads OUT      */
+    size_t from;                       /* the first layer of its segment     */
+    size_t run, back;                  /* when it goes forward and backward  */
+    int kept;                          /* OUT outlives forward               */
     const float *pull;                 /* a loss's own gradient of OUT       */
 } cgd__slot;
 
@@ -6519,18 +6545,34 @@ static int cgd__layer_fits(const cgd__shape *s)
     return (maps + weights) * 4 * sizeof(float) < (double)((size_t)-1 / 2);
 }
 
+/* Does a tensor outlive forward, which ends before the moment `middle`? */
+static int cgd__outlives(const cgd__tensor_plan *t, size_t middle)
+{
+    return t->first < middle && t->last >= middle;
+}
+
+/* Is a placed before b? */
+static int cgd__before(const cgd__tensor_plan *a, const cgd__tensor_plan *b,
+                       size_t middle)
+{
+    int a_held = cgd__outlives(a, middle), b_held = cgd__outlives(b, middle);
+    return a_held != b_held ? a_held : a->size > b->size;
+}
+
 /* Offsets for all tensors; returns the floats they need in all, or 0 if that
- * is more than there can be. placed is room for `count` pointers. */
-static size_t cgd__place(cgd__tensor_plan *t, size_t count,
-                         cgd__tensor_plan **placed)
+ * is more than there can be. *held: those of tensors that outlive forward.
+ * placed is room for `count` pointers. */
+static size_t cgd__place(cgd__tensor_plan *t, size_t count, size_t middle,
+                         cgd__tensor_plan **placed, size_t *held)
 {
     size_t n, i, k, total = 0;
+    *held = 0;
     for (n = 0; n < count; n++) {
         cgd__tensor_plan *best = NULL;
         size_t at = 0;
         for (i = 0; i < count; i++)
             if (t[i].at == CGD__NOWHERE && t[i].size > 0
-                && (!best || t[i].size > best->size)) best = t + i;
+                && (!best || cgd__before(t + i, best, middle))) best = t + i;
         if (!best) break;
         for (i = 0; i < n; i++)        /* placed[] is sorted by offset       */
             if (placed[i]->first <= best->last
@@ -6541,6 +6583,8 @@ static size_t cgd__place(cgd__tensor_plan *t, size_t count,
         if (at + best->size > (size_t)-1 / 8) return 0;
         best->at = at;
         total = cgd__max(total, at + best->size);
+        if (cgd__outlives(best, middle))
+            *held = cgd__max(*held, at + best->size);
         for (k = n; k > 0 && placed[k - 1]->at > at; k--)
             placed[k] = placed[k - 1];
         placed[k] = best;
@@ -6557,35 +6601,44 @@ static int cgd__made_again(const cgd_net *net, size_t i,
         && i + 1 < net->n_layers && slot->last_reader == i + 1;
 }
 
-/* What layer i keeps, and from when to when. */
-static void cgd__plan_layer(const cgd_net *net, size_t n, int train, size_t i,
-                            cgd__slot *slot, int kept, cgd__tensor_plan *t)
+/* What layer i keeps, and from when to when; again: in the second set. */
+static void cgd__plan_layer(const cgd_net *net, size_t n, int mode, int again,
+                            const cgd__slot *slots, size_t i,
+                            cgd__tensor_plan *t)
 {
     const cgd_layer *l = net->layers + i;
-    size_t end = 2 * net->n_layers - 1, back = end - i;
+    const cgd__slot *slot = slots + i, *reader = slots + slot->last_reader;
+    size_t run = slot->run, back = slot->back, last = slots[0].back;
     size_t pixels = slot->h * slot->w, out = n * pixels * l->out_c;
     size_t upped = n * 4 * slot->in_h * slot->in_w * l->in_c;
     size_t work = l->kind == CGD_DEPTHWISE ? 0
                 : net->ctx->kernels->scratch(&slot->shape);
-    int again = train && !kept && cgd__made_again(net, i, slot);
-    size_t last = kept || i + 1 == net->n_layers ? end
-                : train && !again ? back : slot->last_reader;
+    int train = mode == CGD_TRAIN || again;
+    int own = l->act == CGD_ACT_TANH || (!l->norm && l->act);
+    int remade = train && !slot->kept && cgd__made_again(net, i, slot);
+    int there = again && slot->kept;   /* since the first time               */
+    if (i + 1 < net->n_layers) {       /* who needs OUT last?                */
+        size_t need = own ? back : slots[i + 1].back;
+        last = slot->kept || (train && !remade && (own || net->grads)) ? need
+             : reader->run;
+        if (remade && (own || net->grads))
+            cgd__want(t + CGD__OUT_AGAIN, out, slots[i + 1].back, need);
+        if (train) cgd__want(t + CGD__D_OUT, out, reader->back, back);
+    }
     if (l->norm)
         work = cgd__max(work, cgd__norm_scratch(n, pixels, l->out_c));
     if (i > 0)                         /* for making that one's output again */
         work = cgd__max(work, 2 * n * l->in_c);
-    if (l->up) cgd__want(t + CGD__UPPED, upped, i, i);
-    if (l->norm && train) cgd__want(t + CGD__RAW, out, i, back);
-    cgd__want(t + CGD__OUT, out, i, last);
-    if (l->norm)
-        cgd__want(t + CGD__STATS, 2 * n * l->out_c, i, train ? back : i);
-    cgd__want(t + CGD__WORK, work, i, i);
+    if (!there) cgd__want(t + CGD__OUT, out, run, last);
+    if (l->norm && train) cgd__want(t + CGD__RAW, out, run, back);
+    if (l->norm && !again)
+        cgd__want(t + CGD__STATS, 2 * n * l->out_c, run,
+                  mode == CGD_INFER ? run : back);
+    if (!there || l->norm) {           /* the convolution is run             */
+        if (l->up) cgd__want(t + CGD__UPPED, upped, run, run);
+        cgd__want(t + CGD__WORK, work, run, run);
+    }
     if (!train) return;
-    if (i + 1 < net->n_layers)
-        cgd__want(t + CGD__D_OUT, out, end - slot->last_reader, back);
-    if (again)                         /* tanh's own gradient reads it too   */
-        cgd__want(t + CGD__OUT_AGAIN, out, back - 1,
-                  l->act == CGD_ACT_TANH ? back : back - 1);
     if (l->up) {
         cgd__want(t + CGD__UPPED_AGAIN, upped, back, back);
         cgd__want(t + CGD__D_UPPED, upped, back, back);
@@ -6618,7 +6671,7 @@ static cgd_status cgd__plan_shapes(const cgd_net *net, size_t n, size_t h,
                     "layer %u (%s) cannot add maps of different sizes", i,
                     l->name);
         }
-        if (mode == CGD_TRAIN && h * w == 1 && l->norm
+        if (mode != CGD_INFER && h * w == 1 && l->norm
             && (n == 1 || l->norm != CGD_NORM_BATCH))
             return cgd__fail(net->ctx, CGD_ERR_SHAPE,
                 "the picture is too small: layer %u (%s) would normalise a "
@@ -6627,56 +6680,146 @@ static cgd_status cgd__plan_shapes(const cgd_net *net, size_t n, size_t h,
     return CGD_OK;
 }
 
-/* Plan a pass into slots; *floats is the arena's size. */
+/* Cut the net into segments that keep about `most` floats each; a cut keeps
+ * one map, and falls where nothing later reads what is before it. Returns
+ * what two passes at once then need, of which one is at work. */
+static size_t cgd__cut(const cgd_net *net, size_t n, cgd__slot *slots,
+                       size_t most)
+{
+    size_t i, from = 0, read = 0, maps = 0, cuts = 0, largest = 0;
+    for (i = 0; i < net->n_layers; i++) {
+        const cgd_layer *l = net->layers + i;
+        size_t out = n * slots[i].h * slots[i].w * l->out_c;
+        slots[i].from = from;
+        maps += l->norm && l->skip ? 2 * out : out;
+        largest = cgd__max(largest, maps);
+        if (read <= i && (maps >= most || slots[i].kept)) {
+            from = i + 1;
+            cuts += out;
+            maps = 0;
+        }
+        read = cgd__max(read, slots[i].last_reader);
+    }
+    return 2 * cuts + largest;
+}
+
+/* Cut it so that least memory is needed; the maps between are kept. */
+static void cgd__cut_best(const cgd_net *net, size_t n, cgd__slot *slots)
+{
+    size_t whole = cgd__cut(net, n, slots, (size_t)-1), least = whole, k, i;
+    size_t most = whole;
+    for (k = 2; k <= net->n_layers; k++) {
+        size_t need = cgd__cut(net, n, slots, whole / k);
+        if (need >= least) continue;
+        least = need;
+        most = whole / k;
+    }
+    cgd__cut(net, n, slots, most);
+    for (i = 1; i < net->n_layers; i++)
+        if (slots[i].from == i) slots[i - 1].kept = 1;
+}
+
+/* When each layer runs; both sets of slots, where there are two. */
+static void cgd__plan_moments(const cgd_net *net, int mode, cgd__slot *slots)
+{
+    size_t end = net->n_layers, now = end, from, i;
+    cgd__slot *again = slots + end;
+    for (i = 0; i < end; i++) {
+        slots[i].run = i;
+        slots[i].back = 2 * end - 1 - i;
+    }
+    if (mode != CGD_RECOMPUTE) return;
+    memcpy(again, slots, end * sizeof *slots);
+    for (; end > 0; end = from) {
+        from = slots[end - 1].from;
+        for (i = from; i < end; i++) again[i].run = now++;
+        for (i = end; i-- > from; ) slots[i].back = again[i].back = now++;
+    }
+}
+
+static size_t cgd__slot_count(const cgd_net *net, int mode)
+{
+    return mode == CGD_RECOMPUTE ? 2 * net->n_layers : net->n_layers;
+}
+
+/* Plan all tensors of a pass whose moments are known. */
+static void cgd__plan_tensors(const cgd_net *net, size_t n, int mode,
+                              cgd__slot *slots, cgd__tensor_plan *t)
+{
+    size_t count = net->n_layers, i;
+    for (i = 0; i < cgd__slot_count(net, mode); i++)
+        cgd__plan_layer(net, n, mode, i >= count,
+                        slots + i / count * count, i % count,
+                        t + i * CGD__TENSORS);
+}
+
+/* Plan a pass into slots; *floats is the arena's size, *held the part of it
+ * that outlives forward. */
 static cgd_status cgd__plan(const cgd_net *net, size_t n, size_t h, size_t w,
                             int mode, const size_t *keep, size_t n_keep,
-                            cgd__slot *slots, size_t *floats)
+                            cgd__slot *slots, size_t *floats, size_t *held)
 {
-    size_t count = net->n_layers * CGD__TENSORS, i, k;
+    size_t count = cgd__slot_count(net, mode) * CGD__TENSORS, i, k;
     size_t bytes = count * (sizeof(cgd__tensor_plan) + sizeof(void *));
     cgd__tensor_plan *t = (cgd__tensor_plan *)cgd__alloc(net->ctx, bytes);
+    cgd__slot *again = slots + net->n_layers;
     cgd_status status;
     if (!t)
         return cgd__fail(net->ctx, CGD_ERR_MEMORY, "out of memory: a plan");
     memset(t, 0, bytes);
-    memset(slots, 0, net->n_layers * sizeof *slots);
+    memset(slots, 0, cgd__slot_count(net, mode) * sizeof *slots);
     for (i = 0; i < count; i++) t[i].at = CGD__NOWHERE;
     status = cgd__plan_shapes(net, n, h, w, mode, slots);
     if (status == CGD_OK) {
-        for (i = 0; i < net->n_layers; i++) {
-            int kept = 0;
-            for (k = 0; k < n_keep; k++) if (keep[k] == i) kept = 1;
-            cgd__plan_layer(net, n, mode == CGD_TRAIN, i, slots + i, kept,
-                            t + i * CGD__TENSORS);
-        }
-        *floats = cgd__place(t, count,
-                             (cgd__tensor_plan **)(void *)(t + count));
+        for (k = 0; k < n_keep; k++)
+            if (keep[k] < net->n_layers) slots[keep[k]].kept = 1;
+        slots[net->n_layers - 1].kept = 1;
+        if (mode == CGD_RECOMPUTE) cgd__cut_best(net, n, slots);
+        cgd__plan_moments(net, mode, slots);
+        cgd__plan_tensors(net, n, mode, slots, t);
+        *floats = cgd__place(t, count, net->n_layers,
+                             (cgd__tensor_plan **)(void *)(t + count), held);
         if (*floats == 0) status = cgd__too_large(net->ctx, n, h, w);
         for (i = 0; i < count; i++)
             slots[i / CGD__TENSORS].at[i % CGD__TENSORS] = t[i].at;
+        for (i = 0; i < net->n_layers && mode == CGD_RECOMPUTE; i++) {
+            again[i].at[CGD__STATS] = slots[i].at[CGD__STATS];
+            if (again[i].kept)
+                again[i].at[CGD__OUT] = slots[i].at[CGD__OUT];
+        }
     }
     cgd__free(net->ctx, t, bytes);
     return status;
 }
 
-static size_t cgd__slots_bytes(const cgd_net *net)
+static size_t cgd__slots_bytes(const cgd_net *net, int mode)
 {
-    return cgd__round_up(net->n_layers * sizeof(cgd__slot), CGD__ALIGN);
+    return cgd__round_up(cgd__slot_count(net, mode) * sizeof(cgd__slot),
+                         CGD__ALIGN);
 }
 
-/* The bytes of a pass, or why there are none. */
+/* The bytes that so many floats of a pass need. */
+static size_t cgd__pass_block(const cgd_net *net, int mode, size_t floats)
+{
+    return cgd__slots_bytes(net, mode) + floats * sizeof(float) + CGD__ALIGN;
+}
+
+/* The bytes of a pass, in all and held (or NULL); or why there are none. */
 static cgd_status cgd__pass_measure(const cgd_net *net, size_t n, size_t h,
                                     size_t w, int mode, const size_t *keep,
-                                    size_t n_keep, size_t *bytes)
+                                    size_t n_keep, size_t *bytes,
+                                    size_t *held)
 {
-    size_t head = cgd__slots_bytes(net), floats = 0;
+    size_t head = cgd__slots_bytes(net, mode), floats = 0, first = 0;
     cgd__slot *slots = (cgd__slot *)cgd__alloc(net->ctx, head);
     cgd_status status;
     *bytes = 0;
     if (!slots)
         return cgd__fail(net->ctx, CGD_ERR_MEMORY, "out of memory: a plan");
-    status = cgd__plan(net, n, h, w, mode, keep, n_keep, slots, &floats);
-    if (status == CGD_OK) *bytes = head + floats * sizeof(float) + CGD__ALIGN;
+    status = cgd__plan(net, n, h, w, mode, keep, n_keep, slots, &floats,
+                       &first);
+    if (status == CGD_OK) *bytes = cgd__pass_block(net, mode, floats);
+    if (held) *held = cgd__pass_block(net, mode, first);
     cgd__free(net->ctx, slots, head);
     return status;
 }
@@ -6685,7 +6828,7 @@ CGDDEF size_t cgd_pass_bytes(const cgd_net *net, size_t n, size_t h, size_t w,
                              int mode, const size_t *keep, size_t n_keep)
 {
     size_t bytes;
-    cgd__pass_measure(net, n, h, w, mode, keep, n_keep, &bytes);
+    cgd__pass_measure(net, n, h, w, mode, keep, n_keep, &bytes, NULL);
     return bytes;
 }
 
@@ -6697,16 +6840,17 @@ CGDDEF cgd_status cgd_pass_init(cgd_pass *pass, cgd_net *net, size_t n,
     unsigned char *block = (unsigned char *)memory;
     cgd__slot *last;
     cgd_status status;
-    size_t floats;
+    size_t floats, held;
     memset(pass, 0, sizeof *pass);
     pass->net = net;
     pass->kernels = net->ctx->kernels;
     pass->mode = mode;
+    pass->learns = net->grads != NULL;
     pass->n = n; pass->h = h; pass->w = w;
-    status = cgd__pass_measure(net, n, h, w, mode, keep, n_keep,
-                               &pass->bytes);
-    if (status != CGD_OK) return status;
     if (!block) {
+        status = cgd__pass_measure(net, n, h, w, mode, keep, n_keep,
+                                   &pass->bytes, NULL);
+        if (status != CGD_OK) return status;
         block = (unsigned char *)(pass->own = cgd__alloc(net->ctx,
                                                          pass->bytes));
         if (!block)
@@ -6716,13 +6860,15 @@ CGDDEF cgd_status cgd_pass_init(cgd_pass *pass, cgd_net *net, size_t n,
     }
     block += (CGD__ALIGN - (size_t)block % CGD__ALIGN) % CGD__ALIGN;
     pass->slots = (cgd__slot *)(void *)block;
-    pass->arena = (float *)(void *)(block + cgd__slots_bytes(net));
+    pass->arena = (float *)(void *)(block + cgd__slots_bytes(net, mode));
     status = cgd__plan(net, n, h, w, mode, keep, n_keep, pass->slots,
-                       &floats);
+                       &floats, &held);
     if (status != CGD_OK) {
         cgd_pass_free(pass);
         return status;
     }
+    pass->bytes = cgd__pass_block(net, mode, floats);
+    pass->held = cgd__pass_block(net, mode, held);
     last = pass->slots + net->n_layers - 1;
     pass->y = cgd_tensor_view(n, last->h, last->w,
                               net->layers[net->n_layers - 1].out_c,
@@ -6741,8 +6887,15 @@ CGDDEF cgd_tensor cgd_pass_output(const cgd_pass *pass, size_t layer)
     const cgd__slot *slot = pass->slots + layer;
     return cgd_tensor_view(pass->n, slot->h, slot->w,
                            pass->net->layers[layer].out_c,
-                           slot->at[CGD__OUT_AGAIN] != CGD__NOWHERE ? NULL
-                           : pass->arena + slot->at[CGD__OUT]);
+                           slot->kept ? pass->arena + slot->at[CGD__OUT]
+                                      : NULL);
+}
+
+/* The slots that backward looks at. */
+static cgd__slot *cgd__back_slots(const cgd_pass *pass)
+{
+    return pass->slots + (pass->mode == CGD_RECOMPUTE ? pass->net->n_layers
+                                                      : 0);
 }
 
 static float *cgd__pass_at(const cgd_pass *pass, size_t layer, int which)
@@ -6766,15 +6919,20 @@ static int cgd__pass_frozen(const cgd_pass *pass, const cgd_layer *l)
 }
 
 /* A raw map and its statistics to the layer's output, in the place asked. */
-static void cgd__pass_normalise(cgd_pass *pass, size_t i, cgd__norm_job *q,
+static void cgd__pass_normalise(cgd_pass *pass, size_t i, const float *raw,
                                 int to, float *work)
 {
     const cgd_layer *l = pass->net->layers + i;
+    const cgd__slot *slot = pass->slots + i;
     const float *p = pass->net->params;
     int affine = cgd__norm_affine(l->norm);
-    q->act = l->act;
-    q->skip = l->skip ? cgd__pass_at(pass, i - l->skip, CGD__OUT) : NULL;
-    cgd__norm_forward(pass->net->ctx, q, cgd__pass_at(pass, i, to),
+    cgd__norm_job q;
+    memset(&q, 0, sizeof q);
+    cgd__norm_slices(&q, pass->n, slot->h * slot->w, l->out_c);
+    q.x = raw;
+    q.act = l->act;
+    q.skip = l->skip ? cgd__pass_at(pass, i - l->skip, CGD__OUT) : NULL;
+    cgd__norm_forward(pass->net->ctx, &q, cgd__pass_at(pass, i, to),
                       affine ? p + l->gamma : NULL,
                       affine ? p + l->beta : NULL,
                       cgd__pass_at(pass, i, CGD__STATS), work);
@@ -6787,7 +6945,7 @@ static void cgd__pass_norm(cgd_pass *pass, size_t i, const float *raw)
     const cgd__slot *slot = pass->slots + i;
     float *p = net->params, *stats = cgd__pass_at(pass, i, CGD__STATS);
     float *work = cgd__pass_at(pass, i, CGD__WORK);
-    int moves = l->norm == CGD_NORM_BATCH && pass->mode == CGD_TRAIN
+    int moves = l->norm == CGD_NORM_BATCH && pass->mode != CGD_INFER
              && net->grads != NULL;
     cgd__norm_job q;
     memset(&q, 0, sizeof q);
@@ -6801,7 +6959,7 @@ static void cgd__pass_norm(cgd_pass *pass, size_t i, const float *raw)
             /* at inference a batch is only many pictures at once */
             pass->mode == CGD_INFER ? CGD_NORM_INSTANCE : l->norm, stats,
             moves ? p + l->mean : NULL, moves ? p + l->var : NULL);
-    cgd__pass_normalise(pass, i, &q, CGD__OUT, work);
+    cgd__pass_normalise(pass, i, raw, CGD__OUT, work);
 }
 
 /* The layer's packed weights, if the net keeps them for this pass's kernels. */
@@ -6813,7 +6971,8 @@ static const float *cgd__pass_packed(const cgd_pass *pass, size_t i)
         ? net->packs + net->layers[i].pack : NULL;
 }
 
-static void cgd__pass_layer(cgd_pass *pass, size_t i)
+/* The convolution of layer i, upsampling first; returns the raw map. */
+static const float *cgd__pass_convolve(cgd_pass *pass, size_t i)
 {
     cgd_net *net = pass->net;
     cgd_ctx *ctx = net->ctx;
@@ -6821,10 +6980,9 @@ static void cgd__pass_layer(cgd_pass *pass, size_t i)
     const cgd__slot *slot = pass->slots + i;
     const float *in = cgd__pass_input(pass, i), *w = net->params + l->w;
     const float *b = l->norm ? NULL : net->params + l->b;
-    float *out = cgd__pass_at(pass, i, CGD__OUT);
     float *raw = cgd__pass_at(pass, i, CGD__RAW);
     float *work = cgd__pass_at(pass, i, CGD__WORK);
-    if (!raw) raw = out;
+    if (!raw) raw = cgd__pass_at(pass, i, CGD__OUT);
     if (l->up) {
         float *upped = cgd__pass_at(pass, i, CGD__UPPED);
         cgd__upsample(ctx, upped, in, pass->n, slot->in_h, slot->in_w,
@@ -6838,15 +6996,28 @@ static void cgd__pass_layer(cgd_pass *pass, size_t i)
     else
         pass->kernels->forward(ctx, &slot->shape, raw, in, w, b, 0,
                                cgd__pass_packed(pass, i), work);
-    if (l->norm) {
-        cgd__pass_norm(pass, i, raw);
-    } else {
-        size_t count = pass->n * slot->h * slot->w * l->out_c;
-        cgd__activate(ctx, out, raw, count, l->act);
-        if (l->skip)
-            cgd__add_scaled(ctx, out, cgd__pass_at(pass, i - l->skip,
-                                                   CGD__OUT), count, 1);
-    }
+    return raw;
+}
+
+/* From the raw map to the output of a layer without norm. */
+static void cgd__pass_activate(cgd_pass *pass, size_t i, const float *raw)
+{
+    cgd_ctx *ctx = pass->net->ctx;
+    const cgd_layer *l = pass->net->layers + i;
+    const cgd__slot *slot = pass->slots + i;
+    size_t count = pass->n * slot->h * slot->w * l->out_c;
+    float *out = cgd__pass_at(pass, i, CGD__OUT);
+    cgd__activate(ctx, out, raw, count, l->act);
+    if (l->skip)
+        cgd__add_scaled(ctx, out, cgd__pass_at(pass, i - l->skip, CGD__OUT),
+                        count, 1);
+}
+
+static void cgd__pass_layer(cgd_pass *pass, size_t i)
+{
+    const float *raw = cgd__pass_convolve(pass, i);
+    if (pass->net->layers[i].norm) cgd__pass_norm(pass, i, raw);
+    else cgd__pass_activate(pass, i, raw);
 }
 
 CGDDEF cgd_status cgd_pass_forward(cgd_pass *pass, const cgd_tensor *x)
@@ -6860,7 +7031,7 @@ CGDDEF cgd_status cgd_pass_forward(cgd_pass *pass, const cgd_tensor *x)
             pass->net->layers[0].in_c, x->n, x->h, x->w, x->c);
     pass->x = *x;
     for (i = 0; i < pass->net->n_layers; i++) {
-        pass->slots[i].pull = NULL;
+        cgd__back_slots(pass)[i].pull = NULL;
         cgd__pass_layer(pass, i);
     }
     return CGD_OK;
@@ -6869,7 +7040,7 @@ CGDDEF cgd_status cgd_pass_forward(cgd_pass *pass, const cgd_tensor *x)
 #ifndef CGD_NO_TRAIN
 CGDDEF void cgd_pass_pull(cgd_pass *pass, size_t layer, const cgd_tensor *d)
 {
-    pass->slots[layer].pull = d->data;
+    cgd__back_slots(pass)[layer].pull = d->data;
 }
 
 /* The output of a layer in backward, where the one that read it is at work or
@@ -6886,14 +7057,10 @@ static void cgd__pass_read_again(cgd_pass *pass, size_t i)
     const cgd_layer *l = pass->net->layers + i;
     const cgd__slot *slot = pass->slots + i;
     if (i > 0 && cgd__pass_at(pass, i - 1, CGD__OUT_AGAIN)
-        && (pass->net->grads || l[-1].act == CGD_ACT_TANH)) {
-        cgd__norm_job q;
-        memset(&q, 0, sizeof q);
-        cgd__norm_slices(&q, pass->n, slot->in_h * slot->in_w, l->in_c);
-        q.x = cgd__pass_at(pass, i - 1, CGD__RAW);
-        cgd__pass_normalise(pass, i - 1, &q, CGD__OUT_AGAIN,
+        && (pass->net->grads || l[-1].act == CGD_ACT_TANH))
+        cgd__pass_normalise(pass, i - 1, cgd__pass_at(pass, i - 1, CGD__RAW),
+                            CGD__OUT_AGAIN,
                             cgd__pass_at(pass, i, CGD__WORK_BACK));
-    }
     if (l->up && pass->net->grads)
         cgd__upsample(pass->net->ctx,
                       cgd__pass_at(pass, i, CGD__UPPED_AGAIN),
@@ -7005,24 +7172,51 @@ static void cgd__pass_layer_back(cgd_pass *pass, size_t i, float *d,
                                 || l->skip == 1));
 }
 
+/* Run layer i forward once more for backward, with the statistics of the
+ * first time; an output that was kept needs no more than its raw map. */
+static void cgd__pass_layer_again(cgd_pass *pass, size_t i)
+{
+    int kept = pass->slots[i].kept, norm = pass->net->layers[i].norm;
+    const float *raw;
+    if (kept && !norm) return;
+    raw = cgd__pass_convolve(pass, i);
+    if (kept) return;
+    if (norm)
+        cgd__pass_normalise(pass, i, raw, CGD__OUT,
+                            cgd__pass_at(pass, i, CGD__WORK));
+    else
+        cgd__pass_activate(pass, i, raw);
+}
+
 CGDDEF cgd_status cgd_pass_backward(cgd_pass *pass, cgd_tensor *dy,
                                     cgd_tensor *dx)
 {
-    size_t i;
-    if (pass->mode != CGD_TRAIN || !pass->x.data)
+    cgd__slot *slots = pass->slots;
+    size_t end, from, i;
+    if (pass->mode == CGD_INFER || !pass->x.data)
         return cgd__fail(pass->net->ctx, CGD_ERR_ARGUMENT,
                          "backward needs a forward pass in training mode");
+    if (pass->net->grads && !pass->learns)
+        return cgd__fail(pass->net->ctx, CGD_ERR_ARGUMENT,
+            "the net was given gradients after this pass over it was planned");
     if (!cgd__same_shape(dy, &pass->y)
         || (dx && !cgd__same_shape(dx, &pass->x)))
         return cgd__fail(pass->net->ctx, CGD_ERR_SHAPE,
                          "gradients do not have the shapes of the pass");
-    for (i = pass->net->n_layers; i-- > 0; ) {
-        float *d = i + 1 == pass->net->n_layers ? dy->data
-                 : cgd__pass_at(pass, i, CGD__D_OUT);
-        float *to = i > 0 ? cgd__pass_at(pass, i - 1, CGD__D_OUT)
-                  : dx ? dx->data : NULL;
-        cgd__pass_layer_back(pass, i, d, to);
+    pass->slots = cgd__back_slots(pass);
+    for (end = pass->net->n_layers; end > 0; end = from) {
+        from = pass->slots[end - 1].from;  /* 0, where nothing is run again  */
+        for (i = from; i < end && pass->mode == CGD_RECOMPUTE; i++)
+            cgd__pass_layer_again(pass, i);
+        for (i = end; i-- > from; ) {
+            float *d = i + 1 == pass->net->n_layers ? dy->data
+                     : cgd__pass_at(pass, i, CGD__D_OUT);
+            float *to = i > 0 ? cgd__pass_at(pass, i - 1, CGD__D_OUT)
+                      : dx ? dx->data : NULL;
+            cgd__pass_layer_back(pass, i, d, to);
+        }
     }
+    pass->slots = slots;
     return CGD_OK;
 }
 #endif
@@ -7951,9 +8145,10 @@ CGDDEF void cgd_pool_query(cgd_pool *pool, cgd_rng *rng, cgd_tensor *fakes)
  *   then D_s   1/2 (GAN(D_s(y), real) + GAN(D_s(pooled G_s(x)), fake))
  *
  * Each direction's cycle is taken forward and back before the next begins, so
- * that at most two generator passes are alive. Small pictures make small
- * matrices; there, one pass over a batch of both translates x and y. The
- * passes live in one block, used as a stack: a step allocates nothing. */
+ * that at most two generator passes are alive, and one of them lends the
+ * other what it needs in backward only. Small pictures make small matrices;
+ * there, one pass over a batch of both translates x and y. The passes live in
+ * one block, used as a stack: a step allocates nothing. */
 
 CGDDEF cgd_train_config cgd_train_defaults(void)
 {
@@ -8064,17 +8259,22 @@ static cgd_tensor cgd__push_like(cgd_trainer *t, const cgd_tensor *like)
     return copy;
 }
 
-/* Plan a pass on the stack and run it forward. */
+/* Plan a pass on top of the stack and run it forward. */
 static cgd_status cgd__push_pass(cgd_trainer *t, cgd_pass *pass, cgd_net *net,
                                  int mode, const cgd_tensor *x,
                                  const size_t *keep, size_t n_keep)
 {
-    size_t bytes = cgd_pass_bytes(net, x->n, x->h, x->w, mode, keep, n_keep);
-    cgd_status status;
-    if (bytes == 0) return CGD_ERR_SHAPE;
-    status = cgd_pass_init(pass, net, x->n, x->h, x->w, mode, keep, n_keep,
-                           cgd__push(t, bytes));
-    return status == CGD_OK ? cgd_pass_forward(pass, x) : status;
+    cgd_status status = cgd_pass_init(pass, net, x->n, x->h, x->w, mode, keep,
+                                      n_keep, t->arena + t->arena_used);
+    if (status != CGD_OK) return status;
+    cgd__push(t, pass->bytes);
+    return cgd_pass_forward(pass, x);
+}
+
+/* How generators are passed through where they learn, or pass gradients on. */
+static int cgd__train_mode(const cgd_trainer *t)
+{
+    return t->config.recompute ? CGD_RECOMPUTE : CGD_TRAIN;
 }
 
 /* ---- the terms -----------------------------------------------------------*/
@@ -8113,7 +8313,7 @@ static cgd_status cgd__cycle_back(cgd_trainer *t, int s,
     cgd_pass back;
     cgd_tensor d;
     cgd_status status = cgd__push_pass(t, &back, &t->side[!s].g.net,
-                                       CGD_TRAIN, fake, NULL, 0);
+                                       cgd__train_mode(t), fake, NULL, 0);
     if (status != CGD_OK) return status;
     d = cgd__push_like(t, &back.y);
     *loss = cgd_loss_l1(t->ctx, &back.y, x, t->config.cycle_weight, &d, 0);
@@ -8128,8 +8328,8 @@ static cgd_status cgd__identity(cgd_trainer *t, int s, const cgd_tensor *y,
     size_t mark = t->arena_used;
     cgd_pass pass;
     cgd_tensor d;
-    cgd_status status = cgd__push_pass(t, &pass, &t->side[s].g.net, CGD_TRAIN,
-                                       y, NULL, 0);
+    cgd_status status = cgd__push_pass(t, &pass, &t->side[s].g.net,
+                                       cgd__train_mode(t), y, NULL, 0);
     if (status != CGD_OK) return status;
     d = cgd__push_like(t, &pass.y);
     *loss = cgd_loss_l1(t->ctx, &pass.y, y, t->config.identity_weight, &d, 0);
@@ -8168,7 +8368,9 @@ static cgd_status cgd__lesson_begin(cgd_trainer *t, cgd__lesson *lesson,
 static cgd_status cgd__lesson_end(cgd_trainer *t, cgd_pass *pass,
                                   const cgd__lesson *lesson,
                                   cgd_tensor *d_fake, cgd_losses *losses);
-static cgd_status cgd__lesson_room(const cgd_trainer *t, size_t *room);
+static cgd_status cgd__lesson_room(const cgd_trainer *t, size_t *lesson,
+                                   size_t *asking, size_t *terms);
+static size_t cgd__matched_layers(const cgd_trainer *t, int s, size_t *keep);
 static void cgd__answers_free(cgd_trainer *t);
 
 /* Does side s have a teacher? */
@@ -8233,21 +8435,28 @@ static cgd_status cgd__translate_terms(cgd_trainer *t, int s,
     size_t mark = t->arena_used;
     int learns = cgd__learns(&t->side[s].g), taught = cgd__taught(t, s);
     int joined = cgd__joined(t, s);
+    size_t keep[CGD__MATCHES], n_keep = cgd__matched_layers(t, s, keep);
+    size_t whole;
     cgd_pass go;
     cgd__lesson lesson;
     cgd_tensor in = joined ? cgd__push_both(t, x, y) : *x;
-    cgd_tensor d, d_fake, d_more;
+    cgd_tensor d = *fake, d_fake, d_more;
     cgd_status status = CGD_OK;
-    if (taught) status = cgd__lesson_begin(t, &lesson, x);
-    if (status == CGD_OK)
-        status = cgd__push_pass(t, &go, &t->side[s].g.net,
-                                learns ? CGD_TRAIN : CGD_INFER, &in, NULL, 0);
-    if (status != CGD_OK) return status;
-    memcpy(fake->data, go.y.data, cgd_tensor_size(fake) * sizeof(float));
-    d = cgd__push_like(t, &go.y);
+    d.n = in.n;
+    d = cgd__push_like(t, &d);
     d_fake = cgd__part_of_batch(&d, 0, fake->n);
     d_more = cgd__push_like(t, fake);
     memset(d_fake.data, 0, cgd_tensor_size(fake) * sizeof(float));
+    if (taught) status = cgd__lesson_begin(t, &lesson, x);
+    if (status == CGD_OK)
+        status = cgd__push_pass(t, &go, &t->side[s].g.net,
+                                learns ? cgd__train_mode(t) : CGD_INFER, &in,
+                                keep, n_keep);
+    if (status != CGD_OK) return status;
+    memcpy(fake->data, go.y.data, cgd_tensor_size(fake) * sizeof(float));
+    whole = t->arena_used;             /* the rest is lent until backward    */
+    t->arena_used += cgd__round_up(go.held, CGD__ALIGN)
+                   - cgd__round_up(go.bytes, CGD__ALIGN);
     if (joined) {
         cgd_tensor same = cgd__part_of_batch(&go.y, x->n, x->n);
         cgd_tensor d_same = cgd__part_of_batch(&d, x->n, x->n);
@@ -8263,6 +8472,7 @@ static cgd_status cgd__translate_terms(cgd_trainer *t, int s,
             cgd__add_scaled(t->ctx, d_fake.data, d_more.data,
                             cgd_tensor_size(fake), 1);
     }
+    t->arena_used = whole;
     if (status == CGD_OK && taught)
         status = cgd__lesson_end(t, &go, &lesson, &d_fake, losses);
     if (status == CGD_OK && learns)
@@ -8390,27 +8600,25 @@ CGDDEF cgd_status cgd_train_step(cgd_trainer *t, const cgd_tensor *a,
 
 /* ---- building a trainer --------------------------------------------------*/
 
-/* Add the stack bytes of one pass over n pictures of a step to *room. */
+/* The stack bytes of one pass over n pictures of a step, and of them those
+ * held (or NULL). */
 static cgd_status cgd__pass_room(const cgd_trainer *t, const cgd_net *net,
                                  size_t n, int mode, const size_t *keep,
-                                 size_t n_keep, size_t *room)
+                                 size_t n_keep, size_t *room, size_t *held)
 {
     const cgd_train_config *c = &t->config;
-    size_t bytes;
     cgd_status status = cgd__pass_measure(net, n, c->height, c->width, mode,
-                                          keep, n_keep, &bytes);
-    if (status != CGD_OK) return status;
-    if (!cgd__add(room, *room, cgd__round_up(bytes, CGD__ALIGN)))
-        return cgd__fail(t->ctx, CGD_ERR_SHAPE, "pictures of %u x %u are too "
-                         "large for this machine", c->width, c->height);
-    return CGD_OK;
+                                          keep, n_keep, room, held);
+    *room = cgd__round_up(*room, CGD__ALIGN);
+    if (held) *held = cgd__round_up(*held, CGD__ALIGN);
+    return status;
 }
 
 static cgd_status cgd__judge_room(const cgd_trainer *t, const cgd_net *net,
                                   size_t *room)
 {
     cgd_status status = cgd__pass_room(t, net, t->config.batch, CGD_TRAIN,
-                                       NULL, 0, room);
+                                       NULL, 0, room, NULL);
     if (status != CGD_ERR_SHAPE) return status;
     return cgd__fail(t->ctx, status,
         "pictures of %u x %u are too small for the discriminator: take "
@@ -8418,26 +8626,38 @@ static cgd_status cgd__judge_room(const cgd_trainer *t, const cgd_net *net,
         t->config.width, t->config.height);
 }
 
-/* What the terms of cgd__translate_terms(s) hold at most: the pass of G_s and
- * its lesson stay below what the others push and pop. */
+/* What cgd__translate_terms(s) needs at most: above the lesson first the
+ * asked teacher, then what G_s holds with the others' passes on top, then G_s
+ * in backward with the teacher's terms on top. (The identity term's pass is
+ * that of the other side's cycle.) */
 static cgd_status cgd__side_room(const cgd_trainer *t, int s, size_t *room)
 {
     const cgd_side *side = &t->side[s], *other = &t->side[!s];
+    size_t lesson = 0, asking = 0, terms = 0, go = 0, held = 0;
     size_t back = 0, judge = 0, n = t->config.batch;
+    size_t keep[CGD__MATCHES], n_keep = cgd__matched_layers(t, s, keep);
+    int mode = cgd__train_mode(t);
     cgd_status status = CGD_OK;
-    if (cgd__exists(&side->g))
+    if (cgd__taught(t, s))
+        status = cgd__lesson_room(t, &lesson, &asking, &terms);
+    if (status == CGD_OK && cgd__exists(&side->g))
         status = cgd__pass_room(t, &side->g.net,
-                                cgd__joined(t, s) ? 2 * n : n, CGD_TRAIN,
-                                NULL, 0, room);
-    if (status == CGD_OK && cgd__taught(t, s))
-        status = cgd__lesson_room(t, room);
+                                cgd__joined(t, s) ? 2 * n : n,
+                                cgd__learns(&side->g) ? mode : CGD_INFER,
+                                keep, n_keep, &go, &held);
     if (status == CGD_OK && cgd__exists(&other->g))
-        status = cgd__pass_room(t, &other->g.net, n, CGD_TRAIN, NULL, 0,
-                                &back);
+        status = cgd__pass_room(t, &other->g.net, n, mode, NULL, 0, &back,
+                                NULL);
     if (status == CGD_OK && cgd__exists(&side->d))
         status = cgd__judge_room(t, &side->d.net, &judge);
-    *room += cgd__max(back, judge);
-    return status;
+    if (status != CGD_OK) return status;
+    if (!cgd__add(&held, held, cgd__max(back, judge))
+        || !cgd__add(&go, go, terms)
+        || !cgd__add(room, lesson, cgd__max(cgd__max(asking, held), go)))
+        return cgd__fail(t->ctx, CGD_ERR_SHAPE, "pictures of %u x %u are too "
+                         "large for this machine", t->config.width,
+                         t->config.height);
+    return CGD_OK;
 }
 
 /* The block that the passes of a step share. */
@@ -8449,18 +8669,18 @@ static cgd_status cgd__trainer_arena(cgd_trainer *t)
                                    * sizeof(float), CGD__ALIGN), room[2];
     int s;
     for (s = 0; s < 2; s++) {
-        cgd_status status;
-        room[s] = 9 * picture;         /* fakes, a joined input, gradients   */
-        status = cgd__side_room(t, s, &room[s]);
+        cgd_status status = cgd__side_room(t, s, &room[s]);
         if (status == CGD_OK && cgd__exists(&t->side[s].d))
             status = cgd_pool_init(t->ctx, &t->side[s].pool, c->pool,
                 c->height * c->width * cgd__channels(t, !s));
         if (status != CGD_OK) return status;
     }
-    t->arena_size = cgd__max(room[0], room[1]);
-    t->arena = (unsigned char *)cgd__alloc_zeroed(t->ctx, t->arena_size, 1,
-                                                  "the passes of a step");
-    return t->arena ? CGD_OK : CGD_ERR_MEMORY;
+    t->arena_size = cgd__max(room[0], room[1])
+                  + 9 * picture;       /* fakes, a joined input, gradients   */
+    t->arena = (unsigned char *)cgd__alloc(t->ctx, t->arena_size);
+    if (t->arena) return CGD_OK;
+    return cgd__fail(t->ctx, CGD_ERR_MEMORY, "out of memory: the passes of a "
+                     "step need %u bytes", t->arena_size);
 }
 
 static cgd_status cgd__check_config(cgd_ctx *ctx, const cgd_train_config *c)
@@ -8980,6 +9200,15 @@ static size_t cgd__matches(const cgd_trainer *t)
                               (size_t)t->config.generator.blocks);
 }
 
+/* The layers of G_s that are compared with a teacher's. */
+static size_t cgd__matched_layers(const cgd_trainer *t, int s, size_t *keep)
+{
+    size_t count = cgd__taught(t, s) ? cgd__matches(t) : 0, k;
+    for (k = 0; k < count; k++)
+        keep[k] = cgd__block_end(&t->side[s].g.net, k);
+    return count;
+}
+
 /* The teacher's layers whose outputs are read. */
 static size_t cgd__lesson_keep(const cgd_trainer *t, size_t *keep)
 {
@@ -9032,56 +9261,81 @@ static cgd_status cgd__answers_start(cgd_trainer *t)
     return a->places ? CGD_OK : CGD_ERR_MEMORY;
 }
 
-/* Show the teacher one picture, and write down what it says. A batch norm in
+/* Where a lesson holds the answer for picture i: part k, of *count values. */
+static float *cgd__lesson_part(const cgd__lesson *lesson, size_t k, size_t i,
+                               size_t *count)
+{
+    const cgd_tensor *all = k ? &lesson->hidden[k - 1] : &lesson->output;
+    *count = cgd_tensor_size(all) / all->n;
+    return all->data + i * *count;
+}
+
+/* Show the teacher picture i, and write down what it says. A batch norm in
  * it uses the picture's own statistics, or those it was deployed with. */
-static cgd_status cgd__ask(cgd_trainer *t, const cgd_tensor *x, float *answer)
+static cgd_status cgd__ask(cgd_trainer *t, const cgd_tensor *x, size_t i,
+                           const cgd__lesson *lesson)
 {
     size_t keep[CGD__MATCHES], n = cgd__lesson_keep(t, keep), k, count;
     size_t mark = t->arena_used;
+    cgd_tensor one = cgd__part_of_batch(x, i, 1);
     cgd_pass pass;
-    cgd_status status = cgd__push_pass(t, &pass, &t->teacher, CGD_INFER, x,
+    cgd_status status = cgd__push_pass(t, &pass, &t->teacher, CGD_INFER, &one,
                                        keep, n);
-    if (status != CGD_OK) return status;
-    count = cgd_tensor_size(&pass.y);
-    memcpy(answer, pass.y.data, count * sizeof(float));
-    for (k = 0; k < n; k++) {
-        cgd_tensor hidden = cgd_pass_output(&pass, keep[k]);
-        answer += count;
-        count = cgd_tensor_size(&hidden);
-        memcpy(answer, hidden.data, count * sizeof(float));
+    for (k = 0; k <= n && status == CGD_OK; k++) {
+        float *to = cgd__lesson_part(lesson, k, i, &count);
+        cgd_tensor said = k ? cgd_pass_output(&pass, keep[k - 1]) : pass.y;
+        memcpy(to, said.data, count * sizeof(float));
     }
     t->arena_used = mark;
-    return CGD_OK;
+    return status;
 }
 
-/* The answer for a picture, remembered or new; new ones go to `fresh`, or are
- * kept where there is room. */
-static cgd_status cgd__answer_to(cgd_trainer *t, const cgd_tensor *x,
-                                 float *fresh, const float **answer)
+/* Remember the answer for picture i in an empty place. */
+static void cgd__answer_keep(cgd_trainer *t, cgd__answer *place,
+                             const cgd_u32 key[2], size_t i,
+                             const cgd__lesson *lesson)
 {
     struct cgd__answers *a = t->answers;
-    cgd__answer *place;
-    cgd_u32 key[2];
-    cgd_status status;
-    *answer = fresh;
-    if (!a) return cgd__ask(t, x, fresh);
-    cgd__picture_key(key, x->data, cgd_tensor_size(x));
-    place = cgd__answer_find(a, key);
-    if (place->values) {
-        *answer = place->values;
-        return CGD_OK;
-    }
-    status = cgd__ask(t, x, fresh);
-    if (status != CGD_OK || a->kept == a->most) return status;
-    place->values = (float *)cgd__alloc(t->ctx, a->values * sizeof(float));
-    if (!place->values) {              /* no memory: no more answers are kept */
+    size_t k, count;
+    float *to;
+    if (a->kept == a->most) return;
+    to = (float *)cgd__alloc(t->ctx, a->values * sizeof(float));
+    if (!to) {                         /* no memory: no more answers are kept */
         a->most = a->kept;
-        return CGD_OK;
+        return;
     }
-    memcpy(place->values, fresh, a->values * sizeof(float));
+    place->values = to;
     place->key[0] = key[0];
     place->key[1] = key[1];
     a->kept++;
+    for (k = 0; k <= lesson->n_hidden; k++, to += count) {
+        const float *from = cgd__lesson_part(lesson, k, i, &count);
+        memcpy(to, from, count * sizeof(float));
+    }
+}
+
+/* The answer for picture i, remembered or new. */
+static cgd_status cgd__answer_to(cgd_trainer *t, const cgd_tensor *x,
+                                 size_t i, const cgd__lesson *lesson)
+{
+    size_t values = cgd_tensor_size(x) / x->n, k, count;
+    cgd__answer *place;
+    const float *from;
+    cgd_u32 key[2];
+    cgd_status status;
+    if (!t->answers) return cgd__ask(t, x, i, lesson);
+    cgd__picture_key(key, x->data + i * values, values);
+    place = cgd__answer_find(t->answers, key);
+    from = place->values;
+    if (!from) {
+        status = cgd__ask(t, x, i, lesson);
+        if (status == CGD_OK) cgd__answer_keep(t, place, key, i, lesson);
+        return status;
+    }
+    for (k = 0; k <= lesson->n_hidden; k++, from += count) {
+        float *to = cgd__lesson_part(lesson, k, i, &count);
+        memcpy(to, from, count * sizeof(float));
+    }
     return CGD_OK;
 }
 
@@ -9089,24 +9343,14 @@ static cgd_status cgd__answer_to(cgd_trainer *t, const cgd_tensor *x,
 static cgd_status cgd__lesson_begin(cgd_trainer *t, cgd__lesson *lesson,
                                     const cgd_tensor *x)
 {
-    size_t values = cgd__lesson_shape(t, lesson, x->n), i, k, count;
-    float *fresh;
-    const float *answer;
+    size_t i, k;
     cgd_status status = CGD_OK;
+    cgd__lesson_shape(t, lesson, x->n);
     lesson->output = cgd__push_like(t, &lesson->output);
     for (k = 0; k < lesson->n_hidden; k++)
         lesson->hidden[k] = cgd__push_like(t, &lesson->hidden[k]);
-    fresh = (float *)cgd__push(t, values * sizeof(float));
-    for (i = 0; i < x->n && status == CGD_OK; i++) {
-        cgd_tensor one = cgd__part_of_batch(x, i, 1);
-        status = cgd__answer_to(t, &one, fresh, &answer);
-        if (status != CGD_OK) break;
-        for (k = 0; k <= lesson->n_hidden; k++, answer += count) {
-            cgd_tensor *to = k ? &lesson->hidden[k - 1] : &lesson->output;
-            count = cgd_tensor_size(to) / x->n;
-            memcpy(to->data + i * count, answer, count * sizeof(float));
-        }
-    }
+    for (i = 0; i < x->n && status == CGD_OK; i++)
+        status = cgd__answer_to(t, x, i, lesson);
     return status;
 }
 
@@ -9206,17 +9450,22 @@ static cgd_status cgd__lesson_end(cgd_trainer *t, cgd_pass *pass,
     return status;
 }
 
-/* Add what a lesson puts on the stack, at most, to *room. */
-static cgd_status cgd__lesson_room(const cgd_trainer *t, size_t *room)
+/* What a lesson puts on the stack, at most: by itself, while the teacher is
+ * asked, and for the terms in the end. */
+static cgd_status cgd__lesson_room(const cgd_trainer *t, size_t *lesson_room,
+                                   size_t *asking, size_t *terms)
 {
     const cgd_train_config *c = &t->config;
     const cgd_net *student = &t->side[t->distil->direction].g.net;
     size_t keep[CGD__MATCHES], n_keep = cgd__lesson_keep(t, keep), k;
-    size_t work = 0, bytes, own, floats;
+    size_t work = 0, bytes, own, floats = 0;
+    size_t rounding = (CGD__MATCHES + 8) * CGD__ALIGN;    /* of each push    */
     cgd__lesson lesson;
     cgd_status status;
-    floats = (c->batch + 1) * cgd__lesson_shape(t, &lesson, c->batch);
-    status = cgd__pass_room(t, &t->teacher, 1, CGD_INFER, keep, n_keep, room);
+    *lesson_room = c->batch * cgd__lesson_shape(t, &lesson, c->batch)
+                 * sizeof(float) + rounding;
+    status = cgd__pass_room(t, &t->teacher, 1, CGD_INFER, keep, n_keep,
+                            asking, NULL);
     if (t->distil->ssim_weight > 0)
         work = cgd_loss_ssim_scratch(&lesson.output) * sizeof(float);
     for (k = 0; k < n_keep && status == CGD_OK; k++) {
@@ -9228,12 +9477,11 @@ static cgd_status cgd__lesson_room(const cgd_trainer *t, size_t *room)
                               * sizeof(float));
         if (t->n_adaptors == 0) continue;
         status = cgd__pass_measure(&t->adaptors[k].net, h.n, h.h, h.w,
-                                   CGD_TRAIN, NULL, 0, &bytes);
+                                   CGD_TRAIN, NULL, 0, &bytes, NULL);
         work = cgd__max(work, bytes + (own + cgd_tensor_size(
                                   &lesson.hidden[k])) * sizeof(float));
     }
-    *room += floats * sizeof(float) + work
-           + (3 * CGD__MATCHES + 8) * CGD__ALIGN;  /* pushes are rounded up  */
+    *terms = floats * sizeof(float) + work + rounding;
     return status;
 }
 
@@ -9472,7 +9720,7 @@ static cgd_status cgd__model_measure(const cgd_model *model, size_t width,
             "a picture of %u x %u cannot be translated", width, height);
     status = cgd__pass_measure(&model->net, 1, cgd__model_side(height),
                                cgd__model_side(width), CGD_INFER, NULL, 0,
-                               &pass);
+                               &pass, NULL);
     if (status == CGD_OK && !cgd__add(need, input + CGD__ALIGN, pass))
         return cgd__fail(model->net.ctx, CGD_ERR_SHAPE,
             "a picture of %u x %u is too large", width, height);
@@ -15369,6 +15617,21 @@ CGDDEF void cgd_dataset_close(cgd_dataset *data)
     memset(data, 0, sizeof *data);
 }
 
+/* What all pictures that are kept take in the end, at most. */
+static size_t cgd__data_growth(const cgd_dataset *data)
+{
+    const cgd_data_config *c = &data->config;
+    size_t n = data->folder[0]->count + data->folder[1]->count;
+    size_t all = 0, bytes;
+    int d;
+    for (d = 0; d < 2; d++)            /* other fits keep the aspect         */
+        if (c->fit != CGD_FIT_RESIZE_CROP
+            || !cgd__mul(&bytes, c->load_size * c->load_size * c->channels[d],
+                         data->folder[d]->count)
+            || !cgd__add(&all, all, bytes)) all = c->cache_bytes;
+    return cgd__min(all, c->cache_bytes) + n * CGD__ALLOC_MORE;
+}
+
 CGDDEF size_t cgd_dataset_count(const cgd_dataset *data, int domain)
 {
     if (domain < 0 || domain > 1 || !data->folder[domain]) return 0;
@@ -17675,16 +17938,19 @@ static void cgd__sheet_put(cgd_image *sheet, size_t row, size_t column,
                     bytes[(i * t->w + j) * t->c + (t->c >= 3 ? k : 0)];
 }
 
-/* Show what a generator (its average, where there is one) makes of x. */
-static cgd_status cgd__sheet_translate(cgd_image *sheet, size_t row,
-                                       size_t column, cgd_net *net,
-                                       float *values, const cgd_tensor *x,
+/* Show what a generator (its average, where there is one) makes of x, in the
+ * memory of a step. */
+static cgd_status cgd__sheet_translate(cgd_trainer *t, cgd_image *sheet,
+                                       size_t row, size_t column,
+                                       cgd_net *net, float *values,
+                                       const cgd_tensor *x,
                                        unsigned char *bytes)
 {
     float *params = net->params;
+    size_t need = cgd_pass_bytes(net, 1, x->h, x->w, CGD_INFER, NULL, 0);
     cgd_pass pass;
     cgd_status status = cgd_pass_init(&pass, net, 1, x->h, x->w, CGD_INFER,
-                                      NULL, 0, NULL);
+                          NULL, 0, need <= t->arena_size ? t->arena : NULL);
     if (status != CGD_OK) return status;
     if (values) net->params = values;
     status = cgd_pass_forward(&pass, x);
@@ -17710,10 +17976,10 @@ static cgd_status cgd__sheet_row(cgd__run *r, cgd_image *sheet, size_t row,
         if (t->distil && !cgd__taught(t, s)) continue;
         cgd__sheet_put(sheet, row, column++, &x, bytes);
         if (t->distil)
-            status = cgd__sheet_translate(sheet, row, column++, &t->teacher,
-                                          NULL, &x, bytes);
+            status = cgd__sheet_translate(t, sheet, row, column++,
+                                          &t->teacher, NULL, &x, bytes);
         if (status == CGD_OK)
-            status = cgd__sheet_translate(sheet, row, column, &g->net,
+            status = cgd__sheet_translate(t, sheet, row, column, &g->net,
                                           g->ema, &x, bytes);
     }
     return status;
@@ -17926,10 +18192,27 @@ static cgd_status cgd__run_open(cgd__run *r)
     return status;
 }
 
+/* What the memory may grow by: pictures, and an answer to each of the
+ * teacher's domain, as it is and mirrored. */
+static size_t cgd__run_growth(const cgd__run *r)
+{
+    const cgd_trainer *t = &r->trainer;
+    size_t more = cgd__data_growth(&r->data), answers;
+    if (!t->answers) return more;
+    answers = cgd_dataset_count(&r->data, t->distil->direction);
+    if (r->config->data.flip) answers *= 2;
+    answers = cgd__min(answers, t->answers->most);
+    return more + answers * (t->answers->values * sizeof(float)
+                             + CGD__ALLOC_MORE);
+}
+
 /* The loop for a trainer that has been initialised; frees it. */
 static cgd_status cgd__run_loop(cgd__run *r)
 {
     cgd_status status = cgd__run_open(r), saved;
+    if (status == CGD_OK && r->config->started)
+        r->config->started(r->config->user, cgd_memory_in_use(r->ctx),
+                           cgd__run_growth(r));
     while (status == CGD_OK && r->trainer.step < r->config->steps)
         status = cgd__run_step(r, r->config);
     if (status == CGD_OK || status == CGD_STOPPED) {
@@ -18036,7 +18319,8 @@ CGDDEF cgd_status cgd_distil_run(cgd_ctx *ctx, const cgd_distil_config *config,
  *        blocks differ in width; strided tensors; I16, I8 and BOOL read.
  *        Export to PyTorch, ONNX and C; frozen statistics and folding.
  *        Judging: MS-SSIM, distances between sets, alarms.
- *        Mixed precision (bf16); training keeps raw maps and sums only.
+ *        Mixed precision (bf16); training keeps raw maps and sums only, or
+ *        with CGD_RECOMPUTE fewer; runs state their memory (started).
  *        Narrow students take over a teacher's channels; terms on outputs and
  *        hidden states, adaptors, remembered answers; cgd_pass_match has
  *        become cgd_pass_pull.

@@ -477,31 +477,66 @@ static float *spread_out(cgd_pass *pass)
     return block;
 }
 
-/* Forward and backward; the gradients end up in net->grads and dx. */
-static void learn(cgd_pass *pass, const cgd_tensor *x, cgd_tensor *dx)
+/* Forward and backward; the gradients end up in net->grads and dx. lent: what
+ * the pass does not hold is used by others in between. */
+static void learn(cgd_pass *pass, const cgd_tensor *x, cgd_tensor *dx,
+                  int lent)
 {
     cgd_net *net = pass->net;
     float *dy = numbers(cgd_tensor_size(&pass->y), 22);
     cgd_tensor d = pass->y;
     d.data = dy;
-    memset(net->grads, 0, net->count * sizeof(float));
+    if (net->grads) memset(net->grads, 0, net->count * sizeof(float));
     CHECK(cgd_pass_forward(pass, x) == CGD_OK);
+    CHECK(pass->held <= pass->bytes);
+    if (lent)
+        memset((unsigned char *)pass->own + pass->held, 0xff,
+               pass->bytes - pass->held);
     CHECK(cgd_pass_backward(pass, &d, dx) == CGD_OK);
     free(dy);
 }
 
+/* Layers that are run again for backward give the same gradients, and move
+ * running statistics once. */
+static void check_recomputing(cgd_net *net, const cgd_tensor *x,
+                              const float *want, const cgd_tensor *want_dx,
+                              const float *was, const size_t *keep,
+                              size_t n_keep)
+{
+    size_t moved = (net->state - net->count) * sizeof(float);
+    float *running = net->params + net->count;
+    float *now = golden_floats(&gold, net->state - net->count + 1);
+    cgd_tensor dx = empty_like(x);
+    cgd_pass pass;
+    memcpy(now, running, moved);
+    memcpy(running, was, moved);
+    CHECK(cgd_pass_init(&pass, net, x->n, x->h, x->w, CGD_RECOMPUTE, keep,
+                        n_keep, NULL) == CGD_OK);
+    learn(&pass, x, &dx, 1);
+    CHECK(same(&dx, want_dx));
+    CHECK(memcmp(want, net->grads, net->count * sizeof(float)) == 0);
+    CHECK(memcmp(running, now, moved) == 0);
+    cgd_pass_free(&pass);
+}
+
 /* Backward, too, gives what it gives when nothing shares memory. */
-static void check_backward_plan(cgd_net *net, const cgd_tensor *x)
+static void check_backward_plan(cgd_net *net, const cgd_tensor *x,
+                                const size_t *all)
 {
     cgd_tensor dx = empty_like(x), want_dx = empty_like(x);
     float *want = golden_floats(&gold, net->count), *block;
+    float *was = golden_floats(&gold, net->state - net->count + 1);
     cgd_pass pass;
+    memcpy(was, net->params + net->count,
+           (net->state - net->count) * sizeof(float));
     CHECK(cgd_pass_init(&pass, net, x->n, x->h, x->w, CGD_TRAIN, NULL, 0,
                         NULL) == CGD_OK);
-    learn(&pass, x, &dx);
+    learn(&pass, x, &dx, 1);
     memcpy(want, net->grads, net->count * sizeof(float));
+    check_recomputing(net, x, want, &dx, was, NULL, 0);
+    check_recomputing(net, x, want, &dx, was, all + net->n_layers / 3, 1);
     block = spread_out(&pass);
-    learn(&pass, x, &want_dx);
+    learn(&pass, x, &want_dx, 0);
     CHECK(same(&dx, &want_dx));
     CHECK(memcmp(want, net->grads, net->count * sizeof(float)) == 0);
     CHECK(largest(want, net->count) < 1e30 && largest(want, net->count) > 0);
@@ -533,7 +568,7 @@ static void check_plan(cgd_net *net, const cgd_tensor *x, int mode,
         cgd_tensor kept = cgd_pass_output(&pass, keep[i]);
         CHECK(same(&kept, outs + keep[i]));
     }
-    if (mode == CGD_TRAIN) {
+    if (mode != CGD_INFER) {
         cgd_tensor dy = empty_like(&pass.y), dx = empty_like(x);
         CHECK(cgd_pass_backward(&pass, &dy, &dx) == CGD_OK);
         CHECK(largest(dx.data, cgd_tensor_size(&dx)) < 1e30);
@@ -545,7 +580,7 @@ static void check_plan(cgd_net *net, const cgd_tensor *x, int mode,
     free(block);
 }
 
-/* Both modes, with some layers kept and with none. */
+/* All modes, with some layers kept and with none. */
 static void check_plans(cgd_net *net, size_t n, size_t h, size_t w)
 {
     static cgd_tensor outs[MOST_LAYERS];
@@ -561,7 +596,8 @@ static void check_plans(cgd_net *net, size_t n, size_t h, size_t w)
     check_plan(net, &x, CGD_INFER, NULL, 0, outs);
     check_plan(net, &x, CGD_INFER, keep, 3, outs);
     check_plan(net, &x, CGD_TRAIN, all, net->n_layers, outs);
-    check_backward_plan(net, &x);
+    check_plan(net, &x, CGD_RECOMPUTE, keep, 3, outs);
+    check_backward_plan(net, &x, all);
     free(x.data);
     golden_forget(&gold);
 }
@@ -637,7 +673,11 @@ static void inference_needs_far_less_memory_than_training(void)
     size_t keep[3] = { 4, 10, 18 }, map = (size_t)256 * 256 * 64 * 4;
     size_t infer = cgd_pass_bytes(&net, 1, 256, 256, CGD_INFER, NULL, 0);
     size_t kept = cgd_pass_bytes(&net, 1, 256, 256, CGD_INFER, keep, 3);
-    size_t train = cgd_pass_bytes(&net, 1, 256, 256, CGD_TRAIN, NULL, 0);
+    size_t frozen = cgd_pass_bytes(&net, 1, 256, 256, CGD_TRAIN, NULL, 0);
+    size_t train;
+    CHECK(cgd_net_with_grads(&net) == CGD_OK);
+    train = cgd_pass_bytes(&net, 1, 256, 256, CGD_TRAIN, NULL, 0);
+    CHECK(frozen < train - 2 * map);   /* 9 sums of a quarter of a map       */
     CHECK(infer < 3 * map);            /* two of the largest maps, and work  */
     CHECK(infer < train / 4);
     CHECK(kept >= infer && kept <= infer + 3 * map / 4 && kept < train);
@@ -760,6 +800,38 @@ static void refused(cgd_status got, cgd_status want)
     CHECK(got == want);
     CHECK(context.message[0] && cgd_message(&context, got) == context.message);
     context.message[0] = 0;
+}
+
+/* A net without gradients keeps less, and passes on the same gradient. */
+static void frozen_nets_pass_gradients_on(void)
+{
+    int norm, up;
+    memset(&gold, 0, sizeof gold);
+    for (norm = CGD_NORM_NONE; norm <= CGD_NORM_BATCH; norm++)
+        for (up = CGD_UP_NEAREST; up <= CGD_UP_DECONV; up++) {
+            cgd_net net = generator(3, 2, norm, up, CGD_BLOCK_PLAIN);
+            cgd_tensor x = cgd_tensor_view(1, 13, 18, 3, NULL), dx, want;
+            cgd_pass frozen, learning;
+            x.data = numbers(cgd_tensor_size(&x), 21);
+            dx = empty_like(&x);
+            want = empty_like(&x);
+            CHECK(cgd_pass_init(&frozen, &net, 1, 13, 18, CGD_TRAIN, NULL, 0,
+                                NULL) == CGD_OK);
+            learn(&frozen, &x, &dx, 1);
+            CHECK(cgd_net_with_grads(&net) == CGD_OK);
+            CHECK(cgd_pass_init(&learning, &net, 1, 13, 18, CGD_TRAIN, NULL,
+                                0, NULL) == CGD_OK);
+            learn(&learning, &x, &want, 1);
+            CHECK(same(&dx, &want) && largest(dx.data, 3) > 0);
+            CHECK(frozen.held < learning.held);
+            refused(cgd_pass_backward(&frozen, &frozen.y, NULL),
+                    CGD_ERR_ARGUMENT);
+            cgd_pass_free(&frozen);
+            cgd_pass_free(&learning);
+            cgd_net_free(&net);
+            free(x.data);
+            golden_forget(&gold);
+        }
 }
 
 static void pictures_too_small_or_too_large_are_refused(void)
@@ -1034,6 +1106,7 @@ int main(void)
     RUN(packed_weights_change_no_result);
     RUN(batch_norm_can_use_its_running_statistics);
     RUN(pictures_of_a_batch_are_strangers_at_inference);
+    RUN(frozen_nets_pass_gradients_on);
     RUN(pictures_too_small_or_too_large_are_refused);
     RUN(a_single_pixel_is_not_normalised_in_training);
     RUN(wrong_inputs_and_gradients_are_refused);

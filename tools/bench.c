@@ -2,7 +2,8 @@
  *
  * Prints one line per figure, "name value unit", medians of repeated runs:
  * the machine's peak, every convolution shape of teacher and student, whole
- * nets, whole steps and their memory. Names end in the number of threads.
+ * nets, whole steps and their memory, and how these grow with pixels and
+ * residual blocks. Names end in the number of threads.
  * In the end comes a table of it all, its lines beginning with #.
  * Arguments pick figures by the beginning of their names: bench conv_ fma_
  * A first argument such as 2t takes that many threads only.
@@ -53,7 +54,7 @@ typedef struct {
     char name[48];
     double value[2];                   /* 0: not taken                       */
     const char *unit;
-    char rest[80];
+    char rest[120];
 } row;
 
 static row rows[200];
@@ -317,6 +318,17 @@ static void bench_conv(cgd_ctx *ctx, const conv_case *c)
 
 /* ---- nets and steps ------------------------------------------------------*/
 
+/* What the net or step measured last takes. */
+static struct { double ms, mb; } taken;
+
+static void report_taken(const char *name, double ms, size_t bytes)
+{
+    taken.ms = ms;
+    taken.mb = (double)bytes * 1e-6;
+    report(name, "", taken.ms, "ms");
+    report(name, "_peak", taken.mb, "MB");
+}
+
 typedef struct { cgd_pass pass; cgd_tensor x; } net_job;
 
 static void run_net(void *data)
@@ -337,7 +349,6 @@ static void bench_net(cgd_ctx *ctx, const char *name, size_t size, int width,
     cgd_net net;
     net_job q;
     size_t before = cgd_memory_in_use(ctx);
-    double t;
     if (!wants(name)) return;
     g.width = width;
     g.blocks = blocks;
@@ -348,11 +359,9 @@ static void bench_net(cgd_ctx *ctx, const char *name, size_t size, int width,
     if (cgd_net_pack(&net, PACKS) != CGD_OK) exit(1);
     if (cgd_pass_init(&q.pass, &net, 1, size, size, CGD_INFER, NULL, 0, NULL)
         != CGD_OK) exit(1);
-    t = median(run_net, &q);
-    report(name, "", t * 1e3, "ms");
-    report(name, "_peak", (double)(cgd_memory_in_use(ctx) - before) * 1e-6,
-           "MB");
-    report(name, "_pixel", t * 1e9 / (double)(size * size), "ns/pixel");
+    report_taken(name, median(run_net, &q) * 1e3,
+                 cgd_memory_in_use(ctx) - before);
+    report(name, "_pixel", taken.ms * 1e6 / (double)(size * size), "ns/pixel");
     cgd_pass_free(&q.pass);
     cgd_net_free(&net);
     free(q.x.data);
@@ -370,11 +379,11 @@ static void run_step(void *data)
 static void time_step(cgd_ctx *ctx, const char *name, step_job *q,
                       size_t size, size_t before)
 {
+    double ms;
     q->a = cgd_tensor_view(1, size, size, 3, values(size * size * 3));
     q->b = cgd_tensor_view(1, size, size, 3, values(size * size * 3));
-    report(name, "", median(run_step, q) * 1e3, "ms");
-    report(name, "_peak", (double)(cgd_memory_in_use(ctx) - before) * 1e-6,
-           "MB");
+    ms = median(run_step, q) * 1e3;
+    report_taken(name, ms, cgd_memory_in_use(ctx) - before);
     free(q->a.data);
     free(q->b.data);
     cgd_trainer_free(&q->t);
@@ -389,13 +398,15 @@ static void set_shape(cgd_train_config *c, size_t size, int width)
 }
 
 static void bench_train(cgd_ctx *ctx, const char *name, size_t size,
-                        int width)
+                        int width, int blocks, int recompute)
 {
     cgd_train_config c = cgd_train_defaults();
     size_t before = cgd_memory_in_use(ctx);
     step_job q;
     if (!wants(name)) return;
     set_shape(&c, size, width);
+    c.generator.blocks = blocks;
+    c.recompute = recompute;
     if (cgd_trainer_init(ctx, &q.t, &c) != CGD_OK) exit(1);
     time_step(ctx, name, &q, size, before);
 }
@@ -426,6 +437,46 @@ static void bench_distil(cgd_ctx *ctx, const char *name,
     time_step(ctx, name, &q, size, before);
 }
 
+/* ---- growth --------------------------------------------------------------*/
+
+/* What each unit that a series has grown by costs, from its first member on:
+ * the same again and again, where cost and memory grow linearly. */
+static void report_growth(const char *name, double units, const char *what)
+{
+    static double first_ms, first_mb;
+    char unit[24];
+    if (!wants(name)) return;
+    if (units == 0) {
+        first_ms = taken.ms;
+        first_mb = taken.mb;
+        return;
+    }
+    sprintf(unit, "us/%s", what);
+    report(name, "_time", (taken.ms - first_ms) * 1e3 / units, unit);
+    sprintf(unit, "KB/%s", what);
+    report(name, "_memory", (taken.mb - first_mb) * 1e3 / units, unit);
+}
+
+static void bench_growth(cgd_ctx *ctx, int train)
+{
+    const char *what = train ? "_train" : "";
+    size_t size, most = train ? 512 : 1024;
+    char name[64];
+    int blocks;
+    for (size = 64; size <= most; size *= 2) {
+        sprintf(name, "scale%s_%lu_16", what, (unsigned long)size);
+        if (train) bench_train(ctx, name, size, 16, 9, 0);
+        else bench_net(ctx, name, size, 16, 9);
+        report_growth(name, (double)(size * size - 64 * 64) / 1000, "kpixel");
+    }
+    for (blocks = 1; blocks <= 9; blocks += 2) {
+        sprintf(name, "blocks%s_%d_128_32", what, blocks);
+        if (train) bench_train(ctx, name, 128, 32, blocks, 0);
+        else bench_net(ctx, name, 128, 32, blocks);
+        report_growth(name, blocks - 1, "block");
+    }
+}
+
 /* Memory that keeps the block freed last for the next call that fits it, so
  * that a convolution by itself does not pay for fresh pages; in a pass it
  * finds its scratch planned and warm. */
@@ -453,13 +504,14 @@ static void keeping_release(void *user, void *block, size_t bytes)
 static void bench_all(void)
 {
     static const struct { const char *name; size_t size; int width; }
-        sizes[3] = { { "256_64", 256, 64 }, { "128_32", 128, 32 },
-                     { "64_16", 64, 16 } };
+        sizes[4] = { { "256_64", 256, 64 }, { "128_32", 128, 32 },
+                     { "64_16", 64, 16 }, { "512_32", 512, 32 } };
     cgd_options options;
     cgd_ctx ctx;
+    cgd_distil_config lean = cgd_distil_original();
     char name[64];
     size_t i;
-    int blocks;
+    lean.train.recompute = 1;
     memset(&options, 0, sizeof options);
     options.threads = threads;
     options.allocator.alloc = keeping_alloc;
@@ -482,24 +534,22 @@ static void bench_all(void)
         sprintf(name, "student_%s", sizes[i].name);
         bench_net(&ctx, name, sizes[i].size, sizes[i].width, 3);
     }
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < 4; i++) {
         sprintf(name, "train_%s", sizes[i].name);
-        bench_train(&ctx, name, sizes[i].size, sizes[i].width);
+        bench_train(&ctx, name, sizes[i].size, sizes[i].width, 9, 0);
+        sprintf(name, "recompute_train_%s", sizes[i].name);
+        bench_train(&ctx, name, sizes[i].size, sizes[i].width, 9, 1);
         sprintf(name, "distil_%s", sizes[i].name);
         bench_distil(&ctx, name, cgd_distil_original(), sizes[i].size,
                      sizes[i].width);
+        sprintf(name, "recompute_distil_%s", sizes[i].name);
+        bench_distil(&ctx, name, lean, sizes[i].size, sizes[i].width);
         sprintf(name, "best_%s", sizes[i].name);
         bench_distil(&ctx, name, cgd_distil_defaults(), sizes[i].size,
                      sizes[i].width);
     }
-    for (i = 64; i <= 1024; i *= 2) {          /* cost against pixels        */
-        sprintf(name, "scale_%lu_16", (unsigned long)i);
-        bench_net(&ctx, name, i, 16, 9);
-    }
-    for (blocks = 1; blocks <= 9; blocks += 2) {   /* and against blocks     */
-        sprintf(name, "blocks_%d_128_32", blocks);
-        bench_net(&ctx, name, 128, 32, blocks);
-    }
+    bench_growth(&ctx, 0);
+    bench_growth(&ctx, 1);
     cgd_free(&ctx);
 }
 

@@ -342,6 +342,9 @@ static const option options[] = {
   "decay of the average of weights; 0: none" },
 { "seed", SEED, RUNS | KEEP, AT(seed), 0, 4294967295.0, NULL, "N",
   "another seed, another run; the same, the same" },
+{ "recompute", FLAG, RUNS | KEEP, TRAIN_AT(recompute), 0, 0, NULL, NULL,
+  "keep few maps and make the others again: much less\n"
+  "memory, a fifth more time, the same numbers" },
 { "Reports, each every N steps; 0: never", HEADING, RUNS, 0, 0, 0, NULL,
   NULL, NULL },
 { "log-every", COUNT, RUNS | KEEP, AT(run.log_every), 0, 1e9, NULL, "N",
@@ -1306,14 +1309,24 @@ static void show_progress(job *j, const cgd_progress *p, double now)
     live_show(&j->line, text, now);
 }
 
+/* What the run takes, before it takes a step. */
+static void on_start(void *user, size_t bytes, size_t more)
+{
+    phrase held, growth;
+    (void)user;
+    printf("memory: %s", in_bytes(&held, bytes));
+    if (more > 0) printf(", and at most %s to keep what was computed once",
+                         in_bytes(&growth, more));
+    printf("\n");
+    fflush(stdout);
+}
+
 /* The first report: the run works, so its options are worth keeping. */
 static void first_report(job *j, const cgd_progress *p, double now)
 {
-    phrase memory;
     j->first = p->step;
     j->first_time = now;
     if (p->step > 1) printf("going on from step %lu\n", p->step - 1);
-    printf("memory: %s\n", in_bytes(&memory, cgd_memory_peak(&j->ctx)));
     fflush(stdout);
     if (!save_options(j->cmd, j->s))
         on_warning(&j->line, "options.txt cannot be written; --resume will "
@@ -1504,6 +1517,7 @@ static int open_job(job *j, const command *cmd, settings *s)
     memset(j, 0, sizeof *j);
     j->cmd = cmd;
     j->s = s;
+    s->run.started = on_start;
     s->run.progress = on_progress;
     s->run.user = j;
     return open_context(&j->ctx, s, &j->line);

@@ -1,0 +1,283 @@
+/* What a step of training needs in memory is planned when the trainer is made
+ * and is all it ever takes; and recomputing instead of storing changes the
+ * memory, not one bit of what is learnt. */
+#include "test.h"
+#define CGD_ASSERT(x) CHECK(x)
+#define CGD_IMPLEMENTATION
+#include "../cycle_gan_distil.h"
+
+/* Lists of moments, returned as soon as a pass is laid out. */
+#define PLANS 65536
+
+static cgd_ctx context;
+
+static void noise(cgd_tensor *t, cgd_rng *rng)
+{
+    size_t i, count = cgd_tensor_size(t);
+    t->data = (float *)malloc(count * sizeof(float));
+    if (!t->data) { printf("no memory\n"); exit(1); }
+    for (i = 0; i < count; i++)
+        t->data[i] = (float)(2 * cgd_rng_uniform(rng) - 1);
+}
+
+/* Three steps on pictures of a seed; the losses of the last. Beyond what the
+ * trainer has they take nothing. */
+static cgd_losses take_steps(cgd_trainer *t)
+{
+    const cgd_train_config *c = &t->config;
+    size_t held = cgd_memory_in_use(&context);
+    cgd_tensor a = cgd_tensor_view(c->batch, c->height, c->width, 3, NULL);
+    cgd_tensor b = a;
+    cgd_losses losses;
+    cgd_rng rng;
+    int step;
+    cgd_rng_seed(&rng, 7, 0);
+    memset(&losses, 0, sizeof losses);
+    for (step = 0; step < 3; step++) {
+        noise(&a, &rng);
+        noise(&b, &rng);
+        context.peak = 0;
+        CHECK(cgd_train_step(t, &a, &b, &losses) == CGD_OK);
+        CHECK(cgd_memory_in_use(&context) == held);
+        CHECK(cgd_memory_peak(&context) <= held + PLANS);
+        free(a.data);
+        free(b.data);
+    }
+    CHECK(losses.generators > 0);
+    return losses;
+}
+
+static int same_learner(const cgd_learner *a, const cgd_learner *b)
+{
+    size_t n = a->net.state * sizeof(float), m = a->net.count * sizeof(float);
+    if (!a->net.layers || !b->net.layers)
+        return !a->net.layers && !b->net.layers;
+    return memcmp(a->net.params, b->net.params, n) == 0
+        && (!a->m || (memcmp(a->m, b->m, m) == 0
+                      && memcmp(a->v, b->v, m) == 0));
+}
+
+/* Two trainers of one configuration, of which the second recomputes. */
+static void check_same(cgd_trainer t[2])
+{
+    cgd_losses stored = take_steps(&t[0]), made = take_steps(&t[1]);
+    size_t k;
+    int s;
+    CHECK(memcmp(&stored, &made, sizeof stored) == 0);
+    for (s = 0; s < 2; s++) {
+        CHECK(same_learner(&t[0].side[s].g, &t[1].side[s].g));
+        CHECK(same_learner(&t[0].side[s].d, &t[1].side[s].d));
+    }
+    for (k = 0; k < t[0].n_adaptors; k++)
+        CHECK(same_learner(&t[0].adaptors[k], &t[1].adaptors[k]));
+    CHECK(t[1].arena_size <= t[0].arena_size);
+    for (s = 0; s < 2; s++) cgd_trainer_free(&t[s]);
+}
+
+static cgd_train_config training(size_t size, size_t batch, int norm, int up)
+{
+    cgd_train_config c = cgd_train_defaults();
+    c.generator.width = c.discriminator.width = 8;
+    c.generator.blocks = 4;
+    c.generator.norm = c.discriminator.norm = norm;
+    c.generator.up = up;
+    c.discriminator.layers = 2;
+    c.height = c.width = size;
+    c.batch = batch;
+    c.pool = 2;
+    return c;
+}
+
+static void recomputing_trains_bit_for_bit_the_same(void)
+{
+    static const struct { size_t size, batch; int norm, up; } cases[] = {
+        { 32, 1, CGD_NORM_INSTANCE, CGD_UP_DECONV },     /* joined passes    */
+        { 68, 1, CGD_NORM_INSTANCE_AFFINE, CGD_UP_BILINEAR },
+        { 32, 2, CGD_NORM_BATCH, CGD_UP_NEAREST },
+        { 48, 2, CGD_NORM_NONE, CGD_UP_DECONV }
+    };
+    size_t i;
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cgd_train_config c = training(cases[i].size, cases[i].batch,
+                                      cases[i].norm, cases[i].up);
+        cgd_trainer t[2];
+        CHECK(cgd_trainer_init(&context, &t[0], &c) == CGD_OK);
+        c.recompute = 1;
+        CHECK(cgd_trainer_init(&context, &t[1], &c) == CGD_OK);
+        CHECK(t[1].arena_size < t[0].arena_size);
+        check_same(t);
+    }
+}
+
+/* A distillation with terms on the output and on hidden states, of a narrow
+ * student through adaptors; with those of the original, the reverse generator
+ * frozen or learning. */
+static void check_distillation(int width, int original, int learns, int block)
+{
+    cgd_distil_config c = cgd_distil_original();
+    cgd_generator_config g = training(0, 1, CGD_NORM_INSTANCE,
+                                      CGD_UP_DECONV).generator;
+    cgd_net teacher, reverse;
+    cgd_distiller s[2];
+    cgd_rng rng;
+    cgd_rng_seed(&rng, 5, 0);
+    CHECK(cgd_generator_init(&context, &teacher, &g) == CGD_OK);
+    CHECK(cgd_generator_init(&context, &reverse, &g) == CGD_OK);
+    cgd_net_init_weights(&teacher, CGD_INIT_PYTORCH, 1, &rng);
+    cgd_net_init_weights(&reverse, CGD_INIT_PYTORCH, 1, &rng);
+    c.train = training(36, 1, CGD_NORM_INSTANCE, CGD_UP_DECONV);
+    c.train.generator.blocks = 3;
+    c.train.generator.width = width;
+    c.train.generator.block = block;
+    if (!original)
+        c.train.gan_weight = c.train.cycle_weight = c.train.identity_weight = 0;
+    c.ssim_weight = c.channel_weight = c.alignment_weight = 1;
+    c.train_reverse = learns;
+    c.answer_bytes = 0;
+    CHECK(cgd_distiller_init(&context, &s[0], &c, &teacher, &reverse)
+          == CGD_OK);
+    c.train.recompute = 1;
+    CHECK(cgd_distiller_init(&context, &s[1], &c, &teacher, &reverse)
+          == CGD_OK);
+    CHECK(s[0].n_adaptors == (width < 8 ? 3U : 0U));
+    cgd_net_free(&teacher);
+    cgd_net_free(&reverse);
+    check_same(s);
+}
+
+static void recomputing_distils_bit_for_bit_the_same(void)
+{
+    check_distillation(8, 1, 0, CGD_BLOCK_PLAIN);
+    check_distillation(8, 1, 1, CGD_BLOCK_SEPARABLE);
+    check_distillation(4, 1, 0, CGD_BLOCK_PLAIN);
+    check_distillation(4, 0, 0, CGD_BLOCK_PLAIN);
+    check_distillation(8, 0, 0, CGD_BLOCK_SEPARABLE);
+}
+
+/* Of a block that is mostly maps less than two fifths is left. */
+static void recomputing_keeps_few_maps(void)
+{
+    size_t arena[2], k;
+    for (k = 0; k < 2; k++) {
+        cgd_train_config c = training(256, 1, CGD_NORM_INSTANCE,
+                                      CGD_UP_DECONV);
+        cgd_trainer t;
+        c.generator.blocks = 9;
+        c.recompute = (int)k;
+        CHECK(cgd_trainer_init(&context, &t, &c) == CGD_OK);
+        arena[k] = t.arena_size;
+        cgd_trainer_free(&t);
+    }
+    CHECK(arena[1] < arena[0] / 5 * 2);
+}
+
+/* ---- whole runs ----------------------------------------------------------*/
+
+#define RUN_AT "build/test_memory"
+enum { PICTURES = 5, SIDE = 24 };
+
+/* A packed file of noise, the last picture of B missing. */
+static void write_pictures(const char *path)
+{
+    static const size_t shape[3] = { SIDE, SIDE, 3 };
+    unsigned char bytes[SIDE * SIDE * 3];
+    cgd_writer wr;
+    cgd_rng rng;
+    char name[32];
+    int i, k;
+    cgd_rng_seed(&rng, 11, 0);
+    cgd_writer_init(&context, &wr, path);
+    for (i = 0; i < 2 * PICTURES - 1; i++) {
+        sprintf(name, "train%c/%d", i < PICTURES ? 'A' : 'B', i);
+        cgd_writer_tensor(&wr, name, CGD_U8, shape, 3);
+    }
+    cgd_writer_begin(&wr);
+    for (i = 0; i < 2 * PICTURES - 1; i++) {
+        for (k = 0; k < SIDE * SIDE * 3; k++)
+            bytes[k] = (unsigned char)(cgd_rng_next(&rng) >> 24);
+        cgd_writer_append(&wr, bytes, sizeof bytes);
+    }
+    CHECK(cgd_writer_end(&wr) == CGD_OK);
+}
+
+typedef struct { size_t bytes, more, least, most; int started; } watch;
+
+static void on_start(void *user, size_t bytes, size_t more)
+{
+    watch *w = (watch *)user;
+    w->bytes = bytes;
+    w->more = more;
+    CHECK(w->started++ == 0);
+    CHECK(bytes == cgd_memory_in_use(&context));
+}
+
+static int on_progress(void *user, const cgd_progress *p)
+{
+    watch *w = (watch *)user;
+    size_t now = cgd_memory_in_use(&context);
+    CHECK(w->started == 1);
+    if (p->step == 1) w->least = now;
+    w->most = now;
+    CHECK(now <= w->bytes + w->more);
+    return 0;
+}
+
+/* A run in build/test_memory, with whatever lay there before removed. */
+static cgd_run_config fresh_run(watch *w)
+{
+    cgd_run_config run = cgd_run_defaults();
+    remove(RUN_AT "/state.safetensors");
+    memset(w, 0, sizeof *w);
+    run.data.root = "build/test_memory.data";
+    run.data.load_size = SIDE;
+    run.out = RUN_AT;
+    run.steps = 40;
+    run.started = on_start;
+    run.progress = on_progress;
+    run.user = w;
+    return run;
+}
+
+/* A run says before its first step what it takes and what it may grow to:
+ * on few pictures that is what it grows to. */
+static void runs_say_what_they_will_take(void)
+{
+    cgd_train_config c = training(SIDE, 1, CGD_NORM_INSTANCE, CGD_UP_DECONV);
+    cgd_distil_config d = cgd_distil_defaults();
+    cgd_run_config run;
+    watch w;
+    write_pictures("build/test_memory.data");
+    run = fresh_run(&w);
+    c.recompute = 1;
+    CHECK(cgd_train_run(&context, &c, &run) == CGD_OK);
+    CHECK(w.started == 1 && w.most == w.bytes + w.more);
+    CHECK(w.more > (2 * PICTURES - 1) * SIDE * SIDE * 3);
+    run = fresh_run(&w);
+    d.train = c;
+    d.train.generator.blocks = 1;
+    d.train.gan_weight = d.train.cycle_weight = d.train.identity_weight = 0;
+    d.feature_weight = 1;
+    CHECK(cgd_distil_run(&context, &d, &run, RUN_AT "/g_ab.safetensors", NULL)
+          == CGD_OK);
+    CHECK(w.started == 1 && w.most == w.bytes + w.more);
+    CHECK(w.more > (2 * PICTURES - 1) * SIDE * SIDE * 3
+                   + 2 * PICTURES * SIDE * SIDE * 3 * sizeof(float));
+    CHECK(w.least > w.bytes && w.least < w.most);
+    run = fresh_run(&w);
+    run.data.cache_bytes = SIDE * SIDE * 3;      /* room for one             */
+    run.steps = 1;
+    CHECK(cgd_train_run(&context, &c, &run) == CGD_OK);
+    CHECK(w.most > w.bytes && w.most <= w.bytes + w.more);
+    remove("build/test_memory.data");
+}
+
+int main(void)
+{
+    cgd_init(&context, NULL);
+    RUN(recomputing_trains_bit_for_bit_the_same);
+    RUN(recomputing_distils_bit_for_bit_the_same);
+    RUN(recomputing_keeps_few_maps);
+    RUN(runs_say_what_they_will_take);
+    cgd_free(&context);
+    return test_end();
+}
