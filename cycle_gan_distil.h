@@ -1696,8 +1696,9 @@ CGDDEF double cgd_rng_uniform(cgd_rng *rng)
 }
 
 /* ---- mathematics without libm --------------------------------------------*/
-/* Double precision, good to about 1e-15; results do not depend on the libc,
- * so that a seed gives the same weights everywhere, and no -lm is needed. */
+/* Double precision, good to about 1e-15, but tanh; results do not depend on
+ * the libc, so that a seed gives the same weights everywhere, and no -lm is
+ * needed. */
 
 static double cgd__sqrt(double x)
 {
@@ -1744,11 +1745,16 @@ static double cgd__log(double x)
     return 2 * z * sum + k * CGD__LN2;
 }
 
-static float cgd__tanh(float x)
+/* Lambert's continued fraction y/(1 + y^2/(3 + y^2/(5 + ...))) for the half
+ * of x, down to the 13, and tanh(2y) = 2 tanh(y) / (1 + tanh(y)^2): good to
+ * 3e-7 of the value. Plain enough that compilers vectorise loops over it. */
+CGD__OPTIMIZED static float cgd__tanh(float x)
 {
-    if (x > 10) return 1;
-    if (x < -10) return -1;
-    return (float)(1 - 2 / (cgd__exp(2.0 * (double)x) + 1));
+    float y = 0.5f * (x > 10 ? 10.0f : x < -10 ? -10.0f : x), s = y * y;
+    float p = y * (135135 + s * (17325 + s * (378 + s)));
+    float q = 135135 + s * (62370 + s * (3150 + s * 28));
+    float t = 2 * p * q / (p * p + q * q);
+    return t > 1 ? 1.0f : t < -1 ? -1.0f : t;
 }
 
 #ifndef CGD_SQRTF
