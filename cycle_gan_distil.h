@@ -2625,6 +2625,18 @@ static float *cgd__gather_target(const cgd__gather *q, const cgd__phase *f,
                      + j * q->out_step + f->out_j) * q->oc;
 }
 
+CGD__OPTIMIZED static void cgd__gather_targets(const cgd__gather *q,
+                               const cgd__phase *f, float **to, size_t n,
+                               size_t first, size_t count)
+{
+    size_t p, j = first % f->cols, step = q->out_step * q->oc;
+    float *row = cgd__gather_target(q, f, n, first - j);
+    for (p = 0; p < count; p++) {
+        to[p] = row + j * step;
+        if (++j == f->cols) { j = 0; row += q->ow * step; }
+    }
+}
+
 /* One group of pixels, one panel of outputs [o, o + valid), some taps. The
  * sums start from zero (plus bias) or go on from what the target holds; a
  * target that is narrower or shorter than the kernel goes through `spill`. */
@@ -2698,7 +2710,7 @@ static void cgd__gather_slice(void *job, size_t slice)
 {
     const cgd__gather *q = (const cgd__gather *)job;
     const cgd__phase *f = q->phases + slice % q->n_phases;
-    size_t across = cgd__taps_across(q, f), tap = 0, p;
+    size_t across = cgd__taps_across(q, f), tap = 0;
     size_t rows = q->n * q->chunks * q->n_phases, row = slice % rows;
     size_t begin = slice / rows * q->part, n, first, count;
     size_t n_taps = f->n_taps / across, total = f->rows * f->cols;
@@ -2711,7 +2723,7 @@ static void cgd__gather_slice(void *job, size_t slice)
     if (q->sums)
         sums = q->sums + row * cgd__moments_row(cgd__round_up(q->oc,
                                                     q->micro->vector));
-    for (p = 0; p < count; p++) to[p] = cgd__gather_target(q, f, n, first + p);
+    cgd__gather_targets(q, f, to, n, first, count);
     do {                        /* a stride may pass over outputs: no taps   */
         size_t taps = cgd__min(CGD__TAP_BLOCK, n_taps - tap);
         cgd__gather_pointers(q, f, table, in, first, count, tap, taps, across);
@@ -3458,22 +3470,23 @@ CGD__OPTIMIZED static void cgd__narrow_slice(void *data, size_t slice)
     const cgd__gather *q = job->q;
     const cgd__phase *f = q->phases;
     float t[(CGD__NARROW + 16 + CGD__GROUP) * CGD__PANEL];
-    size_t first = slice % job->chunks * job->chunk, j, r, v, o;
+    size_t first = slice % job->chunks * job->chunk, j, r, v, o, k;
     size_t count = cgd__min(job->chunk, f->cols - first);
     size_t i = slice / job->chunks % job->bands * job->rows;
     size_t n = slice / job->chunks / job->bands;
     cgd__narrow_make(job, t, n, i, first, count + job->kernel - 1);
     for (r = 0; r < job->rows && i + r < f->rows; r++) {
         float *out = cgd__gather_target(q, f, n, (i + r) * f->cols + first);
-        for (j = 0; j < count; j++)
-            for (o = 0; o < q->oc; o++, out++) {
+        for (j = 0; j < count; j++, out += q->oc)
+            for (o = 0; o < q->oc; o += 4) {       /* four lanes, some idle  */
                 const float *at = t + j * job->width
                                 + r * job->kernel * q->oc + o;
-                float sum = (q->accumulate ? *out : 0)
-                          + (q->bias ? q->bias[o] : 0);
+                float sum[4] = { 0, 0, 0, 0 };
                 for (v = 0; v < job->kernel; v++, at += job->width + q->oc)
-                    sum += *at;
-                *out = sum;
+                    for (k = 0; k < 4; k++) sum[k] += at[k];
+                for (k = 0; k < 4 && o + k < q->oc; k++)
+                    out[o + k] = (q->accumulate ? out[o + k] : 0)
+                               + (q->bias ? q->bias[o + k] : 0) + sum[k];
             }
     }
 }
