@@ -58,7 +58,7 @@
  *   [impl:reference]      convolution, reference kernels
  *   [impl:maps]           work between convolutions, as the kernels see it
  *   [impl:gemm]           convolution as a blocked matrix product
- *   [impl:narrow]         convolutions with one or three outputs
+ *   [impl:narrow]         convolutions with few outputs
  *   [impl:tiles]          convolution in bf16, tile by tile
  *   [impl:winograd]       Winograd convolution
  *   [impl:vector]         vector vocabulary and micro kernels
@@ -2474,9 +2474,10 @@ static void cgd__pad(cgd_ctx *ctx, float *out, const float *in, size_t n,
  * not depend on the number of threads. */
 
 #define CGD__GROUP 12            /* most pixels a micro kernel takes at once */
-#define CGD__CHUNK 96            /* most pixels in a slice                   */
+#define CGD__CHUNK 192           /* most pixels in a slice                   */
 #define CGD__SLICES 16           /* at least, where there is work for them   */
-#define CGD__TAP_BLOCK 16        /* taps of which pointers are kept at once  */
+#define CGD__TAPS 8              /* taps whose weights stay near meanwhile   */
+#define CGD__TAP_BLOCK 16        /* taps at once of gradients, narrow maps   */
 #define CGD__PIXEL_BLOCK 128     /* pixels per pass of the weight gradient   */
 #define CGD__PANEL 64            /* most outputs in a panel                  */
 
@@ -2591,7 +2592,8 @@ CGD__OPTIMIZED static void cgd__gather_pointers(const cgd__gather *q,
                                const float *in, size_t first, size_t count,
                                size_t tap0, size_t taps, size_t across)
 {
-    size_t p, t, j = first % f->cols, i = first / f->cols, offset[CGD__TAP_BLOCK];
+    size_t p, t, j = first % f->cols, i = first / f->cols;
+    size_t offset[CGD__TAPS];
     const cgd__tap *tap = q->taps + f->tap + tap0 * across;
     for (t = 0; t < taps; t++)
         offset[t] = (tap[t * across].di * q->iw + tap[t * across].dj) * q->ic;
@@ -2714,7 +2716,7 @@ static void cgd__gather_slice(void *job, size_t slice)
     size_t rows = q->n * q->chunks * q->n_phases, row = slice % rows;
     size_t begin = slice / rows * q->part, n, first, count;
     size_t n_taps = f->n_taps / across, total = f->rows * f->cols;
-    const float *table[CGD__TAP_BLOCK * CGD__CHUNK], *in;
+    const float *table[CGD__TAPS * CGD__CHUNK], *in;
     float *to[CGD__CHUNK], *sums = NULL;
     n = row / q->n_phases / q->chunks;
     first = row / q->n_phases % q->chunks * q->chunk;
@@ -2725,7 +2727,7 @@ static void cgd__gather_slice(void *job, size_t slice)
                                                     q->micro->vector));
     cgd__gather_targets(q, f, to, n, first, count);
     do {                        /* a stride may pass over outputs: no taps   */
-        size_t taps = cgd__min(CGD__TAP_BLOCK, n_taps - tap);
+        size_t taps = cgd__min(CGD__TAPS, n_taps - tap);
         cgd__gather_pointers(q, f, table, in, first, count, tap, taps, across);
         cgd__gather_taps(q, f, table, to, count, tap, taps, across * q->ic,
                          begin);
@@ -3339,7 +3341,7 @@ static size_t cgd__conv_scratch_gemm(const cgd__micro *m, const cgd__shape *s)
  * and each output the sum of a few: y[i + r, j, o] = sum_v t[j + v, r, v, o].
  * Reads a padded map. */
 
-#define CGD__NARROW 128            /* most pixels of a row at once           */
+#define CGD__NARROW 64             /* most pixels of a row at once           */
 
 /* What a pixel costs by so many rows at once, times 12: vectors of products,
  * those with the zeros around the window too. */
@@ -5163,7 +5165,7 @@ CGD__HOT static void CGD__NAME(cgd__pad_inside_)(const cgd__pad_job *q,
 CGD__HOT static void CGD__NAME(cgd__pad_)(void *job, size_t slice)
 {
     const cgd__pad_job *q = (const cgd__pad_job *)job;
-    size_t ph = q->h + 2 * q->pad, pw = q->w + 2 * q->pad, j, row, end;
+    size_t ph = q->h + 2 * q->pad, pw = q->w + 2 * q->pad, j, run, row, end;
     row = slice * q->band;
     end = cgd__min(row + q->band, q->n * ph);
     for (; row < end; row++) {
@@ -5173,13 +5175,12 @@ CGD__HOT static void CGD__NAME(cgd__pad_)(void *job, size_t slice)
             memset(out, 0, pw * q->c * sizeof(float));
             continue;
         }
-        for (j = 0; j < pw; j += j == q->pad && q->w > 0 ? q->w : 1) {
+        for (j = 0; j < pw; j += run, out += run * q->c) {
             size_t b = cgd__tap_index(j, q->pad, q->w, q->pad_mode);
-            if (b == CGD__OUTSIDE)
-                memset(out + j * q->c, 0, q->c * sizeof(float));
+            run = j == q->pad ? q->w : 1;      /* the inside is one run      */
+            if (b == CGD__OUTSIDE) memset(out, 0, q->c * sizeof(float));
             else
-                CGD__NAME(cgd__pad_inside_)(q, out + j * q->c, row / ph, a, b,
-                                            j == q->pad ? q->w : b + 1);
+                CGD__NAME(cgd__pad_inside_)(q, out, row / ph, a, b, b + run);
         }
     }
 }
@@ -7168,8 +7169,8 @@ CGDDEF void cgd_net_init_weights(cgd_net *net, int init, float gain,
  * time and half of the memory. */
 
 enum { CGD__UPPED, CGD__RAW, CGD__OUT, CGD__STATS, CGD__MOMENTS, CGD__WORK,
-       CGD__D_OUT, CGD__OUT_AGAIN, CGD__UPPED_AGAIN, CGD__D_UPPED, CGD__WORK_BACK,
-       CGD__TENSORS };         /* STATS: mean, 1/deviation, scale, shift     */
+       CGD__D_OUT, CGD__OUT_AGAIN, CGD__UPPED_AGAIN, CGD__D_UPPED,
+       CGD__WORK_BACK, CGD__TENSORS };         /* STATS: mean, 1/deviation, scale, shift     */
 
 typedef struct cgd__slot {
     cgd__shape shape;
@@ -18734,6 +18735,7 @@ CGDDEF cgd_status cgd_distil_run(cgd_ctx *ctx, const cgd_distil_config *config,
  *        Export to PyTorch, ONNX and C; frozen statistics and folding.
  *        Judging: MS-SSIM, distances between sets, alarms.
  *        Mixed precision (bf16); training keeps raw maps and sums only.
+ *        Norms move into the convolutions before and behind them.
  *        Narrow students take over a teacher's channels; terms on outputs and
  *        hidden states, adaptors, remembered answers; cgd_pass_match has
  *        become cgd_pass_pull.
