@@ -58,7 +58,7 @@
  *   [impl:reference]      convolution, reference kernels
  *   [impl:maps]           work between convolutions, as the kernels see it
  *   [impl:gemm]           convolution as a blocked matrix product
- *   [impl:narrow]         convolutions with one or three outputs
+ *   [impl:narrow]         convolutions with few outputs
  *   [impl:tiles]          convolution in bf16, tile by tile
  *   [impl:winograd]       Winograd convolution
  *   [impl:vector]         vector vocabulary and micro kernels
@@ -1715,8 +1715,9 @@ CGDDEF double cgd_rng_uniform(cgd_rng *rng)
 }
 
 /* ---- mathematics without libm --------------------------------------------*/
-/* Double precision, good to about 1e-15; results do not depend on the libc,
- * so that a seed gives the same weights everywhere, and no -lm is needed. */
+/* Double precision, good to about 1e-15, but tanh; results do not depend on
+ * the libc, so that a seed gives the same weights everywhere, and no -lm is
+ * needed. */
 
 static double cgd__sqrt(double x)
 {
@@ -1763,11 +1764,16 @@ static double cgd__log(double x)
     return 2 * z * sum + k * CGD__LN2;
 }
 
-static float cgd__tanh(float x)
+/* Lambert's continued fraction y/(1 + y^2/(3 + y^2/(5 + ...))) for the half
+ * of x, down to the 13, and tanh(2y) = 2 tanh(y) / (1 + tanh(y)^2): good to
+ * 3e-7 of the value. Plain enough that compilers vectorise loops over it. */
+CGD__OPTIMIZED static float cgd__tanh(float x)
 {
-    if (x > 10) return 1;
-    if (x < -10) return -1;
-    return (float)(1 - 2 / (cgd__exp(2.0 * (double)x) + 1));
+    float y = 0.5f * (x > 10 ? 10.0f : x < -10 ? -10.0f : x), s = y * y;
+    float p = y * (135135 + s * (17325 + s * (378 + s)));
+    float q = 135135 + s * (62370 + s * (3150 + s * 28));
+    float t = 2 * p * q / (p * p + q * q);
+    return t > 1 ? 1.0f : t < -1 ? -1.0f : t;
 }
 
 #ifndef CGD_SQRTF
@@ -2151,24 +2157,39 @@ typedef struct cgd__shape {
     int pad_mode;
 } cgd__shape;
 
+/* What a kernel may take over from its surroundings, each member or NULL. The
+ * map it reads may be raw, when act(scale * x + shift) is meant, act(v) being
+ * the greater of v and slope * v; and while it writes, it may take the mean
+ * and the mean square deviation of each picture and channel. */
+typedef struct cgd__extra {
+    const float *packed;               /* what pack made of w                */
+    const float *scale, *shift;        /* (n, channels read)                 */
+    float slope;
+    double *moments;                   /* (2, n, channels written)           */
+} cgd__extra;
+
+enum { CGD__READS_RAW = 1, CGD__TAKES_MOMENTS = 2 };
+
 /* b may be NULL; forward and adjoint add to what is there if accumulate.
- * scratch holds cgd__kernels.scratch(shape) floats. packed: what pack made of
- * w, pack_size(c, o) floats, or NULL, in which case forward does that work
- * itself, every time. pack_size is 0 where nothing is gained. */
+ * scratch holds cgd__kernels.scratch(shape) floats. extra: NULL, or what
+ * extras(shape, adjoint) says that forward or adjoint can do; without packed
+ * weights (pack_size floats, 0 where nothing is gained) they pack w every
+ * time. */
 typedef struct cgd__kernels {
     const char *name;
     void (*forward)(cgd_ctx *ctx, const cgd__shape *s, float *y,
                     const float *x, const float *w, const float *b,
-                    int accumulate, const float *packed, float *scratch);
+                    int accumulate, const cgd__extra *extra, float *scratch);
     void (*adjoint)(cgd_ctx *ctx, const cgd__shape *s, float *x,
                     const float *y, const float *w, const float *b,
-                    int accumulate, float *scratch);
+                    int accumulate, const cgd__extra *extra, float *scratch);
     void (*weights)(cgd_ctx *ctx, const cgd__shape *s, float *dw,
                     const float *x, const float *y, float *scratch);
     size_t (*scratch)(const cgd__shape *s);
-    size_t (*pack_size)(const cgd__shape *s);
+    int (*extras)(const cgd__shape *s, int adjoint);
+    size_t (*pack_size)(const cgd__shape *s, int adjoint);
     void (*pack)(cgd_ctx *ctx, const cgd__shape *s, const float *w,
-                 float *packed);
+                 int adjoint, float *packed);
     void (*adam)(float *p, float *m, float *v, const float *g, size_t count,
                  float beta1, float beta2, float rate, float scale, float eps);
     const struct cgd__maps *maps;
@@ -2272,10 +2293,10 @@ static void cgd__ref_weights_channel(void *job, size_t o)
 static void cgd__conv_forward_ref(cgd_ctx *ctx, const cgd__shape *s, float *y,
                                   const float *x, const float *w,
                                   const float *b, int accumulate,
-                                  const float *packed, float *scratch)
+                                  const cgd__extra *extra, float *scratch)
 {
     cgd__ref_job q;
-    (void)packed;
+    (void)extra;
     (void)scratch;
     q.s = s; q.x = x; q.y = NULL; q.w = w; q.b = b; q.out = y;
     q.accumulate = accumulate;
@@ -2285,9 +2306,10 @@ static void cgd__conv_forward_ref(cgd_ctx *ctx, const cgd__shape *s, float *y,
 static void cgd__conv_adjoint_ref(cgd_ctx *ctx, const cgd__shape *s, float *x,
                                   const float *y, const float *w,
                                   const float *b, int accumulate,
-                                  float *scratch)
+                                  const cgd__extra *extra, float *scratch)
 {
     cgd__ref_job q;
+    (void)extra;
     (void)scratch;
     q.s = s; q.x = NULL; q.y = y; q.w = w; q.b = b; q.out = x;
     q.accumulate = accumulate;
@@ -2305,10 +2327,24 @@ static void cgd__conv_weights_ref(cgd_ctx *ctx, const cgd__shape *s,
     cgd__for(ctx, s->o, cgd__ref_weights_channel, &q);
 }
 
-/* The reference needs no scratch and no packed weights. */
+/* The reference needs no scratch, no packed weights, and does nothing else. */
 static size_t cgd__conv_scratch_ref(const cgd__shape *s)
 {
     (void)s;
+    return 0;
+}
+
+static size_t cgd__pack_size_ref(const cgd__shape *s, int adjoint)
+{
+    (void)s;
+    (void)adjoint;
+    return 0;
+}
+
+static int cgd__extras_ref(const cgd__shape *s, int adjoint)
+{
+    (void)s;
+    (void)adjoint;
     return 0;
 }
 
@@ -2340,6 +2376,12 @@ typedef struct cgd__map_job {
     int act;
     float factor;
 } cgd__map_job;
+
+/* ReLU, its leaky form and no activation at all are max(v, slope * v); behind
+ * a norm they let a gradient pass where on * x + off, the normalised value, is
+ * positive, and `slope` of it elsewhere. */
+#define CGD__SLOPE(act) ((act) == CGD_ACT_NONE ? 1                            \
+                         : (act) == CGD_ACT_LEAKY ? 0.2f : 0.0f)
 
 /* Sums over pixels are taken in slices, each into a row of its own in double
  * precision, and added up in order. */
@@ -2381,7 +2423,28 @@ static size_t cgd__mirrors(size_t at[3], size_t i, size_t size, size_t pad,
     return count;
 }
 
-/* Each takes one slice of its job. */
+/* A copy of a map with its margins, of which a slice is `band` rows. Of a raw
+ * map, normalised: see cgd__extra. */
+typedef struct cgd__pad_job {
+    const float *in, *scale, *shift;
+    float *out, slope;
+    size_t n, h, w, c, pad, band;
+    int pad_mode;
+} cgd__pad_job;
+
+static void cgd__pad_run(cgd_ctx *ctx, cgd__pad_job *q);
+
+/* Moments are taken as sums over pieces of a map, a row for each: shift, sum
+ * of x - shift, sum of its squares, each `plane` channels, and the number of
+ * pixels. The shift is a value of the piece, so that a mean far from zero
+ * costs no digits. */
+static size_t cgd__moments_row(size_t plane) { return 3 * plane + 16; }
+static size_t cgd__moments_size(size_t rows, size_t plane)
+{
+    return cgd__round_up(rows * cgd__moments_row(plane), 16);
+}
+
+/* Each takes one slice of its job; merge adds up rows of such sums. */
 typedef struct cgd__maps {
     void (*activate)(void *job, size_t slice);
     void (*activate_back)(void *job, size_t slice);
@@ -2391,7 +2454,28 @@ typedef struct cgd__maps {
     void (*norm_back_sums)(void *job, size_t slice);
     void (*norm_back_apply)(void *job, size_t slice);
     void (*fold)(void *job, size_t slice);
+    void (*pad)(void *job, size_t slice);
+    void (*merge)(const float *sums, size_t rows, size_t plane, size_t c,
+                  double *mean, double *square);
 } cgd__maps;
+
+static void cgd__pad_run(cgd_ctx *ctx, cgd__pad_job *q)
+{
+    size_t rows = q->n * (q->h + 2 * q->pad);
+    q->band = cgd__max(1, CGD__BLOCK / 2 / ((q->w + 2 * q->pad) * q->c));
+    cgd__for(ctx, cgd__ceil_div(rows, q->band), ctx->kernels->maps->pad, q);
+}
+
+static void cgd__pad(cgd_ctx *ctx, float *out, const float *in, size_t n,
+                     size_t h, size_t w, size_t c, size_t pad, int pad_mode)
+{
+    cgd__pad_job q;
+    q.in = in; q.out = out; q.n = n; q.h = h; q.w = w; q.c = c;
+    q.scale = q.shift = NULL;
+    q.slope = 1;
+    q.pad = pad; q.pad_mode = pad_mode;
+    cgd__pad_run(ctx, &q);
+}
 
 /* ======================================================================== */
 /* [impl:gemm] Convolution as a blocked matrix product                      */
@@ -2409,13 +2493,20 @@ typedef struct cgd__maps {
  * not depend on the number of threads. */
 
 #define CGD__GROUP 12            /* most pixels a micro kernel takes at once */
-#define CGD__CHUNK 96            /* most pixels in a slice                   */
+#define CGD__CHUNK 192           /* most pixels in a slice                   */
 #define CGD__SLICES 16           /* at least, where there is work for them   */
-#define CGD__TAP_BLOCK 16        /* taps of which pointers are kept at once  */
+#define CGD__TAPS 8              /* taps whose weights stay near meanwhile   */
+#define CGD__TAP_BLOCK 16        /* taps at once of gradients, narrow maps   */
 #define CGD__PIXEL_BLOCK 128     /* pixels per pass of the weight gradient   */
 #define CGD__PANEL 64            /* most outputs in a panel                  */
 
-typedef struct cgd__tap { size_t di, dj, weight; } cgd__tap;
+typedef struct cgd__tap { size_t di, dj, weight, phase; } cgd__tap;
+
+/* Outputs to which the same taps lead. */
+typedef struct cgd__phase {
+    size_t tap, n_taps;                    /* its part of all taps           */
+    size_t rows, cols, out_i, out_j;
+} cgd__phase;
 
 /* Panels of decreasing width cover the outputs: vectors[k] wide, each for
  * three numbers of pixels, rows[k][0] > rows[k][1] > rows[k][2]. */
@@ -2424,21 +2515,22 @@ struct cgd__tiles;
 typedef struct cgd__micro {
     const struct cgd__tiles *tiles;        /* bf16: see [impl:tiles]; or NULL */
     size_t vector, kinds, vectors[3], rows[3][3];
-    /* ahead: a cache line of it is asked for at every step                  */
-    void (*gather[3][3])(float *const *dst, const float *const *src,
-                         size_t taps, size_t run, const float *panel,
-                         const float *ahead, int load);
+    /* To dst[pixel] + at, from src[tap * CGD__CHUNK + pixel]. ahead: a cache
+     * line of it is asked for at every step.                                */
+    void (*gather[3][3])(float *const *dst, size_t at,
+                         const float *const *src, size_t taps, size_t run,
+                         const float *panel, const float *ahead, int load);
     void (*outer[3])(float *const *dst, const float *const *src,
                      size_t pixels, const float *panel);
-    /* For 1 output and for 3: see [impl:narrow]. */
-    size_t dot_rows;
-    void (*dot[2])(float *sums, const float *const *src, size_t taps,
-                   size_t run, const float *weights);
+    /* Add `count` pixels, at px[i] + at, to a row of moments. */
+    void (*moments)(float *sums, size_t plane, float *const *px, size_t at,
+                    size_t count, size_t width, int first);
     void (*outer_narrow[2][2])(float *dw, size_t plane, const float *x,
                                size_t step, const float *y, size_t pixels);
     /* The transforms of [impl:winograd]. */
     void (*patch_in)(float *v, size_t plane, const float *const px[36],
-                     size_t first, size_t count);
+                     const float *scale, const float *shift, float slope,
+                     size_t count);
     void (*patch_out)(float *x, size_t line, size_t pixel, const float *m,
                       size_t plane, size_t count);
     void (*tile_in)(float *v, size_t plane, const float *const px[16],
@@ -2458,19 +2550,21 @@ typedef struct cgd__gather {
     cgd__bf16 *map;                        /* copy of in, see [impl:tiles]   */
     size_t map_c;
     const float *in, *zeros;               /* map and a run of zeros         */
-    size_t n, ih, iw, ic, run;             /* values read at a tap           */
-    int wide;                              /* neighbouring taps are one      */
-    size_t rows, cols;                     /* outputs of this phase          */
+    size_t n, ih, iw, ic;
+    int padded;                            /* in has margins: all taps see,
+                                              and those of a row are one     */
     size_t in_step, in_pad;                /* taps count from -in_pad        */
     int pad_mode;
-    cgd__tap taps[256];
-    size_t n_taps;
+    cgd__tap taps[256];                    /* phase by phase                 */
+    cgd__phase phases[256];
+    size_t n_taps, n_phases;
     const float *panels, *bias;
-    float *out;
-    size_t oh, ow, oc, out_step, out_i, out_j;
+    float *out, *sums;                     /* sums: rows of moments, or NULL */
+    size_t oh, ow, oc, out_step;
     int accumulate;
-    size_t chunk, chunks, part;            /* a slice is so many pixels, of
-                                              so many chunks, and outputs    */
+    size_t chunk, chunks, part;            /* a slice is so many pixels of a
+                                              phase, of so many chunks in a
+                                              picture, and so many outputs   */
 } cgd__gather;
 
 static size_t cgd__panel_kind(const cgd__micro *m, size_t left)
@@ -2499,135 +2593,250 @@ static size_t cgd__panels_width(const cgd__micro *m, size_t outputs)
     return o;
 }
 
-/* The pointers of `count` pixels from `first` on, for some taps:
- * table[tap * CGD__CHUNK + pixel]. */
-CGD__OPTIMIZED static void cgd__gather_pointers(const cgd__gather *q,
-                               const float **table, size_t first,
-                               size_t count, size_t tap0, size_t taps)
+/* Taps of a padded map stand in reading order, so those of one row of the
+ * window follow each other, in the packed weights too: one long tap. */
+static size_t cgd__taps_across(const cgd__gather *q, const cgd__phase *f)
 {
-    size_t p, t;
-    size_t j = first % q->cols, row = first / q->cols;
-    for (p = 0; p < count; p++) {
-        size_t i = row % q->rows;
-        const float *map = q->in + row / q->rows * q->ih * q->iw * q->ic;
-        for (t = 0; t < taps; t++) {
-            const cgd__tap *tap = q->taps + tap0 + t;
-            size_t a = cgd__tap_index(i * q->in_step + tap->di, q->in_pad,
-                                      q->ih, q->pad_mode);
-            size_t b = cgd__tap_index(j * q->in_step + tap->dj, q->in_pad,
-                                      q->iw, q->pad_mode);
-            table[t * CGD__CHUNK + p] =
-                a == CGD__OUTSIDE || b == CGD__OUTSIDE ? q->zeros
-                : map + (a * q->iw + b) * q->ic;
-        }
-        if (++j == q->cols) { j = 0; row++; }
-    }
+    const cgd__tap *taps = q->taps + f->tap;
+    size_t across = 1;
+    if (q->padded)
+        while (across < f->n_taps && taps[across].di == taps[0].di) across++;
+    return across;
 }
 
-static float *cgd__gather_target(const cgd__gather *q, size_t at)
+/* Where some taps (every across-th) read for `count` pixels of a picture,
+ * rounded up to whole groups: table[tap * CGD__CHUNK + pixel]. */
+CGD__OPTIMIZED static void cgd__gather_pointers(const cgd__gather *q,
+                               const cgd__phase *f, const float **table,
+                               const float *in, size_t first, size_t count,
+                               size_t tap0, size_t taps, size_t across)
 {
-    size_t j = at % q->cols, i = at / q->cols % q->rows;
-    size_t n = at / q->cols / q->rows;
-    return q->out + ((n * q->oh + i * q->out_step + q->out_i) * q->ow
-                     + j * q->out_step + q->out_j) * q->oc;
+    size_t p, t, j = first % f->cols, i = first / f->cols;
+    size_t offset[CGD__TAPS];
+    const cgd__tap *tap = q->taps + f->tap + tap0 * across;
+    for (t = 0; t < taps; t++)
+        offset[t] = (tap[t * across].di * q->iw + tap[t * across].dj) * q->ic;
+    for (p = 0; p < count; p++) {
+        if (q->padded) {
+            const float *at = in + (i * q->iw + j) * q->in_step * q->ic;
+            for (t = 0; t < taps; t++)
+                table[t * CGD__CHUNK + p] = at + offset[t];
+        } else
+            for (t = 0; t < taps; t++) {
+                size_t a = cgd__tap_index(i * q->in_step + tap[t].di,
+                                          q->in_pad, q->ih, q->pad_mode);
+                size_t b = cgd__tap_index(j * q->in_step + tap[t].dj,
+                                          q->in_pad, q->iw, q->pad_mode);
+                table[t * CGD__CHUNK + p] =
+                    a == CGD__OUTSIDE || b == CGD__OUTSIDE ? q->zeros
+                    : in + (a * q->iw + b) * q->ic;
+            }
+        if (++j == f->cols) { j = 0; i++; }
+    }
+    for (; p % CGD__GROUP != 0; p++)
+        for (t = 0; t < taps; t++) table[t * CGD__CHUNK + p] = q->zeros;
+}
+
+/* Where the outputs of a picture's pixel go. */
+static float *cgd__gather_target(const cgd__gather *q, const cgd__phase *f,
+                                 size_t n, size_t at)
+{
+    size_t j = at % f->cols, i = at / f->cols;
+    return q->out + ((n * q->oh + i * q->out_step + f->out_i) * q->ow
+                     + j * q->out_step + f->out_j) * q->oc;
+}
+
+CGD__OPTIMIZED static void cgd__gather_targets(const cgd__gather *q,
+                               const cgd__phase *f, float **to, size_t n,
+                               size_t first, size_t count)
+{
+    size_t p, j = first % f->cols, step = q->out_step * q->oc;
+    float *row = cgd__gather_target(q, f, n, first - j);
+    for (p = 0; p < count; p++) {
+        to[p] = row + j * step;
+        if (++j == f->cols) { j = 0; row += q->ow * step; }
+    }
 }
 
 /* One group of pixels, one panel of outputs [o, o + valid), some taps. The
  * sums start from zero (plus bias) or go on from what the target holds; a
  * target that is narrower or shorter than the kernel goes through `spill`. */
-CGD__OPTIMIZED static void cgd__gather_group(const cgd__gather *q, size_t kind,
-                              size_t rows, const float **table, size_t taps,
-                              const float *panel, size_t first, size_t count,
-                              size_t o, int go_on)
+CGD__OPTIMIZED static void cgd__gather_group(const cgd__gather *q,
+                              size_t kind, size_t rows,
+                              const float *const *src, float *const *to,
+                              size_t taps, size_t run, const float *panel,
+                              size_t count, size_t o, int go_on)
 {
     const cgd__micro *m = q->micro;
     size_t width = m->vectors[kind] * m->vector, group = m->rows[kind][rows];
-    size_t valid = cgd__min(width, q->oc - o), p, t, k;
-    const float *src[CGD__TAP_BLOCK * CGD__GROUP];
-    float *dst[CGD__GROUP];
-    float spill[CGD__GROUP * CGD__PANEL];
+    size_t valid = cgd__min(width, q->oc - o), p, k;
+    float spill[CGD__GROUP * CGD__PANEL], *dst[CGD__GROUP];
     int direct = valid == width && count == group;
-    for (t = 0; t < taps; t++)
-        for (p = 0; p < group; p++)
-            src[t * group + p] = p < count ? table[t * CGD__CHUNK + p]
-                                           : q->zeros;
-    for (p = 0; p < group; p++)
-        dst[p] = direct ? cgd__gather_target(q, first + p) + o
-                        : spill + p * width;
     if (!go_on && q->bias)
-        for (p = 0; p < count; p++) {
-            float *d = direct ? dst[p]
-                              : cgd__gather_target(q, first + p) + o;
-            for (k = 0; k < valid; k++)
-                d[k] = q->accumulate ? d[k] + q->bias[o + k] : q->bias[o + k];
-        }
-    go_on = go_on || q->bias || q->accumulate;
-    if (!direct && go_on)
-        for (p = 0; p < group; p++)
-            for (k = 0; k < width; k++)
-                dst[p][k] = p < count && k < valid
-                    ? cgd__gather_target(q, first + p)[o + k] : 0;
-    m->gather[kind][rows](dst, src, taps, q->run, panel, panel, go_on);
-    if (!direct)
         for (p = 0; p < count; p++)
-            memcpy(cgd__gather_target(q, first + p) + o, dst[p],
-                   valid * sizeof(float));
+            for (k = o; k < o + valid; k++)
+                to[p][k] = (q->accumulate ? to[p][k] : 0) + q->bias[k];
+    go_on = go_on || q->bias || q->accumulate;
+    if (direct) {
+        m->gather[kind][rows](to, o, src, taps, run, panel, panel, go_on);
+        return;
+    }
+    for (p = 0; p < group; p++) {
+        dst[p] = spill + p * width;
+        for (k = 0; go_on && k < width; k++)
+            dst[p][k] = p < count && k < valid ? to[p][o + k] : 0;
+    }
+    m->gather[kind][rows](dst, 0, src, taps, run, panel, panel, go_on);
+    for (p = 0; p < count; p++)
+        memcpy(to[p] + o, dst[p], valid * sizeof(float));
+}
+
+/* All outputs of a part for a chunk of pixels, from some taps. */
+static void cgd__gather_taps(const cgd__gather *q, const cgd__phase *f,
+                             const float *const *table, float *const *to,
+                             size_t count, size_t tap, size_t taps, size_t run,
+                             size_t begin)
+{
+    const cgd__micro *m = q->micro;
+    size_t depth = f->n_taps * q->ic, p, o, kind, rows, group, width;
+    size_t end = cgd__min(begin + q->part, q->oc);
+    const float *panels = q->panels + f->tap * q->ic
+                        * cgd__panels_width(m, q->oc);
+    for (o = begin; o < end; o += width) {
+        kind = cgd__panel_kind(m, q->oc - o);
+        width = m->vectors[kind] * m->vector;
+        for (p = 0; p < count; p += group) {
+            rows = cgd__micro_rows(m, kind, count - p);
+            group = m->rows[kind][rows];
+            cgd__gather_group(q, kind, rows, table + p, to + p, taps, run,
+                              panels + o * depth + tap * run * width,
+                              cgd__min(group, count - p), o, tap > 0);
+        }
+    }
+}
+
+/* The moments of a chunk's outputs, while they are in the nearest cache. */
+static void cgd__gather_sum(const cgd__gather *q, float *row,
+                            float *const *to, size_t count, size_t begin)
+{
+    const cgd__micro *m = q->micro;
+    size_t plane = cgd__round_up(q->oc, m->vector);
+    size_t end = cgd__min(begin + q->part, q->oc);
+    if (count > 0)
+        m->moments(row + begin, plane, to, begin, count, end - begin, 1);
+    if (begin == 0) row[3 * plane] = (float)count;
 }
 
 static void cgd__gather_slice(void *job, size_t slice)
 {
     const cgd__gather *q = (const cgd__gather *)job;
-    const cgd__micro *m = q->micro;
-    const float *table[CGD__TAP_BLOCK * CGD__CHUNK];
-    size_t total = q->n * q->rows * q->cols;
-    size_t first = slice % q->chunks * q->chunk;
-    size_t count = cgd__min(q->chunk, total - first), tap, p, o, kind, group;
-    size_t begin = slice / q->chunks * q->part;
-    size_t end = cgd__min(begin + q->part, q->oc), depth = q->n_taps * q->run;
-    for (tap = 0; tap < q->n_taps; tap += CGD__TAP_BLOCK) {
-        size_t taps = cgd__min(CGD__TAP_BLOCK, q->n_taps - tap), width;
-        cgd__gather_pointers(q, table, first, count, tap, taps);
-        for (o = begin; o < end; o += width) {
-            const float *panel;
-            kind = cgd__panel_kind(m, q->oc - o);
-            width = m->vectors[kind] * m->vector;
-            panel = q->panels + o * depth + tap * q->run * width;
-            for (p = 0; p < count; p += group) {
-                size_t rows = cgd__micro_rows(m, kind, count - p);
-                group = m->rows[kind][rows];
-                cgd__gather_group(q, kind, rows, table + p, taps, panel,
-                                  first + p, cgd__min(group, count - p), o,
-                                  tap > 0);
-            }
-        }
-    }
+    const cgd__phase *f = q->phases + slice % q->n_phases;
+    size_t across = cgd__taps_across(q, f), tap = 0;
+    size_t rows = q->n * q->chunks * q->n_phases, row = slice % rows;
+    size_t begin = slice / rows * q->part, n, first, count;
+    size_t n_taps = f->n_taps / across, total = f->rows * f->cols;
+    const float *table[CGD__TAPS * CGD__CHUNK], *in;
+    float *to[CGD__CHUNK], *sums = NULL;
+    n = row / q->n_phases / q->chunks;
+    first = row / q->n_phases % q->chunks * q->chunk;
+    count = first < total ? cgd__min(q->chunk, total - first) : 0;
+    in = q->in + n * q->ih * q->iw * q->ic;
+    if (q->sums)
+        sums = q->sums + row * cgd__moments_row(cgd__round_up(q->oc,
+                                                    q->micro->vector));
+    cgd__gather_targets(q, f, to, n, first, count);
+    do {                        /* a stride may pass over outputs: no taps   */
+        size_t taps = cgd__min(CGD__TAPS, n_taps - tap);
+        cgd__gather_pointers(q, f, table, in, first, count, tap, taps, across);
+        cgd__gather_taps(q, f, table, to, count, tap, taps, across * q->ic,
+                         begin);
+        tap += taps;
+    } while (tap < n_taps);
+    if (sums) cgd__gather_sum(q, sums, to, count, begin);
 }
 
 /* Cut the work into slices: many pixels each, since every slice reads its
  * outputs' weights anew. Where a map has few, its outputs are shared out too,
- * the pixels of one panel side by side. */
-static void cgd__gather_cut(cgd__gather *q)
+ * the pixels of one panel side by side. The first phase is the largest. */
+static void cgd__panels_cut(cgd__gather *q)
 {
-    size_t pixels = q->n * q->rows * q->cols;
-    size_t panel = q->micro->vectors[0] * q->micro->vector, parts;
+    size_t pixels = q->phases->rows * q->phases->cols;
+    size_t panel = q->micro->vectors[0] * q->micro->vector;
+    size_t others = q->n * q->n_phases, parts;
     q->chunks = cgd__ceil_div(pixels, CGD__CHUNK);
     parts = cgd__min(cgd__ceil_div(q->oc, panel),
-                     cgd__ceil_div(CGD__SLICES, q->chunks));
+                     cgd__ceil_div(CGD__SLICES, q->chunks * others));
     q->chunks = cgd__max(q->chunks, cgd__min(
-        CGD__SLICES / cgd__max(parts, 1), cgd__ceil_div(pixels, CGD__GROUP)));
+        CGD__SLICES / (cgd__max(parts, 1) * others),
+        cgd__ceil_div(pixels, CGD__GROUP)));
     q->chunk = cgd__round_up(cgd__ceil_div(pixels, q->chunks), CGD__GROUP);
     q->chunks = cgd__ceil_div(pixels, q->chunk);
     q->part = cgd__round_up(cgd__ceil_div(q->oc, parts), panel);
 }
 
+/* ---- the taps of forward and adjoint -------------------------------------*/
+
+static void cgd__forward_taps(cgd__gather *q, const cgd__shape *s)
+{
+    size_t t;
+    memset(q->phases, 0, sizeof *q->phases);
+    q->n_taps = q->phases->n_taps = s->kernel * s->kernel;
+    q->phases->rows = s->oh;
+    q->phases->cols = s->ow;
+    q->n_phases = 1;
+    for (t = 0; t < q->n_taps; t++) {
+        q->taps[t].di = t / s->kernel;
+        q->taps[t].dj = t % s->kernel;
+        q->taps[t].weight = t;
+        q->taps[t].phase = 0;
+    }
+}
+
+/* Phase (fi, fj) of the adjoint: outputs at i = fi + s*i', to which tap u
+ * contributes from row i' + (fi + p - u)/s whenever s divides that. Taps
+ * count from -in_pad = -kernel, which keeps them unsigned. */
+static void cgd__adjoint_phase(cgd__gather *q, const cgd__shape *s, size_t pad,
+                               size_t fi, size_t fj)
+{
+    cgd__phase *f = q->phases + q->n_phases;
+    size_t k = s->kernel, u, v;
+    f->tap = q->n_taps;
+    for (u = k; u-- > 0; )                 /* reading order: from the last   */
+        for (v = k; v-- > 0; ) {
+            size_t a = fi + pad + k * s->stride - u;
+            size_t b = fj + pad + k * s->stride - v;
+            cgd__tap *tap = q->taps + q->n_taps;
+            if (a % s->stride || b % s->stride) continue;
+            tap->di = a / s->stride;
+            tap->dj = b / s->stride;
+            tap->weight = u * k + v;
+            tap->phase = q->n_phases;
+            q->n_taps++;
+        }
+    f->n_taps = q->n_taps - f->tap;
+    f->out_i = fi;
+    f->out_j = fj;
+    f->rows = cgd__ceil_div(q->oh - fi, s->stride);
+    f->cols = cgd__ceil_div(q->ow - fj, s->stride);
+    q->n_phases++;
+}
+
+static void cgd__adjoint_taps(cgd__gather *q, const cgd__shape *s, size_t pad)
+{
+    size_t fi, fj;
+    q->n_taps = q->n_phases = 0;
+    for (fi = 0; fi < s->stride && fi < q->oh; fi++)
+        for (fj = 0; fj < s->stride && fj < q->ow; fj++)
+            cgd__adjoint_phase(q, s, pad, fi, fj);
+}
+
+/* ---- packed weights ------------------------------------------------------*/
+
 typedef struct cgd__pack_job {
-    const cgd__micro *micro;
-    const cgd__shape *s;
-    const cgd__tap *taps;
-    size_t n_taps;
+    const cgd__gather *q;
     const float *w;
     float *panels;
-    int transposed;
+    size_t along, across;          /* steps of w: values read, outputs       */
 } cgd__pack_job;
 
 /* Pack the weights of one tap into the panels: row k of a panel holds the
@@ -2635,24 +2844,26 @@ typedef struct cgd__pack_job {
 CGD__OPTIMIZED static void cgd__pack_tap(void *job, size_t t)
 {
     const cgd__pack_job *q = (const cgd__pack_job *)job;
-    const cgd__shape *s = q->s;
-    size_t run = q->transposed ? s->o : s->c;
-    size_t outputs = q->transposed ? s->c : s->o, depth = q->n_taps * run;
-    size_t across = q->transposed ? s->o : 1, along = q->transposed ? 1 : s->o;
-    const float *w = q->w + q->taps[t].weight * s->c * s->o;
+    const cgd__gather *g = q->q;
+    const cgd__phase *f = g->phases + g->taps[t].phase;
+    size_t run = g->ic, outputs = g->oc, depth = f->n_taps * run;
+    const float *w = q->w + g->taps[t].weight * run * outputs;
+    float *panels = q->panels + f->tap * run
+                  * cgd__panels_width(g->micro, outputs);
     size_t o, k, i, width;
     for (o = 0; o < outputs; o += width) {
         float *row;
-        width = q->micro->vectors[cgd__panel_kind(q->micro, outputs - o)]
-              * q->micro->vector;
-        row = q->panels + o * depth + t * run * width;
+        width = g->micro->vectors[cgd__panel_kind(g->micro, outputs - o)]
+              * g->micro->vector;
+        row = panels + o * depth + (t - f->tap) * run * width;
         for (k = 0; k < run; k++, row += width)
             for (i = 0; i < width; i++)
-                row[i] = o + i < outputs ? w[(o + i) * across + k * along] : 0;
+                row[i] = o + i < outputs
+                    ? w[(o + i) * q->across + k * q->along] : 0;
     }
 }
 
-/* ---- wide taps -----------------------------------------------------------*/
+/* ---- padded maps ---------------------------------------------------------*/
 /* Where few channels meet few outputs, finding out where a tap reads costs as
  * much as reading it. There the map is copied with its padding: then nothing
  * falls outside, the taps of a window's row are one run, and a pixel needs a
@@ -2665,203 +2876,223 @@ static int cgd__wide(const cgd__shape *s)
     return s->kernel > 1 && s->c * s->o <= CGD__WIDE;
 }
 
-typedef struct cgd__pad_job {
-    const float *in;
-    float *out;
-    size_t h, w, c, pad;
-    int pad_mode;
-} cgd__pad_job;
-
-CGD__OPTIMIZED static void cgd__pad_row(void *job, size_t row)
-{
-    const cgd__pad_job *q = (const cgd__pad_job *)job;
-    size_t ph = q->h + 2 * q->pad, pw = q->w + 2 * q->pad, j;
-    size_t n = row / ph;
-    size_t a = cgd__tap_index(row % ph, q->pad, q->h, q->pad_mode);
-    for (j = 0; j < pw; j++) {
-        float *out = q->out + (row * pw + j) * q->c;
-        size_t b = cgd__tap_index(j, q->pad, q->w, q->pad_mode);
-        if (a == CGD__OUTSIDE || b == CGD__OUTSIDE)
-            memset(out, 0, q->c * sizeof(float));
-        else
-            memcpy(out, q->in + ((n * q->h + a) * q->w + b) * q->c,
-                   q->c * sizeof(float));
-    }
-}
-
-static void cgd__pad(cgd_ctx *ctx, float *out, const float *in, size_t n,
-                     size_t h, size_t w, size_t c, size_t pad, int pad_mode)
-{
-    cgd__pad_job q;
-    q.in = in; q.out = out; q.h = h; q.w = w; q.c = c;
-    q.pad = pad; q.pad_mode = pad_mode;
-    cgd__for(ctx, n * (h + 2 * pad), cgd__pad_row, &q);
-}
-
 /* Let q read a padded copy; returns the scratch behind it. */
-static float *cgd__gather_widen(cgd_ctx *ctx, cgd__gather *q, float *scratch)
+static float *cgd__gather_pad(cgd_ctx *ctx, cgd__gather *q,
+                              const cgd__extra *extra, float *scratch)
 {
-    size_t pad = q->in_pad;
-    cgd__pad(ctx, scratch, q->in, q->n, q->ih, q->iw, q->ic, pad,
-             q->pad_mode);
+    cgd__pad_job pad;
+    pad.in = q->in; pad.out = scratch;
+    pad.scale = extra ? extra->scale : NULL;
+    pad.shift = extra ? extra->shift : NULL;
+    pad.slope = extra ? extra->slope : 1;
+    pad.n = q->n; pad.h = q->ih; pad.w = q->iw; pad.c = q->ic;
+    pad.pad = q->in_pad; pad.pad_mode = q->pad_mode;
+    cgd__pad_run(ctx, &pad);
     q->in = scratch;
-    q->ih += 2 * pad;
-    q->iw += 2 * pad;
+    q->ih += 2 * q->in_pad;
+    q->iw += 2 * q->in_pad;
     q->in_pad = 0;
-    q->wide = 1;
+    q->padded = 1;
     return scratch + cgd__round_up(q->n * q->ih * q->iw * q->ic, 16);
 }
 
-/* Taps stand in reading order, so those of one row of the window follow each
- * other, in the packed weights too. */
-static void cgd__gather_join(cgd__gather *q)
+/* Does an adjoint make the whole padded map, and fold its margins? */
+static int cgd__folds(const cgd__shape *s)
 {
-    size_t across = 1, t;
-    while (across < q->n_taps && q->taps[across].di == q->taps[0].di) across++;
-    q->n_taps /= across;
-    q->run *= across;
-    for (t = 0; t < q->n_taps; t++) q->taps[t] = q->taps[t * across];
+    return s->pad_mode == CGD_PAD_REFLECT && s->pad > 0;
 }
 
 static int cgd__tiled(const cgd__micro *m, const cgd__shape *s);
-static float *cgd__tile_copy(cgd_ctx *ctx, cgd__gather *q, float *scratch);
-static void cgd__tile_run(cgd_ctx *ctx, cgd__gather *q, const cgd__shape *s,
-                          const float *w, int transposed, float *scratch);
-static int cgd__is_narrow(const cgd__micro *m, size_t channels,
-                          size_t outputs, size_t kernel);
-static void cgd__narrow_pack(const cgd__gather *q, const cgd__shape *s,
-                             const float *w, int transposed, float *weights);
-static void cgd__narrow_slice(void *job, size_t slice);
+static float *cgd__tile_copy(cgd_ctx *ctx, cgd__gather *q,
+                             const cgd__extra *extra, float *scratch);
+static void cgd__tile_pack(cgd_ctx *ctx, const cgd__gather *q,
+                           const cgd__pack_job *pack);
+static void cgd__tile_run(cgd_ctx *ctx, cgd__gather *q);
+static size_t cgd__tile_panels(const cgd__gather *q);
+static int cgd__is_narrow(const cgd__micro *m, size_t outputs, size_t kernel,
+                          size_t stride);
+static size_t cgd__narrow_panels(const cgd__gather *q, size_t kernel);
+static void cgd__narrow_pack(cgd_ctx *ctx, const cgd__gather *q,
+                             size_t kernel, const cgd__pack_job *pack);
+static void cgd__narrow_run(cgd_ctx *ctx, cgd__gather *q, size_t kernel);
 
-/* The map in the form that the kernels read; returns the scratch behind. */
-static float *cgd__gather_open(cgd_ctx *ctx, cgd__gather *q,
-                               const cgd__shape *s, float *scratch)
+static void cgd__tile_cut(cgd__gather *q);
+static size_t cgd__tile_map(size_t n, size_t h, size_t w, size_t c,
+                            size_t pad);
+static size_t cgd__halves(size_t count);
+
+/* How the gathers of a shape multiply. */
+enum { CGD__BY_PANELS, CGD__BY_ROWS, CGD__BY_TILES };
+
+static int cgd__gather_method(const cgd__micro *m, const cgd__shape *s,
+                              int adjoint)
 {
-    q->wide = 0;
-    q->map = NULL;
-    if (cgd__tiled(q->micro, s)) return cgd__tile_copy(ctx, q, scratch);
-    return cgd__wide(s) ? cgd__gather_widen(ctx, q, scratch) : scratch;
+    size_t outputs = adjoint ? s->c : s->o;
+    return cgd__tiled(m, s) ? CGD__BY_TILES
+         : cgd__wide(s) && cgd__is_narrow(m, outputs, s->kernel, s->stride)
+         ? CGD__BY_ROWS : CGD__BY_PANELS;
 }
 
-/* Pack, then gather: zeros and panels come from scratch. */
-static void cgd__gather_run(cgd_ctx *ctx, cgd__gather *q, const cgd__shape *s,
-                            const float *w, int transposed, float *scratch)
+/* Taps and steps of a shape; the maps are up to the caller. */
+static void cgd__gather_init(cgd__gather *q, const cgd__micro *m,
+                             const cgd__shape *s, int adjoint)
+{
+    int folds = adjoint && cgd__folds(s);
+    q->micro = m;
+    q->map = NULL;
+    q->padded = 0;
+    q->sums = NULL;
+    q->n = s->n;
+    q->ih = adjoint ? s->oh : s->h;
+    q->iw = adjoint ? s->ow : s->w;
+    q->ic = adjoint ? s->o : s->c;
+    q->oc = adjoint ? s->c : s->o;
+    q->in_step = adjoint ? 1 : s->stride;
+    q->in_pad = adjoint ? s->kernel : s->pad;
+    q->pad_mode = adjoint ? CGD_PAD_ZERO : s->pad_mode;
+    q->out_step = adjoint ? s->stride : 1;
+    q->oh = adjoint ? s->h : s->oh;        /* an adjoint that reflects makes */
+    q->ow = adjoint ? s->w : s->ow;        /* the whole padded map           */
+    if (folds) {
+        q->oh += 2 * s->pad;
+        q->ow += 2 * s->pad;
+    }
+    if (adjoint) cgd__adjoint_taps(q, s, folds ? 0 : s->pad);
+    else cgd__forward_taps(q, s);
+}
+
+static size_t cgd__gather_panels(const cgd__gather *q, const cgd__shape *s,
+                                 int method)
+{
+    return method == CGD__BY_TILES ? cgd__tile_panels(q)
+         : method == CGD__BY_ROWS ? cgd__narrow_panels(q, s->kernel)
+         : q->n_taps * q->ic * cgd__panels_width(q->micro, q->oc);
+}
+
+static void cgd__gather_pack(cgd_ctx *ctx, const cgd__gather *q,
+                             const cgd__shape *s, int method, int adjoint,
+                             const float *w, float *panels)
 {
     cgd__pack_job pack;
-    size_t zeros, pixels = q->n * q->rows * q->cols;
-    int narrow;
-    if (pixels == 0 || q->n_taps == 0) return;
-    if (q->map) {
-        cgd__tile_run(ctx, q, s, w, transposed, scratch);
-        return;
-    }
-    zeros = cgd__round_up(q->ic * (q->wide ? s->kernel : 1), 16);
-    memset(scratch, 0, zeros * sizeof(float));
-    pack.micro = q->micro; pack.s = s; pack.taps = q->taps;
-    pack.n_taps = q->n_taps; pack.w = w; pack.panels = scratch + zeros;
-    pack.transposed = transposed;
-    narrow = q->wide && s->stride == 1
-          && cgd__is_narrow(q->micro, q->ic, q->oc, s->kernel);
-    if (narrow) cgd__narrow_pack(q, s, w, transposed, pack.panels);
+    pack.q = q; pack.w = w; pack.panels = panels;
+    pack.along = adjoint ? 1 : s->o;
+    pack.across = adjoint ? s->o : 1;
+    if (method == CGD__BY_TILES) cgd__tile_pack(ctx, q, &pack);
+    else if (method == CGD__BY_ROWS)
+        cgd__narrow_pack(ctx, q, s->kernel, &pack);
     else cgd__for(ctx, q->n_taps, cgd__pack_tap, &pack);
-    q->run = q->ic;
-    if (q->wide) cgd__gather_join(q);
+}
+
+static void cgd__gather_cut(cgd__gather *q, int method)
+{
+    if (method == CGD__BY_TILES) cgd__tile_cut(q);
+    else cgd__panels_cut(q);
+}
+
+/* Rows of moments in a picture, once the work is cut. */
+static size_t cgd__gather_rows(const cgd__gather *q)
+{
+    return q->chunks * q->n_phases;
+}
+
+/* Add up each picture's rows of moments. */
+static void cgd__merge_moments(cgd_ctx *ctx, double *moments,
+                               const float *sums, size_t n, size_t rows,
+                               size_t plane, size_t c)
+{
+    size_t i;
+    for (i = 0; i < n; i++)
+        ctx->kernels->maps->merge(sums + i * rows * cgd__moments_row(plane),
+                                  rows, plane, c, moments + i * c,
+                                  moments + (n + i) * c);
+}
+
+/* Read, multiply, write: zeros, sums, maps and panels come from scratch. */
+static void cgd__gather_run(cgd_ctx *ctx, cgd__gather *q, const cgd__shape *s,
+                            int adjoint, const float *w,
+                            const cgd__extra *extra, float *scratch)
+{
+    int method = cgd__gather_method(q->micro, s, adjoint);
+    size_t plane = cgd__round_up(q->oc, q->micro->vector);
+    size_t zeros = cgd__round_up(q->ic * s->kernel, 16);
+    memset(scratch, 0, zeros * sizeof(float));
     q->zeros = scratch;
-    q->panels = scratch + zeros;
-    cgd__gather_cut(q);
-    cgd__for(ctx, q->chunks * cgd__ceil_div(q->oc, q->part),
-             narrow ? cgd__narrow_slice : cgd__gather_slice, q);
+    scratch += zeros;
+    if (method == CGD__BY_TILES)
+        scratch = cgd__tile_copy(ctx, q, extra, scratch);
+    else if (cgd__wide(s))
+        scratch = cgd__gather_pad(ctx, q, extra, scratch);
+    cgd__gather_cut(q, method);
+    if (extra && extra->moments) {
+        q->sums = scratch;
+        scratch += cgd__moments_size(q->n * cgd__gather_rows(q), plane);
+    }
+    q->panels = extra ? extra->packed : NULL;
+    if (!q->panels) {
+        q->panels = scratch;
+        cgd__gather_pack(ctx, q, s, method, adjoint, w, scratch);
+        scratch += cgd__round_up(cgd__gather_panels(q, s, method), 16);
+    }
+    if (method == CGD__BY_TILES) cgd__tile_run(ctx, q);
+    else if (method == CGD__BY_ROWS)
+        cgd__narrow_run(ctx, q, s->kernel);
+    else
+        cgd__for(ctx, cgd__ceil_div(q->oc, q->part) * q->n
+                      * cgd__gather_rows(q), cgd__gather_slice, q);
+    if (q->sums)
+        cgd__merge_moments(ctx, extra->moments, q->sums, q->n,
+                           cgd__gather_rows(q), plane, q->oc);
 }
 
 static void cgd__conv_forward_gemm(cgd_ctx *ctx, const cgd__micro *micro,
                                    const cgd__shape *s, float *y,
                                    const float *x, const float *w,
                                    const float *b, int accumulate,
-                                   float *scratch)
+                                   const cgd__extra *extra, float *scratch)
 {
     cgd__gather q;
-    size_t u, v;
-    q.micro = micro;
-    q.in = x; q.n = s->n; q.ih = s->h; q.iw = s->w; q.ic = s->c;
-    q.rows = s->oh; q.cols = s->ow;
-    q.in_step = s->stride; q.in_pad = s->pad; q.pad_mode = s->pad_mode;
-    for (u = q.n_taps = 0; u < s->kernel; u++)
-        for (v = 0; v < s->kernel; v++, q.n_taps++) {
-            q.taps[q.n_taps].di = u;
-            q.taps[q.n_taps].dj = v;
-            q.taps[q.n_taps].weight = q.n_taps;
-        }
-    q.out = y; q.oh = s->oh; q.ow = s->ow; q.oc = s->o;
-    q.out_step = 1; q.out_i = q.out_j = 0;
-    q.bias = b; q.accumulate = accumulate;
-    scratch = cgd__gather_open(ctx, &q, s, scratch);
-    cgd__gather_run(ctx, &q, s, w, 0, scratch);
-}
-
-/* Phase (fi, fj) of the adjoint: outputs at i = fi + s*i', to which tap u
- * contributes from row i' + (fi + p - u)/s whenever s divides that. Taps
- * count from -in_pad = -kernel, which keeps them unsigned. */
-static void cgd__adjoint_phase(cgd__gather *q, const cgd__shape *s, size_t pad,
-                               size_t fi, size_t fj)
-{
-    size_t k = s->kernel, u, v;
-    q->n_taps = 0;
-    for (u = k; u-- > 0; )                 /* reading order: from the last   */
-        for (v = k; v-- > 0; ) {
-            size_t a = fi + pad + k * s->stride - u;
-            size_t b = fj + pad + k * s->stride - v;
-            if (a % s->stride || b % s->stride) continue;
-            q->taps[q->n_taps].di = a / s->stride;
-            q->taps[q->n_taps].dj = b / s->stride;
-            q->taps[q->n_taps++].weight = u * k + v;
-        }
-    if (q->n_taps == 0) {          /* a stride longer than the kernel passes */
-        q->taps[0].di = q->taps[0].dj = CGD__OUTSIDE / 2;    /* over these:  */
-        q->taps[q->n_taps++].weight = 0;        /* one tap that sees nothing */
-    }
-    q->out_i = fi;
-    q->out_j = fj;
-    q->rows = cgd__ceil_div(q->oh - fi, s->stride);
-    q->cols = cgd__ceil_div(q->ow - fj, s->stride);
+    cgd__gather_init(&q, micro, s, 0);
+    q.in = x; q.out = y; q.bias = b;
+    q.accumulate = accumulate;
+    cgd__gather_run(ctx, &q, s, 0, w, extra, scratch);
 }
 
 static void cgd__conv_adjoint_gemm(cgd_ctx *ctx, const cgd__micro *micro,
                                    const cgd__shape *s, float *x,
                                    const float *y, const float *w,
                                    const float *b, int accumulate,
-                                   float *scratch)
+                                   const cgd__extra *extra, float *scratch)
 {
     cgd__gather q;
     cgd__fold_job fold;
-    size_t fi, fj, pad = s->pad;
-    int folds = s->pad_mode == CGD_PAD_REFLECT && s->pad > 0;
-    q.micro = micro;
-    q.in = y; q.n = s->n; q.ih = s->oh; q.iw = s->ow; q.ic = s->o;
-    q.in_step = 1; q.in_pad = s->kernel; q.pad_mode = CGD_PAD_ZERO;
-    q.out = x; q.oh = s->h; q.ow = s->w; q.oc = s->c;
-    q.out_step = s->stride;
-    q.bias = b; q.accumulate = accumulate;
-    if (folds) {                   /* the whole padded map, then fold it     */
-        q.out = scratch;
-        q.oh = s->h + 2 * pad;
-        q.ow = s->w + 2 * pad;
-        scratch += cgd__round_up(s->n * q.oh * q.ow * q.oc, 16);
-        q.bias = NULL;
-        q.accumulate = 0;
-        pad = 0;
+    cgd__gather_init(&q, micro, s, 1);
+    q.in = y; q.out = x; q.bias = b;
+    q.accumulate = accumulate;
+    if (!cgd__folds(s)) {
+        cgd__gather_run(ctx, &q, s, 1, w, extra, scratch);
+        return;
     }
-    scratch = cgd__gather_open(ctx, &q, s, scratch);
-    for (fi = 0; fi < s->stride && fi < q.oh; fi++)
-        for (fj = 0; fj < s->stride && fj < q.ow; fj++) {
-            cgd__adjoint_phase(&q, s, pad, fi, fj);
-            cgd__gather_run(ctx, &q, s, w, 1, scratch);
-        }
-    if (!folds) return;
+    q.out = scratch;               /* the whole padded map, then fold it     */
+    q.bias = NULL;
+    q.accumulate = 0;
+    scratch += cgd__round_up(s->n * q.oh * q.ow * q.oc, 16);
     fold.in = q.out; fold.out = x; fold.bias = b;
     fold.h = s->h; fold.w = s->w; fold.c = s->c;
     fold.pad = s->pad; fold.pad_mode = s->pad_mode;
     fold.accumulate = accumulate;
+    cgd__gather_run(ctx, &q, s, 1, w, extra, scratch);
     cgd__for(ctx, s->n * s->h, ctx->kernels->maps->fold, &fold);
+}
+
+/* What gathers do beside multiplying. A map without a copy is read as it is;
+ * sums that are folded, or turned from points to outputs, come too late. */
+static int cgd__gather_extras(const cgd__micro *m, const cgd__shape *s,
+                              int adjoint)
+{
+    int method = cgd__gather_method(m, s, adjoint);
+    int reads = method == CGD__BY_TILES || cgd__wide(s) ? CGD__READS_RAW : 0;
+    if (adjoint && cgd__folds(s)) return reads;
+    return reads | (method == CGD__BY_ROWS ? 0 : CGD__TAKES_MOMENTS);
 }
 
 /* ---- the weight gradient -------------------------------------------------*/
@@ -3083,79 +3314,222 @@ static size_t cgd__padded(size_t n, size_t h, size_t w, size_t c, size_t pad)
     return cgd__round_up(n * (h + 2 * pad) * (w + 2 * pad) * c, 16);
 }
 
+/* Floats of scratch for a gather of tiles or panels. */
+static size_t cgd__gather_scratch(const cgd__micro *m, const cgd__shape *s,
+                                  int adjoint)
+{
+    cgd__gather q;
+    int method = cgd__gather_method(m, s, adjoint);
+    size_t size, plane;
+    cgd__gather_init(&q, m, s, adjoint);
+    cgd__gather_cut(&q, method);
+    plane = cgd__round_up(q.oc, m->vector);
+    size = cgd__round_up(q.ic * s->kernel, 16)
+         + cgd__moments_size(q.n * cgd__gather_rows(&q), plane)
+         + cgd__round_up(cgd__gather_panels(&q, s, method), 16);
+    if (adjoint && cgd__folds(s))
+        size += cgd__padded(s->n, s->h, s->w, s->c, s->pad);
+    if (method == CGD__BY_TILES)
+        size += cgd__halves(cgd__tile_map(q.n, q.ih, q.iw, q.ic, q.in_pad));
+    else if (cgd__wide(s))
+        size += cgd__padded(q.n, q.ih, q.iw, q.ic, q.in_pad);
+    return size;
+}
+
 static size_t cgd__conv_scratch_gemm(const cgd__micro *m, const cgd__shape *s)
 {
-    size_t taps = s->kernel * s->kernel;
-    size_t zeros = 32 + s->kernel * cgd__max(s->c, s->o);
-    size_t forward = taps * s->c * cgd__panels_width(m, s->o);
-    size_t adjoint = taps * s->o * cgd__panels_width(m, s->c);
-    size_t weights = cgd__outer_scratch(m, s);
-    size_t padded = cgd__padded(s->n, s->h, s->w, s->c, s->pad);
-    if (s->pad_mode == CGD_PAD_REFLECT && s->pad > 0) adjoint += padded;
-    if (cgd__wide(s)) {
-        forward += padded;
-        weights += padded;
-        adjoint += cgd__padded(s->n, s->oh, s->ow, s->o, s->kernel);
-    }
-    return zeros + cgd__max(cgd__max(forward, adjoint), weights);
+    size_t weights = cgd__round_up(s->c + CGD__GROUP, 16)
+                   + cgd__outer_scratch(m, s);
+    if (cgd__wide(s))
+        weights += cgd__padded(s->n, s->h, s->w, s->c, s->pad);
+    return cgd__max(weights, cgd__max(cgd__gather_scratch(m, s, 0),
+                                      cgd__gather_scratch(m, s, 1)));
 }
 
 /* ======================================================================== */
-/* [impl:narrow] Convolutions with one or three outputs                     */
+/* [impl:narrow] Convolutions with few outputs                              */
 /* ======================================================================== */
 /* Owns the head's path (64 channels to RGB), its weight gradient, and that of
- * a discriminator's last layer. With so few outputs, lanes that run over them
- * would be empty; here they run over the channels read, which lie side by
- * side, and are added up at the end. Needs wide taps that fill vectors. */
+ * a discriminator's last layer. Three outputs would leave most of a vector's
+ * lanes empty. So the window is taken apart: what a column of it makes of a
+ * pixel, for each of its columns v and for R rows of outputs at once, are
+ * many outputs,
+ *
+ *   t[x, r, v, o] = sum_{a,c} w[a - r, v, c, o] * x[i + a, x, c]
+ *
+ * and each output the sum of a few: y[i + r, j, o] = sum_v t[j + v, r, v, o].
+ * Reads a padded map. */
 
-static int cgd__is_narrow(const cgd__micro *m, size_t channels,
-                          size_t outputs, size_t kernel)
+#define CGD__NARROW 64             /* most pixels of a row at once           */
+
+/* What a pixel costs by so many rows at once, times 12: vectors of products,
+ * those with the zeros around the window too. */
+static size_t cgd__narrow_cost(const cgd__micro *m, size_t outputs,
+                               size_t kernel, size_t rows)
 {
-    return (outputs == 1 || outputs == 3) && kernel > 1
-        && channels * kernel % m->vector == 0;
+    size_t width = cgd__panels_width(m, rows * kernel * outputs);
+    return width > CGD__PANEL ? (size_t)-1
+         : 12 * (kernel + rows - 1) * width / rows;
 }
 
-/* Weights as (k / W, output, k % W), k running over taps and channels. */
-static void cgd__narrow_pack(const cgd__gather *q, const cgd__shape *s,
-                             const float *w, int transposed, float *weights)
+static size_t cgd__narrow_rows(const cgd__micro *m, size_t outputs,
+                               size_t kernel)
 {
-    size_t lanes = q->micro->vector, k, o;
-    size_t along = transposed ? 1 : s->o, across = transposed ? s->o : 1;
-    for (k = 0; k < q->n_taps * q->ic; k++)
-        for (o = 0; o < q->oc; o++)
-            weights[(k / lanes * q->oc + o) * lanes + k % lanes] =
-                w[q->taps[k / q->ic].weight * s->c * s->o
-                  + k % q->ic * along + o * across];
+    size_t rows, best = 1;
+    for (rows = 2; rows <= 4 && kernel + rows <= CGD__TAP_BLOCK; rows++)
+        if (cgd__narrow_cost(m, outputs, kernel, rows)
+            <= cgd__narrow_cost(m, outputs, kernel, best)) best = rows;
+    return best;
 }
 
-static void cgd__narrow_slice(void *job, size_t slice)
+/* Where it halves the work, since adding up takes time too. */
+static int cgd__is_narrow(const cgd__micro *m, size_t outputs, size_t kernel,
+                          size_t stride)
 {
-    const cgd__gather *q = (const cgd__gather *)job;
-    const cgd__micro *m = q->micro;
-    const float *table[CGD__TAP_BLOCK * CGD__CHUNK];
-    const float *src[CGD__TAP_BLOCK * CGD__GROUP];
-    size_t total = q->n * q->rows * q->cols, first = slice * q->chunk;
-    size_t count = cgd__min(q->chunk, total - first), p, r, t, o;
-    cgd__gather_pointers(q, table, first, count, 0, q->n_taps);
-    for (p = 0; p < count; p += m->dot_rows) {
-        float sums[CGD__GROUP * 3];
-        for (t = 0; t < q->n_taps; t++)
-            for (r = 0; r < m->dot_rows; r++)
-                src[t * m->dot_rows + r] = p + r < count
-                    ? table[t * CGD__CHUNK + p + r] : q->zeros;
-        m->dot[q->oc == 3](sums, src, q->n_taps, q->run, q->panels);
-        for (r = 0; r < m->dot_rows && p + r < count; r++) {
-            float *out = cgd__gather_target(q, first + p + r);
-            for (o = 0; o < q->oc; o++)
-                out[o] = sums[r * q->oc + o] + (q->bias ? q->bias[o] : 0)
-                       + (q->accumulate ? out[o] : 0);
+    size_t rows = cgd__narrow_rows(m, outputs, kernel);
+    return stride == 1 && kernel > 1 && outputs <= CGD__PANEL / kernel
+        && cgd__narrow_cost(m, outputs, kernel, rows)
+           <= 6 * kernel * kernel * cgd__panels_width(m, outputs);
+}
+
+typedef struct cgd__narrow_job {
+    const cgd__gather *q;
+    const cgd__pack_job *pack;
+    size_t kernel, rows, taps;         /* rows of outputs, of the map read   */
+    size_t made, width;                /* values t of a pixel, and room      */
+    size_t chunk, chunks, bands;       /* in a row, and in a picture         */
+} cgd__narrow_job;
+
+static void cgd__narrow_cut(cgd__narrow_job *job, const cgd__gather *q,
+                            size_t kernel)
+{
+    const cgd__phase *f = q->phases;
+    job->q = q;
+    job->kernel = kernel;
+    job->rows = cgd__narrow_rows(q->micro, q->oc, kernel);
+    job->taps = kernel + job->rows - 1;
+    job->made = job->rows * kernel * q->oc;
+    job->width = cgd__panels_width(q->micro, job->made);
+    job->chunks = cgd__ceil_div(f->cols, CGD__NARROW);
+    job->chunk = cgd__ceil_div(f->cols, job->chunks);
+    job->bands = cgd__ceil_div(f->rows, job->rows);
+}
+
+static size_t cgd__narrow_panels(const cgd__gather *q, size_t kernel)
+{
+    cgd__narrow_job job;
+    cgd__narrow_cut(&job, q, kernel);
+    return job.taps * q->ic * job.width;
+}
+
+/* Weights of one row of the map to all that is made of it. */
+CGD__OPTIMIZED static void cgd__narrow_pack_row(void *data, size_t tap)
+{
+    const cgd__narrow_job *job = (const cgd__narrow_job *)data;
+    const cgd__gather *q = job->q;
+    size_t depth = job->taps * q->ic, o, i, k, width;
+    for (o = 0; o < job->made; o += width) {
+        float *to = job->pack->panels + o * depth;
+        width = q->micro->vectors[cgd__panel_kind(q->micro, job->made - o)]
+              * q->micro->vector;
+        to += tap * q->ic * width;
+        for (i = o; i < o + width; i++, to++) {
+            size_t v = i / q->oc % job->kernel;
+            size_t u = tap - i / q->oc / job->kernel;  /* wraps if negative  */
+            const float *w = job->pack->w + i % q->oc * job->pack->across;
+            int none = i >= job->made || u >= job->kernel;
+            if (!none) w += q->taps[u * job->kernel + v].weight * q->ic * q->oc;
+            for (k = 0; k < q->ic; k++)
+                to[k * width] = none ? 0 : w[k * job->pack->along];
         }
     }
 }
 
-/* The weight gradient: a band of output rows sums into a buffer of its own,
- * (output, tap row, run); the bands are then added in order. */
+static void cgd__narrow_pack(cgd_ctx *ctx, const cgd__gather *q,
+                             size_t kernel, const cgd__pack_job *pack)
+{
+    cgd__narrow_job job;
+    cgd__narrow_cut(&job, q, kernel);
+    job.pack = pack;
+    cgd__for(ctx, job.taps, cgd__narrow_pack_row, &job);
+}
+
+/* t of some pixels from (n, i, j) on. */
+static void cgd__narrow_make(const cgd__narrow_job *job, float *t, size_t n,
+                             size_t i, size_t j, size_t pixels)
+{
+    const cgd__gather *q = job->q;
+    const cgd__micro *m = q->micro;
+    const float *src[CGD__TAP_BLOCK * CGD__CHUNK];
+    float *dst[CGD__GROUP];
+    size_t o, p, r, a, width, group;
+    for (o = 0; o < job->made; o += width) {
+        size_t kind = cgd__panel_kind(m, job->made - o);
+        const float *panel = q->panels + o * job->taps * q->ic;
+        width = m->vectors[kind] * m->vector;
+        for (p = 0; p < pixels; p += group) {
+            size_t rows = cgd__micro_rows(m, kind, pixels - p);
+            group = m->rows[kind][rows];
+            for (a = 0; a < job->taps; a++) {
+                size_t row = cgd__min(i + q->taps[0].di + a, q->ih - 1);
+                const float *in = q->in + ((n * q->ih + row) * q->iw
+                                + j + q->taps[0].dj) * q->ic;
+                for (r = 0; r < group; r++)
+                    src[a * CGD__CHUNK + r] =
+                        in + cgd__min(p + r, pixels - 1) * q->ic;
+            }
+            for (r = 0; r < group; r++) dst[r] = t + (p + r) * job->width;
+            m->gather[kind][rows](dst, o, src, job->taps, q->ic, panel, panel,
+                                  0);
+        }
+    }
+}
+
+CGD__OPTIMIZED static void cgd__narrow_slice(void *data, size_t slice)
+{
+    const cgd__narrow_job *job = (const cgd__narrow_job *)data;
+    const cgd__gather *q = job->q;
+    const cgd__phase *f = q->phases;
+    float t[(CGD__NARROW + 16 + CGD__GROUP) * CGD__PANEL];
+    size_t first = slice % job->chunks * job->chunk, j, r, v, o, k;
+    size_t count = cgd__min(job->chunk, f->cols - first);
+    size_t i = slice / job->chunks % job->bands * job->rows;
+    size_t n = slice / job->chunks / job->bands;
+    cgd__narrow_make(job, t, n, i, first, count + job->kernel - 1);
+    for (r = 0; r < job->rows && i + r < f->rows; r++) {
+        float *out = cgd__gather_target(q, f, n, (i + r) * f->cols + first);
+        for (j = 0; j < count; j++, out += q->oc)
+            for (o = 0; o < q->oc; o += 4) {       /* four lanes, some idle  */
+                const float *at = t + j * job->width
+                                + r * job->kernel * q->oc + o;
+                float sum[4] = { 0, 0, 0, 0 };
+                for (v = 0; v < job->kernel; v++, at += job->width + q->oc)
+                    for (k = 0; k < 4; k++) sum[k] += at[k];
+                for (k = 0; k < 4 && o + k < q->oc; k++)
+                    out[o + k] = (q->accumulate ? out[o + k] : 0)
+                               + (q->bias ? q->bias[o + k] : 0) + sum[k];
+            }
+    }
+}
+
+static void cgd__narrow_run(cgd_ctx *ctx, cgd__gather *q, size_t kernel)
+{
+    cgd__narrow_job job;
+    cgd__narrow_cut(&job, q, kernel);
+    cgd__for(ctx, q->n * job.bands * job.chunks, cgd__narrow_slice, &job);
+}
+
+/* ---- the weight gradient of one or three outputs -------------------------*/
+/* A band of output rows sums into a buffer of its own, (output, tap row, run),
+ * lanes over what is read; the bands are then added in order. Needs windows
+ * whose rows fill vectors. */
 #define CGD__BANDS 16
+
+static int cgd__is_narrow_outer(const cgd__micro *m, const cgd__shape *s)
+{
+    return (s->o == 1 || s->o == 3) && s->kernel > 1
+        && s->c * s->kernel % m->vector == 0;
+}
 
 typedef struct cgd__narrow {
     const cgd__micro *micro;
@@ -3288,9 +3662,39 @@ static size_t cgd__tile_map(size_t n, size_t h, size_t w, size_t c,
          * cgd__round_up(c, CGD__TILE_PAIR);
 }
 
-CGD__OPTIMIZED static void cgd__tile_pad_row(void *job, size_t row)
+typedef struct cgd__tile_pad {
+    const cgd__gather *q;
+    const cgd__extra *extra;
+} cgd__tile_pad;
+
+/* Round a pixel's channels, normalised where the map is raw. */
+static void cgd__tile_round(const cgd__tile_pad *job, cgd__bf16 *out,
+                            const float *in, size_t n)
 {
-    const cgd__gather *q = (const cgd__gather *)job;
+    const cgd__gather *q = job->q;
+    const cgd__extra *e = job->extra;
+    size_t c, k;
+    if (!e || !e->scale) {
+        q->micro->tiles->round(out, in, q->ic);
+        return;
+    }
+    for (c = 0; c < q->ic; c += CGD__PANEL) {
+        float v[CGD__PANEL];
+        const float *scale = e->scale + n * q->ic + c;
+        const float *shift = e->shift + n * q->ic + c;
+        size_t count = cgd__min(CGD__PANEL, q->ic - c);
+        for (k = 0; k < count; k++) {
+            float y = in[c + k] * scale[k] + shift[k], less = e->slope * y;
+            v[k] = y > less ? y : less;
+        }
+        q->micro->tiles->round(out + c, v, count);
+    }
+}
+
+CGD__OPTIMIZED static void cgd__tile_pad_row(void *data, size_t row)
+{
+    const cgd__tile_pad *job = (const cgd__tile_pad *)data;
+    const cgd__gather *q = job->q;
     size_t pw = q->iw + 2 * q->in_pad, ph = q->ih + 2 * q->in_pad, j;
     size_t n = row / ph;
     size_t a = cgd__tap_index(row % ph, q->in_pad, q->ih, q->pad_mode);
@@ -3299,37 +3703,45 @@ CGD__OPTIMIZED static void cgd__tile_pad_row(void *job, size_t row)
         size_t b = cgd__tap_index(j, q->in_pad, q->iw, q->pad_mode);
         size_t count = a == CGD__OUTSIDE || b == CGD__OUTSIDE ? 0 : q->ic;
         if (count > 0)
-            q->micro->tiles->round(out, q->in + ((n * q->ih + a) * q->iw + b)
-                                   * q->ic, count);
+            cgd__tile_round(job, out, q->in + ((n * q->ih + a) * q->iw + b)
+                                      * q->ic, n);
         memset(out + count, 0, (q->map_c - count) * sizeof *out);
     }
 }
 
-static float *cgd__tile_copy(cgd_ctx *ctx, cgd__gather *q, float *scratch)
+static float *cgd__tile_copy(cgd_ctx *ctx, cgd__gather *q,
+                             const cgd__extra *extra, float *scratch)
 {
     size_t rows = q->n * (q->ih + 2 * q->in_pad);
     size_t size = cgd__tile_map(q->n, q->ih, q->iw, q->ic, q->in_pad), used;
+    cgd__tile_pad job;
     q->map = (cgd__bf16 *)(void *)scratch;
     q->map_c = cgd__round_up(q->ic, CGD__TILE_PAIR);
     used = rows * (q->iw + 2 * q->in_pad) * q->map_c;
     memset(q->map + used, 0, (size - used) * sizeof *q->map);
-    cgd__for(ctx, rows, cgd__tile_pad_row, q);
+    job.q = q;
+    job.extra = extra;
+    cgd__for(ctx, rows, cgd__tile_pad_row, &job);
     return scratch + cgd__halves(size);
 }
 
-typedef struct cgd__tile_job {
-    const cgd__gather *q;
-    const cgd__shape *s;
-    const float *w;
-    cgd__bf16 *panels;             /* (32 outputs, tap, 32 channels)         */
-    size_t along, across;          /* steps of w: channels, outputs          */
-    size_t tiles_across, tiles;    /* in a row of outputs, and in all        */
-    size_t chunk, chunks, part;    /* tiles in a slice, slices, panels each  */
-    size_t offsets[256];
-} cgd__tile_job;
+/* Packed weights, in floats: (phase, 32 outputs, tap, 32 channels). */
+static size_t cgd__tile_panels(const cgd__gather *q)
+{
+    return cgd__halves(q->n_taps * cgd__round_up(q->ic, CGD__TILE_PAIR)
+                       * cgd__round_up(q->oc, CGD__TILE_PAIR));
+}
+
+/* Where those of a phase for 32 outputs lie. */
+static size_t cgd__tile_panel(const cgd__gather *q, const cgd__phase *f,
+                              size_t panel)
+{
+    return (f->tap * cgd__ceil_div(q->oc, CGD__TILE_PAIR) + panel * f->n_taps)
+         * cgd__round_up(q->ic, CGD__TILE_PAIR) * CGD__TILE_PAIR;
+}
 
 /* Sixteen outputs' weights from one channel, zeros beyond the last. */
-static void cgd__tile_weights_of(const cgd__tile_job *q, const float *w,
+static void cgd__tile_weights_of(const cgd__pack_job *q, const float *w,
                                  size_t channel, size_t o, float *to)
 {
     size_t valid = o < q->q->oc ? cgd__min(CGD__TILE, q->q->oc - o) : 0, i;
@@ -3338,44 +3750,70 @@ static void cgd__tile_weights_of(const cgd__tile_job *q, const float *w,
         to[i] = i < valid ? w[channel * q->along + (o + i) * q->across] : 0;
 }
 
-CGD__OPTIMIZED static void cgd__tile_pack(void *job, size_t panel)
+CGD__OPTIMIZED static void cgd__tile_pack_panel(void *job, size_t panel)
 {
-    const cgd__tile_job *q = (const cgd__tile_job *)job;
-    size_t t, c, half, r, depth = q->q->map_c;
-    cgd__bf16 *to = q->panels + panel * q->q->n_taps * depth * CGD__TILE_PAIR;
+    const cgd__pack_job *q = (const cgd__pack_job *)job;
+    const cgd__gather *g = q->q;
+    size_t t, c, half, r;
     float even[CGD__TILE], odd[CGD__TILE];
-    for (t = 0; t < q->q->n_taps; t++) {
-        const float *w = q->w + q->q->taps[t].weight * q->s->c * q->s->o;
-        for (c = 0; c < depth; c += CGD__TILE_PAIR)
+    for (t = 0; t < g->n_taps; t++) {
+        const float *w = q->w + g->taps[t].weight * g->ic * g->oc;
+        const cgd__phase *f = g->phases + g->taps[t].phase;
+        cgd__bf16 *to = (cgd__bf16 *)(void *)q->panels
+                      + cgd__tile_panel(g, f, panel) + (t - f->tap)
+                      * cgd__round_up(g->ic, CGD__TILE_PAIR) * CGD__TILE_PAIR;
+        for (c = 0; c < g->ic; c += CGD__TILE_PAIR)
             for (half = 0; half < 2; half++)
                 for (r = 0; r < CGD__TILE; r++, to += CGD__TILE_PAIR) {
                     size_t o = panel * CGD__TILE_PAIR + half * CGD__TILE;
                     cgd__tile_weights_of(q, w, c + 2 * r, o, even);
                     cgd__tile_weights_of(q, w, c + 2 * r + 1, o, odd);
-                    q->q->micro->tiles->pair(to, even, odd);
+                    g->micro->tiles->pair(to, even, odd);
                 }
     }
 }
 
-/* Where a tile of outputs reads: the first of its pixels. */
-static const cgd__bf16 *cgd__tile_source(const cgd__tile_job *job, size_t tile)
+static void cgd__tile_pack(cgd_ctx *ctx, const cgd__gather *q,
+                           const cgd__pack_job *pack)
 {
-    const cgd__gather *q = job->q;
-    size_t row = tile / job->tiles_across;
-    size_t j = tile % job->tiles_across * CGD__TILE;
-    size_t n = row / q->rows, i = row % q->rows;
-    return q->map + ((n * (q->ih + 2 * q->in_pad) + i * q->in_step)
-                     * (q->iw + 2 * q->in_pad) + j * q->in_step) * q->map_c;
+    cgd__pack_job job = *pack;
+    cgd__for(ctx, cgd__ceil_div(q->oc, CGD__TILE_PAIR), cgd__tile_pack_panel,
+             &job);
 }
 
-/* Pixels of a tile, and where the first one's outputs go. */
-static size_t cgd__tile_target(const cgd__tile_job *job, size_t tile,
-                               float **to)
+/* A slice: tiles of 16 pixels in a row, and panels of 32 outputs. */
+#define CGD__TILE_CHUNK 8
+
+static void cgd__tile_cut(cgd__gather *q)
 {
-    size_t row = tile / job->tiles_across;
-    size_t j = tile % job->tiles_across * CGD__TILE;
-    *to = cgd__gather_target(job->q, row * job->q->cols + j);
-    return cgd__min(CGD__TILE, job->q->cols - j);
+    size_t panels = cgd__ceil_div(q->oc, CGD__TILE_PAIR);
+    q->chunk = CGD__TILE_CHUNK;
+    q->chunks = cgd__ceil_div(q->phases->rows * cgd__ceil_div(q->phases->cols,
+                              CGD__TILE), q->chunk);
+    q->part = cgd__ceil_div(panels, cgd__min(panels,
+        cgd__ceil_div(CGD__SLICES, q->n * q->chunks * q->n_phases)));
+}
+
+/* One slice's work: some tiles of a phase of picture n. */
+typedef struct cgd__tile_job {
+    const cgd__gather *q;
+    const cgd__phase *f;
+    size_t n, first, tiles;
+    float *sums;                   /* a row of moments, or NULL              */
+    size_t offsets[256];           /* of the taps                            */
+} cgd__tile_job;
+
+/* Pixels of a tile, and where it reads and writes its first. */
+static size_t cgd__tile_place(const cgd__tile_job *job, size_t tile,
+                              const cgd__bf16 **from, float **to)
+{
+    const cgd__gather *q = job->q;
+    size_t across = cgd__ceil_div(job->f->cols, CGD__TILE);
+    size_t i = tile / across, j = tile % across * CGD__TILE;
+    *from = q->map + ((job->n * (q->ih + 2 * q->in_pad) + i * q->in_step)
+                      * (q->iw + 2 * q->in_pad) + j * q->in_step) * q->map_c;
+    *to = cgd__gather_target(q, job->f, job->n, i * job->f->cols + j);
+    return cgd__min(CGD__TILE, job->f->cols - j);
 }
 
 /* Two tiles of sums to their pixels, outputs [o, o + 32). */
@@ -3390,72 +3828,91 @@ CGD__OPTIMIZED static void cgd__tile_emit(const cgd__gather *q, float *to,
                   + sums[p * CGD__TILE_PAIR + k];
 }
 
+static void cgd__tile_sum(const cgd__tile_job *job, float *to, size_t pixels,
+                          size_t o, int first)
+{
+    const cgd__gather *q = job->q;
+    float *px[CGD__TILE];
+    size_t p;
+    for (p = 0; p < pixels; p++) px[p] = to + p * q->out_step * q->oc;
+    q->micro->moments(job->sums + o, cgd__round_up(q->oc, q->micro->vector),
+                      px, o, pixels, cgd__min(CGD__TILE_PAIR, q->oc - o),
+                      first);
+}
+
 /* Two tiles by one panel: straight to the outputs where all of them exist,
  * else by way of a buffer. */
-static void cgd__tile_block(const cgd__tile_job *job, size_t tile, size_t panel)
+static void cgd__tile_block(const cgd__tile_job *job, size_t tile,
+                            size_t panel)
 {
     const cgd__gather *q = job->q;
     float sums[CGD__TILE_PAIR * CGD__TILE_PAIR], *to[2], *c[4];
     const cgd__bf16 *a[2];
     size_t o = panel * CGD__TILE_PAIR, step = CGD__TILE_PAIR, pixels[2], k;
     int two = tile + 1 < job->tiles, direct;
-    pixels[0] = cgd__tile_target(job, tile, &to[0]);
-    pixels[1] = two ? cgd__tile_target(job, tile + 1, &to[1]) : 0;
+    pixels[0] = cgd__tile_place(job, tile, &a[0], &to[0]);
+    pixels[1] = two ? cgd__tile_place(job, tile + 1, &a[1], &to[1]) : 0;
     direct = pixels[0] == CGD__TILE && pixels[1] == CGD__TILE && !q->bias
           && o + CGD__TILE_PAIR <= q->oc;
-    a[0] = cgd__tile_source(job, tile);
-    a[1] = two ? cgd__tile_source(job, tile + 1) : a[0];
+    if (!two) a[1] = a[0];
     if (direct) step = q->out_step * q->oc;
     for (k = 0; k < 4; k++)
         c[k] = (direct ? to[k / 2] + o
                 : sums + k / 2 * CGD__TILE * CGD__TILE_PAIR)
              + k % 2 * CGD__TILE;
     q->micro->tiles->block(c, step, direct && q->accumulate, a,
-                           q->in_step * q->map_c, job->offsets, q->n_taps,
-                           q->map_c, job->panels + panel * q->n_taps
-                           * q->map_c * CGD__TILE_PAIR);
-    for (k = 0; !direct && k < 2; k++)
-        if (pixels[k] > 0)
+                           q->in_step * q->map_c, job->offsets, job->f->n_taps,
+                           q->map_c, (const cgd__bf16 *)(const void *)q->panels
+                           + cgd__tile_panel(q, job->f, panel));
+    for (k = 0; k < 2 && pixels[k] > 0; k++) {
+        if (!direct)
             cgd__tile_emit(q, to[k], pixels[k],
                            sums + k * CGD__TILE * CGD__TILE_PAIR, o);
+        if (job->sums)
+            cgd__tile_sum(job, to[k], pixels[k], o, tile + k == job->first);
+    }
 }
 
-static void cgd__tile_slice(void *job, size_t slice)
+static void cgd__tile_slice(void *data, size_t slice)
 {
-    const cgd__tile_job *q = (const cgd__tile_job *)job;
-    size_t panels = cgd__ceil_div(q->q->oc, CGD__TILE_PAIR);
-    size_t panel = slice / q->chunks * q->part, tile;
+    const cgd__gather *q = (const cgd__gather *)data;
+    size_t rows = q->n * q->chunks * q->n_phases, row = slice % rows, t;
+    size_t panels = cgd__ceil_div(q->oc, CGD__TILE_PAIR), pixels = 0;
+    size_t panel = slice / rows * q->part, tile;
     size_t last = cgd__min(panel + q->part, panels);
-    size_t first = slice % q->chunks * q->chunk;
-    q->q->micro->tiles->begin();
+    cgd__tile_job job;
+    job.q = q;
+    job.f = q->phases + row % q->n_phases;
+    job.n = row / q->n_phases / q->chunks;
+    job.first = row / q->n_phases % q->chunks * q->chunk;
+    job.tiles = cgd__min(job.first + q->chunk, job.f->rows
+                         * cgd__ceil_div(job.f->cols, CGD__TILE));
+    job.sums = q->sums ? q->sums + row * cgd__moments_row(
+                         cgd__round_up(q->oc, q->micro->vector)) : NULL;
+    for (t = 0; t < job.f->n_taps; t++) {
+        const cgd__tap *tap = q->taps + job.f->tap + t;
+        job.offsets[t] = (tap->di * (q->iw + 2 * q->in_pad) + tap->dj)
+                       * q->map_c;
+    }
+    q->micro->tiles->begin();
     for (; panel < last; panel++)
-        for (tile = first; tile < q->tiles && tile < first + q->chunk;
-             tile += 2)
-            cgd__tile_block(q, tile, panel);
-    q->q->micro->tiles->end();
+        for (tile = job.first; tile < job.tiles; tile += 2)
+            cgd__tile_block(&job, tile, panel);
+    q->micro->tiles->end();
+    if (!job.sums || slice >= rows) return;
+    for (tile = job.first; tile < job.tiles; tile++) {
+        const cgd__bf16 *from;
+        float *to;
+        pixels += cgd__tile_place(&job, tile, &from, &to);
+    }
+    job.sums[3 * cgd__round_up(q->oc, q->micro->vector)] = (float)pixels;
 }
 
-static void cgd__tile_run(cgd_ctx *ctx, cgd__gather *q, const cgd__shape *s,
-                          const float *w, int transposed, float *scratch)
+static void cgd__tile_run(cgd_ctx *ctx, cgd__gather *q)
 {
-    cgd__tile_job job;
-    size_t panels = cgd__ceil_div(q->oc, CGD__TILE_PAIR), t, parts;
-    job.q = q; job.s = s; job.w = w;
-    job.panels = (cgd__bf16 *)(void *)scratch;
-    job.along = transposed ? 1 : s->o;
-    job.across = transposed ? s->o : 1;
-    for (t = 0; t < q->n_taps; t++)
-        job.offsets[t] = (q->taps[t].di * (q->iw + 2 * q->in_pad)
-                          + q->taps[t].dj) * q->map_c;
-    job.tiles_across = cgd__ceil_div(q->cols, CGD__TILE);
-    job.tiles = q->n * q->rows * job.tiles_across;
-    job.chunk = 8;
-    job.chunks = cgd__ceil_div(job.tiles, job.chunk);
-    parts = cgd__min(panels, cgd__ceil_div(CGD__SLICES, job.chunks));
-    job.part = cgd__ceil_div(panels, parts);
-    cgd__for(ctx, panels, cgd__tile_pack, &job);
-    cgd__for(ctx, job.chunks * cgd__ceil_div(panels, job.part),
-             cgd__tile_slice, &job);
+    size_t panels = cgd__ceil_div(q->oc, CGD__TILE_PAIR);
+    cgd__for(ctx, cgd__ceil_div(panels, q->part) * q->n * cgd__gather_rows(q),
+             cgd__tile_slice, q);
 }
 
 /* ---- the weight gradient -------------------------------------------------*/
@@ -3681,15 +4138,9 @@ static void cgd__tile_weights(cgd_ctx *ctx, const cgd__micro *m,
 /* Floats of scratch for all three. */
 static size_t cgd__tile_scratch(const cgd__micro *m, const cgd__shape *s)
 {
-    size_t taps = s->kernel * s->kernel, forward, adjoint;
-    size_t c = cgd__round_up(s->c, CGD__TILE_PAIR);
-    size_t o = cgd__round_up(s->o, CGD__TILE_PAIR);
-    forward = cgd__halves(cgd__tile_map(s->n, s->h, s->w, s->c, s->pad));
-    adjoint = cgd__halves(cgd__tile_map(s->n, s->oh, s->ow, s->o, s->kernel));
-    if (s->pad_mode == CGD_PAD_REFLECT && s->pad > 0)
-        adjoint += cgd__padded(s->n, s->h, s->w, s->c, s->pad);
-    return cgd__max(cgd__max(forward, adjoint) + cgd__halves(taps * c * o),
-                    cgd__tile_outer_scratch(m, s));
+    return cgd__max(cgd__tile_outer_scratch(m, s),
+                    cgd__max(cgd__gather_scratch(m, s, 0),
+                             cgd__gather_scratch(m, s, 1)));
 }
 
 /* ======================================================================== */
@@ -3730,10 +4181,14 @@ typedef struct cgd__wino {
     const cgd__shape *s;
     size_t th, tw;                     /* tiles down and across              */
     size_t rows, cols;                 /* of tiles in a block                */
-    size_t blocks, lanes, lane_size;
+    size_t blocks;                     /* in a picture                       */
+    size_t lanes, lane_size;
     size_t plane;                      /* floats between points of V         */
     const float *in, *zeros, *bias, *panels;
+    const float *scale, *shift;        /* see cgd__extra                     */
+    float slope;
     float *out, *buffers, *strips;
+    float *sums;                       /* moments, a row per block, or NULL  */
     int accumulate;
 } cgd__wino;
 
@@ -3753,11 +4208,13 @@ static void cgd__wino_tiles(cgd__wino *q, const cgd__micro *m,
     q->s = s;
     q->th = cgd__ceil_div(s->oh, 4);
     q->tw = cgd__ceil_div(s->ow, 4);
-    q->rows = cgd__max(1, CGD__TILES / q->tw);
-    q->rows = cgd__min(q->rows, cgd__ceil_div(s->n * q->th, 2));
+    q->rows = cgd__min(cgd__max(1, CGD__TILES / q->tw),
+                       cgd__ceil_div(s->n * q->th, 2));
+    q->rows = cgd__min(q->rows, q->th);
+    q->blocks = cgd__ceil_div(q->th, q->rows);
+    q->rows = cgd__ceil_div(q->th, q->blocks);
     q->cols = cgd__min(q->tw, CGD__TILES / q->rows);
-    q->blocks = cgd__ceil_div(s->n * q->th, q->rows);
-    q->lanes = cgd__min(q->blocks, CGD__LANES);
+    q->lanes = cgd__min(s->n * q->blocks, CGD__LANES);
     /* Planes a power of two apart would share cache sets. */
     q->plane = q->rows * q->cols * depth + 16;
     q->lane_size = CGD__POINTS * (q->plane
@@ -3840,56 +4297,81 @@ static void cgd__wino_multiply(const cgd__wino *q, size_t kind, size_t depth,
                 src[r] = v + point * q->plane + tile * depth;
                 dst[r] = m + (point * CGD__TILES + tile) * width;
             }
-            micro->gather[kind][k](dst, src, 1, depth, weights, ahead, 0);
+            micro->gather[kind][k](dst, 0, src, 1, depth, weights, ahead, 0);
         }
     }
 }
 
-/* One block of the forward convolution: rows [first, first + rows) of all
- * tile rows, columns [j0, j0 + cols). */
-static void cgd__wino_forward_block(const cgd__wino *q, float *v, float *m,
-                                    size_t first, size_t rows, size_t j0,
-                                    size_t cols)
+/* Tiles [first, first + rows) of picture n's tile rows, columns [j0, j0 +
+ * cols), which a block does at once. */
+typedef struct cgd__wino_block { size_t n, first, rows, j0, cols; }
+    cgd__wino_block;
+
+/* Back from points to outputs [o, o + width), and their moments. */
+static void cgd__wino_forward_out(const cgd__wino *q, const cgd__wino_block *b,
+                                  const float *m, size_t o, size_t width)
+{
+    const cgd__shape *s = q->s;
+    size_t t, k, count, plane = cgd__round_up(s->o, q->micro->vector);
+    float none[CGD__PANEL], *sums = NULL;
+    if (q->sums)
+        sums = q->sums + (b->n * q->blocks + b->first / q->rows)
+             * cgd__moments_row(plane);
+    for (t = 0; t < b->rows * b->cols; t++) {
+        float *px[16];
+        cgd__wino_tile(s, q->out + o, none, b->n, b->first + t / b->cols,
+                       b->j0 + t % b->cols, px);
+        q->micro->tile_out(px, m + t * width, CGD__TILES * width, width,
+                           q->bias ? q->bias + o : NULL, q->accumulate);
+        if (!sums) continue;
+        for (k = count = 0; k < 16; k++)
+            if (px[k] != none) px[count++] = px[k];
+        q->micro->moments(sums + o, plane, px, 0, count, width,
+                          t == 0 && b->j0 == 0);
+    }
+}
+
+/* One block of the forward convolution. */
+static void cgd__wino_forward_block(const cgd__wino *q,
+                                    const cgd__wino_block *b, float *v,
+                                    float *m)
 {
     const cgd__micro *micro = q->micro;
     const cgd__shape *s = q->s;
-    size_t t, o, width, tiles = rows * cols;
-    float none[CGD__PANEL];
+    size_t t, o, width, tiles = b->rows * b->cols;
     for (t = 0; t < tiles; t++) {
         const float *px[CGD__POINTS];
-        size_t row = first + t / cols;
-        cgd__wino_patch(q, row / q->th, row % q->th, j0 + t % cols, px);
-        micro->patch_in(v + t * s->c, q->plane, px, 0, s->c);
+        cgd__wino_patch(q, b->n, b->first + t / b->cols, b->j0 + t % b->cols,
+                        px);
+        micro->patch_in(v + t * s->c, q->plane, px,
+                        q->scale ? q->scale + b->n * s->c : NULL,
+                        q->scale ? q->shift + b->n * s->c : NULL, q->slope,
+                        s->c);
     }
     for (o = 0; o < s->o; o += width) {
         size_t kind = cgd__panel_kind(micro, s->o - o);
         width = micro->vectors[kind] * micro->vector;
         cgd__wino_multiply(q, kind, s->c, v, q->panels
                            + o * CGD__POINTS * (s->c + 1), m, tiles);
-        for (t = 0; t < tiles; t++) {
-            float *px[16];
-            size_t row = first + t / cols;
-            cgd__wino_tile(s, q->out + o, none, row / q->th, row % q->th,
-                           j0 + t % cols, px);
-            micro->tile_out(px, m + t * width, CGD__TILES * width, width,
-                            q->bias ? q->bias + o : NULL, q->accumulate);
-        }
+        cgd__wino_forward_out(q, b, m, o, width);
     }
 }
 
 /* The same for the adjoint: tiles of y in, patches added into the strips of
  * their tile rows, six lines each. */
-static void cgd__wino_adjoint_block(const cgd__wino *q, float *v, float *m,
-                                    size_t first, size_t rows, size_t j0,
-                                    size_t cols)
+static void cgd__wino_adjoint_block(const cgd__wino *q,
+                                    const cgd__wino_block *b, float *v,
+                                    float *m)
 {
     const cgd__micro *micro = q->micro;
     const cgd__shape *s = q->s;
-    size_t t, c, width, tiles = rows * cols, line = (4 * q->tw + 2) * s->c;
+    size_t t, c, width, tiles = b->rows * b->cols;
+    size_t line = (4 * q->tw + 2) * s->c;
+    float *strips = q->strips + (b->n * q->th + b->first) * 6 * line;
     for (t = 0; t < tiles; t++) {
         const float *px[16];
-        size_t row = first + t / cols;
-        cgd__wino_tile_source(q, row / q->th, row % q->th, j0 + t % cols, px);
+        cgd__wino_tile_source(q, b->n, b->first + t / b->cols,
+                              b->j0 + t % b->cols, px);
         micro->tile_in(v + t * s->o, q->plane, px, 0, s->o);
     }
     for (c = 0; c < s->c; c += width) {
@@ -3898,30 +4380,37 @@ static void cgd__wino_adjoint_block(const cgd__wino *q, float *v, float *m,
         cgd__wino_multiply(q, kind, s->o, v, q->panels
                            + c * CGD__POINTS * (s->o + 1), m, tiles);
         for (t = 0; t < tiles; t++)
-            micro->patch_out(q->strips + (first + t / cols) * 6 * line
-                             + 4 * (j0 + t % cols) * s->c + c, line, s->c,
-                             m + t * width, CGD__TILES * width, width);
+            micro->patch_out(strips + t / b->cols * 6 * line
+                             + 4 * (b->j0 + t % b->cols) * s->c + c, line,
+                             s->c, m + t * width, CGD__TILES * width, width);
     }
 }
 
+/* A lane takes every lanes-th block. */
 static void cgd__wino_lane(void *job, size_t lane)
 {
     const cgd__wino *q = (const cgd__wino *)job;
+    const cgd__shape *s = q->s;
     float *v = q->buffers + lane * q->lane_size;
     float *m = v + CGD__POINTS * q->plane;
-    size_t block, j, total = q->s->n * q->th;
-    for (block = lane; block < q->blocks; block += q->lanes) {
-        size_t first = block * q->rows;
-        size_t rows = cgd__min(q->rows, total - first);
+    size_t at, line = (4 * q->tw + 2) * s->c;
+    size_t plane = cgd__round_up(s->o, q->micro->vector);
+    for (at = lane; at < s->n * q->blocks; at += q->lanes) {
+        cgd__wino_block b;
+        b.n = at / q->blocks;
+        b.first = at % q->blocks * q->rows;
+        b.rows = cgd__min(q->rows, q->th - b.first);
         if (q->strips)
-            memset(q->strips + first * 6 * (4 * q->tw + 2) * q->s->c, 0,
-                   rows * 6 * (4 * q->tw + 2) * q->s->c * sizeof(float));
-        for (j = 0; j < q->tw; j += q->cols) {
-            size_t cols = cgd__min(q->cols, q->tw - j);
-            if (q->strips)
-                cgd__wino_adjoint_block(q, v, m, first, rows, j, cols);
-            else
-                cgd__wino_forward_block(q, v, m, first, rows, j, cols);
+            memset(q->strips + (b.n * q->th + b.first) * 6 * line, 0,
+                   b.rows * 6 * line * sizeof(float));
+        if (q->sums)                       /* a block's number of pixels     */
+            q->sums[at * cgd__moments_row(plane) + 3 * plane] = (float)
+                ((cgd__min(4 * (b.first + b.rows), s->oh) - 4 * b.first)
+                 * s->ow);
+        for (b.j0 = 0; b.j0 < q->tw; b.j0 += q->cols) {
+            b.cols = cgd__min(q->cols, q->tw - b.j0);
+            if (q->strips) cgd__wino_adjoint_block(q, &b, v, m);
+            else cgd__wino_forward_block(q, &b, v, m);
         }
     }
 }
@@ -4014,29 +4503,41 @@ static size_t cgd__wino_zeros(const cgd__shape *s)
 static void cgd__wino_forward(cgd_ctx *ctx, const cgd__micro *m,
                               const cgd__shape *s, float *y, const float *x,
                               const float *w, const float *b, int accumulate,
-                              const float *packed, float *scratch)
+                              const cgd__extra *extra, float *scratch)
 {
     cgd__wino q;
-    size_t zeros = cgd__wino_zeros(s);
-    float *panels = scratch + zeros;
+    size_t zeros = cgd__wino_zeros(s), plane = cgd__round_up(s->o, m->vector);
     cgd__wino_tiles(&q, m, s, s->c, s->o);
     q.in = x; q.out = y; q.bias = b; q.accumulate = accumulate;
     memset(scratch, 0, zeros * sizeof(float));
     q.zeros = scratch;
-    q.buffers = panels;
-    q.panels = packed;
-    if (!packed) {
-        cgd__wino_pack_weights(ctx, m, s, w, 0, panels);
-        q.panels = panels;
-        q.buffers = panels + cgd__wino_panels(m, s->c, s->o);
+    scratch += zeros;
+    if (extra && extra->scale) {
+        q.scale = extra->scale;
+        q.shift = extra->shift;
+        q.slope = extra->slope;
     }
+    if (extra && extra->moments) {
+        q.sums = scratch;
+        scratch += cgd__moments_size(s->n * q.blocks, plane);
+    }
+    q.panels = extra ? extra->packed : NULL;
+    if (!q.panels) {
+        cgd__wino_pack_weights(ctx, m, s, w, 0, scratch);
+        q.panels = scratch;
+        scratch += cgd__wino_panels(m, s->c, s->o);
+    }
+    q.buffers = scratch;
     cgd__for(ctx, q.lanes, cgd__wino_lane, &q);
+    if (q.sums)
+        cgd__merge_moments(ctx, extra->moments, q.sums, s->n, q.blocks, plane,
+                           s->o);
 }
 
 static void cgd__wino_adjoint(cgd_ctx *ctx, const cgd__micro *m,
                               const cgd__shape *s, float *x, const float *y,
                               const float *w, const float *b, int accumulate,
-                              float *scratch)
+                              const cgd__extra *extra, float *scratch)
 {
     cgd__wino q;
     size_t zeros = cgd__wino_zeros(s);
@@ -4045,10 +4546,13 @@ static void cgd__wino_adjoint(cgd_ctx *ctx, const cgd__micro *m,
     q.in = y; q.out = x; q.bias = b; q.accumulate = accumulate;
     memset(scratch, 0, zeros * sizeof(float));
     q.zeros = scratch;
-    q.panels = panels;
+    q.panels = extra ? extra->packed : NULL;
+    if (!q.panels) {
+        cgd__wino_pack_weights(ctx, m, s, w, 1, panels);
+        q.panels = panels;
+    }
     q.buffers = panels + cgd__wino_panels(m, s->o, s->c);
     q.strips = q.buffers + q.lanes * q.lane_size;
-    cgd__wino_pack_weights(ctx, m, s, w, 1, panels);
     cgd__for(ctx, q.lanes, cgd__wino_lane, &q);
     cgd__for(ctx, s->n * s->h, cgd__wino_fold_row, &q);
 }
@@ -4073,7 +4577,8 @@ static void cgd__wino_outer_row(void *job, size_t row)
         size_t tile = row * q->x.tw + j;
         const float *patch[CGD__POINTS], *px[16];
         cgd__wino_patch(&q->x, n, i, j, patch);
-        micro->patch_in(q->v + tile * s->c, q->v_plane, patch, 0, s->c);
+        micro->patch_in(q->v + tile * s->c, q->v_plane, patch, NULL, NULL, 1,
+                        s->c);
         cgd__wino_tile_source(&q->y, n, i, j, px);
         for (o = 0; o < s->o; o += width) {
             width = micro->vectors[cgd__panel_kind(micro, s->o - o)]
@@ -4167,7 +4672,9 @@ static size_t cgd__wino_scratch(const cgd__micro *m, const cgd__shape *s)
     size_t zeros = cgd__wino_zeros(s), chunk, tiles;
     size_t forward, adjoint, weights;
     cgd__wino_tiles(&q, m, s, s->c, s->o);
-    forward = cgd__wino_panels(m, s->c, s->o) + q.lanes * q.lane_size;
+    forward = cgd__wino_panels(m, s->c, s->o) + q.lanes * q.lane_size
+            + cgd__moments_size(s->n * q.blocks,
+                                cgd__round_up(s->o, m->vector));
     cgd__wino_tiles(&q, m, s, s->o, s->c);
     adjoint = cgd__wino_panels(m, s->o, s->c) + q.lanes * q.lane_size
             + s->n * q.th * 6 * (4 * q.tw + 2) * s->c;
@@ -4185,28 +4692,67 @@ static int cgd__winograd(const cgd__micro *m, const cgd__shape *s)
     return cgd__wino_fits(m, s) && !cgd__tiled(m, s);
 }
 
+/* A shape of a size that does not change the method. */
+static cgd__shape cgd__any_size(const cgd__shape *s)
+{
+    cgd__shape any = *s;
+    any.n = 1;
+    any.h = any.w = s->stride * 64 + s->kernel;
+    any.oh = any.ow = (any.h + 2 * s->pad - s->kernel) / s->stride + 1;
+    return any;
+}
+
+/* Weights are packed without regard to a map's size, which decides about the
+ * method where it is tiny: such maps do not use them. */
+static const cgd__extra *cgd__usable(const cgd__micro *m, const cgd__shape *s,
+                                     const cgd__extra *extra,
+                                     cgd__extra *copy)
+{
+    cgd__shape any = cgd__any_size(s);
+    if (!extra || cgd__winograd(m, s) == cgd__winograd(m, &any)) return extra;
+    *copy = *extra;
+    copy->packed = NULL;
+    return copy;
+}
+
 static void cgd__conv_forward_fast(cgd_ctx *ctx, const cgd__micro *m,
                                    const cgd__shape *s, float *y,
                                    const float *x, const float *w,
                                    const float *b, int accumulate,
-                                   const float *packed, float *scratch)
+                                   const cgd__extra *extra, float *scratch)
 {
+    cgd__extra copy;
+    extra = cgd__usable(m, s, extra, &copy);
     if (cgd__winograd(m, s))
-        cgd__wino_forward(ctx, m, s, y, x, w, b, accumulate, packed, scratch);
+        cgd__wino_forward(ctx, m, s, y, x, w, b, accumulate, extra, scratch);
     else
-        cgd__conv_forward_gemm(ctx, m, s, y, x, w, b, accumulate, scratch);
+        cgd__conv_forward_gemm(ctx, m, s, y, x, w, b, accumulate, extra,
+                               scratch);
 }
 
 static void cgd__conv_adjoint_fast(cgd_ctx *ctx, const cgd__micro *m,
                                    const cgd__shape *s, float *x,
                                    const float *y, const float *w,
                                    const float *b, int accumulate,
-                                   float *scratch)
+                                   const cgd__extra *extra, float *scratch)
 {
+    cgd__extra copy;
+    extra = cgd__usable(m, s, extra, &copy);
     if (cgd__winograd(m, s))
-        cgd__wino_adjoint(ctx, m, s, x, y, w, b, accumulate, scratch);
+        cgd__wino_adjoint(ctx, m, s, x, y, w, b, accumulate, extra, scratch);
     else
-        cgd__conv_adjoint_gemm(ctx, m, s, x, y, w, b, accumulate, scratch);
+        cgd__conv_adjoint_gemm(ctx, m, s, x, y, w, b, accumulate, extra,
+                               scratch);
+}
+
+/* Winograd's patches cannot tell zeros around a map from its values. */
+static int cgd__extras_fast(const cgd__micro *m, const cgd__shape *s,
+                            int adjoint)
+{
+    if (!cgd__winograd(m, s)) return cgd__gather_extras(m, s, adjoint);
+    if (adjoint) return 0;
+    return CGD__TAKES_MOMENTS | (s->pad == 0 || cgd__folds(s)
+                                 ? CGD__READS_RAW : 0);
 }
 
 static void cgd__conv_weights_fast(cgd_ctx *ctx, const cgd__micro *m,
@@ -4214,7 +4760,7 @@ static void cgd__conv_weights_fast(cgd_ctx *ctx, const cgd__micro *m,
                                    const float *x, const float *y,
                                    float *scratch)
 {
-    if (cgd__is_narrow(m, s->c, s->o, s->kernel))
+    if (cgd__is_narrow_outer(m, s))
         cgd__narrow_weights(ctx, m, s, dw, x, y, scratch);
     else if (cgd__tiled(m, s))
         cgd__tile_weights(ctx, m, s, dw, x, y, scratch);
@@ -4224,16 +4770,36 @@ static void cgd__conv_weights_fast(cgd_ctx *ctx, const cgd__micro *m,
         cgd__conv_weights_gemm(ctx, m, s, dw, x, y, scratch);
 }
 
-/* Only Winograd's weights are worth keeping: the others are but copied. */
-static size_t cgd__pack_size_fast(const cgd__micro *m, const cgd__shape *s)
+static size_t cgd__pack_size_fast(const cgd__micro *m, const cgd__shape *s,
+                                  int adjoint)
 {
-    return cgd__winograd(m, s) ? cgd__wino_panels(m, s->c, s->o) : 0;
+    cgd__shape any = cgd__any_size(s);
+    cgd__gather q;
+    if (cgd__winograd(m, &any))
+        return adjoint ? cgd__wino_panels(m, s->o, s->c)
+                       : cgd__wino_panels(m, s->c, s->o);
+    cgd__gather_init(&q, m, &any, adjoint);
+    return cgd__gather_panels(&q, &any, cgd__gather_method(m, &any, adjoint));
+}
+
+static void cgd__pack_fast(cgd_ctx *ctx, const cgd__micro *m,
+                           const cgd__shape *s, const float *w, int adjoint,
+                           float *packed)
+{
+    cgd__shape any = cgd__any_size(s);
+    cgd__gather q;
+    if (cgd__winograd(m, &any)) {
+        cgd__wino_pack_weights(ctx, m, s, w, adjoint, packed);
+        return;
+    }
+    cgd__gather_init(&q, m, &any, adjoint);
+    cgd__gather_pack(ctx, &q, &any, cgd__gather_method(m, &any, adjoint),
+                     adjoint, w, packed);
 }
 
 static size_t cgd__conv_scratch_fast(const cgd__micro *m, const cgd__shape *s)
 {
-    size_t narrow = cgd__is_narrow(m, s->c, s->o, s->kernel)
-                  ? cgd__narrow_scratch(s) : 0;
+    size_t narrow = cgd__is_narrow_outer(m, s) ? cgd__narrow_scratch(s) : 0;
     return cgd__max(narrow, cgd__tiled(m, s) ? cgd__tile_scratch(m, s)
                             : cgd__wino_fits(m, s) ? cgd__wino_scratch(m, s)
                             : cgd__conv_scratch_gemm(m, s));
@@ -4248,7 +4814,7 @@ static size_t cgd__conv_scratch_fast(const cgd__micro *m, const cgd__shape *s)
  * with CGD__ISA set (see [impl:dispatch]) and everything else skipped. It
  * needs of an instruction set: a vector V of W floats, load, store, broadcast,
  * a load of values some distance apart, fused multiply-add, add, subtract,
- * multiply, and for Adam divide and square root. */
+ * multiply, the greater of two, and for Adam divide and square root. */
 #ifdef CGD__ISA
 
 #define CGD__JOIN2(a, b) a##b
@@ -4258,7 +4824,7 @@ static size_t cgd__conv_scratch_fast(const cgd__micro *m, const cgd__shape *s)
 /* R pixels by Q vectors of outputs in registers. The unrolling is what keeps
  * them there. */
 #define CGD__GATHER(name, R, Q)                                              \
-CGD__HOT static void CGD__NAME(name)(float *const *dst,                      \
+CGD__HOT static void CGD__NAME(name)(float *const *dst, size_t at,           \
     const float *const *src, size_t taps, size_t run, const float *panel,    \
     const float *ahead, int load)                                            \
 {                                                                            \
@@ -4266,9 +4832,9 @@ CGD__HOT static void CGD__NAME(name)(float *const *dst,                      \
     size_t t, k, r, q;                                                       \
     CGD__UNROLL for (r = 0; r < R; r++)                                      \
         CGD__UNROLL for (q = 0; q < Q; q++)                                  \
-            sum[r][q] = load ? CGD__VLOAD(dst[r] + q * CGD__W)               \
+            sum[r][q] = load ? CGD__VLOAD(dst[r] + at + q * CGD__W)          \
                              : CGD__VSET1(0.0f);                             \
-    for (t = 0; t < taps; t++, src += R)                                     \
+    for (t = 0; t < taps; t++, src += CGD__CHUNK)                            \
         for (k = 0; k < run; k++, panel += Q * CGD__W, ahead += 16) {        \
             CGD__V w[Q];                                                     \
             CGD__PREFETCH(ahead);                                            \
@@ -4282,7 +4848,7 @@ CGD__HOT static void CGD__NAME(name)(float *const *dst,                      \
         }                                                                    \
     CGD__UNROLL for (r = 0; r < R; r++)                                      \
         CGD__UNROLL for (q = 0; q < Q; q++)                                  \
-            CGD__VSTORE(dst[r] + q * CGD__W, sum[r][q]);                     \
+            CGD__VSTORE(dst[r] + at + q * CGD__W, sum[r][q]);                \
 }
 
 /* R rows of the weight matrix by Q vectors, summed over pixels. */
@@ -4311,35 +4877,6 @@ CGD__HOT static void CGD__NAME(name)(float *const *dst,                      \
             CGD__VSTORE(dst[r] + q * CGD__W, sum[r][q]);                     \
 }
 
-/* R pixels by O outputs, lanes over what is read; see [impl:narrow]. */
-#define CGD__DOT(name, R, O)                                                 \
-CGD__HOT static void CGD__NAME(name)(float *sums, const float *const *src,   \
-    size_t taps, size_t run, const float *weights)                           \
-{                                                                            \
-    CGD__V sum[R][O];                                                        \
-    size_t t, k, r, o, i;                                                    \
-    CGD__UNROLL for (r = 0; r < R; r++)                                      \
-        CGD__UNROLL for (o = 0; o < O; o++) sum[r][o] = CGD__VSET1(0.0f);    \
-    for (t = 0; t < taps; t++, src += R)                                     \
-        for (k = 0; k < run; k += CGD__W, weights += O * CGD__W) {           \
-            CGD__V w[O];                                                     \
-            CGD__UNROLL for (o = 0; o < O; o++)                              \
-                w[o] = CGD__VLOAD(weights + o * CGD__W);                     \
-            CGD__UNROLL for (r = 0; r < R; r++) {                            \
-                CGD__V x = CGD__VLOAD(src[r] + k);                           \
-                CGD__UNROLL for (o = 0; o < O; o++)                          \
-                    sum[r][o] = CGD__VFMA(x, w[o], sum[r][o]);               \
-            }                                                                \
-        }                                                                    \
-    for (r = 0; r < R; r++)                                                  \
-        for (o = 0; o < O; o++) {                                            \
-            float lanes[CGD__W];                                             \
-            CGD__VSTORE(lanes, sum[r][o]);                                   \
-            for (i = 1; i < CGD__W; i++) lanes[0] += lanes[i];               \
-            *sums++ = lanes[0];                                              \
-        }                                                                    \
-}
-
 /* dw (O planes) += y (pixel, O) times Q vectors of x, `step` a pixel. */
 #define CGD__OUTER_NARROW(name, Q, O)                                        \
 CGD__HOT static void CGD__NAME(name)(float *dw, size_t plane,                \
@@ -4365,8 +4902,6 @@ CGD__HOT static void CGD__NAME(name)(float *dw, size_t plane,                \
             CGD__VSTORE(dw + o * plane + q * CGD__W, sum[o][q]);             \
 }
 
-CGD__DOT(cgd__dot_1_, CGD__DOT_ROWS, 1)
-CGD__DOT(cgd__dot_3_, CGD__DOT_ROWS, 3)
 CGD__OUTER_NARROW(cgd__outer_narrow_10_, 1, 1)
 CGD__OUTER_NARROW(cgd__outer_narrow_11_, CGD__Q0, 1)
 CGD__OUTER_NARROW(cgd__outer_narrow_30_, 1, 3)
@@ -4388,6 +4923,67 @@ CGD__GATHER(cgd__gather_21_, 8, 1)
 CGD__GATHER(cgd__gather_22_, 4, 1)
 CGD__OUTER(cgd__outer_2_, 12, 1)
 #endif
+
+/* Pixels in a row of moments: see cgd__moments_row. */
+CGD__HOT static void CGD__NAME(cgd__moments_)(float *sums, size_t plane,
+    float *const *px, size_t at, size_t count, size_t width, int first)
+{
+    float *square = sums + 2 * plane, *sum = sums + plane, *shift = sums;
+    size_t k, p;
+    for (k = 0; k + CGD__W <= width; k += CGD__W) {
+        CGD__V s = CGD__VLOAD(first ? px[0] + at + k : shift + k);
+        CGD__V a = first ? CGD__VSET1(0.0f) : CGD__VLOAD(sum + k);
+        CGD__V b = first ? CGD__VSET1(0.0f) : CGD__VLOAD(square + k);
+        for (p = 0; p < count; p++) {
+            CGD__V d = CGD__VSUB(CGD__VLOAD(px[p] + at + k), s);
+            a = CGD__VADD(a, d);
+            b = CGD__VFMA(d, d, b);
+        }
+        CGD__VSTORE(shift + k, s);
+        CGD__VSTORE(sum + k, a);
+        CGD__VSTORE(square + k, b);
+    }
+    for (; k < width; k++) {
+        if (first) {
+            shift[k] = px[0][at + k];
+            sum[k] = square[k] = 0;
+        }
+        for (p = 0; p < count; p++) {
+            float d = px[p][at + k] - shift[k];
+            sum[k] += d;
+            square[k] += d * d;
+        }
+    }
+}
+
+/* Rows of moments to the mean and mean square deviation of them all, one row
+ * after another (Chan, Golub & LeVeque 1979):
+ *   m' = m + d b/(a+b),  M' = M + M_b + d^2 ab/(a+b),  d = m_b - m
+ * for a pixels so far and b in the row. */
+CGD__HOT static void CGD__NAME(cgd__merge_)(const float *sums, size_t rows,
+    size_t plane, size_t c, double *mean, double *square)
+{
+    double count = 0;
+    size_t k;
+    for (k = 0; k < c; k++) mean[k] = square[k] = 0;
+    for (; rows > 0; rows--, sums += cgd__moments_row(plane)) {
+        const float *sum = sums + plane, *squares = sum + plane;
+        double here = (double)squares[plane], part, rate, both;
+        if (!(here > 0)) continue;
+        part = 1 / here;
+        rate = here / (count + here);
+        both = count * rate;
+        CGD__EACH for (k = 0; k < c; k++) {
+            double s = (double)sum[k], d;
+            d = (double)sums[k] + s * part - mean[k];
+            mean[k] += d * rate;
+            square[k] += (double)squares[k] - s * s * part + d * d * both;
+        }
+        count += here;
+    }
+    for (k = 0; k < c; k++)
+        square[k] = square[k] > 0 ? square[k] / count : 0;
+}
 
 /* ---- between convolutions ------------------------------------------------*/
 /* Plain loops: with wide registers enabled compilers vectorise them well. */
@@ -4498,11 +5094,6 @@ CGD__HOT static void CGD__NAME(cgd__norm_apply_)(void *job, size_t slice)
     }
 }
 
-/* An activation behind a norm lets a gradient pass where on * x + off, its
- * input, is positive, and `slope` of it elsewhere. */
-#define CGD__SLOPE(act) ((act) == CGD_ACT_NONE ? 1                            \
-                         : (act) == CGD_ACT_LEAKY ? 0.2f : 0.0f)
-
 /* Sums of dy and dy * xhat, xhat = (x - mean) * rstd. */
 CGD__HOT static void CGD__NAME(cgd__norm_back_sums_)(void *job, size_t slice)
 {
@@ -4570,11 +5161,55 @@ CGD__HOT static void CGD__NAME(cgd__fold_)(void *job, size_t row)
     }
 }
 
+/* Pixels [j, end) of row `a` of picture n, normalised where the map is raw. */
+CGD__HOT static void CGD__NAME(cgd__pad_inside_)(const cgd__pad_job *q,
+    float *out, size_t n, size_t a, size_t j, size_t end)
+{
+    const float *in = q->in + ((n * q->h + a) * q->w + j) * q->c;
+    const float *scale, *shift;
+    size_t k;
+    if (!q->scale) {
+        memcpy(out, in, (end - j) * q->c * sizeof(float));
+        return;
+    }
+    scale = q->scale + n * q->c;
+    shift = q->shift + n * q->c;
+    for (; j < end; j++, in += q->c, out += q->c)
+        CGD__EACH for (k = 0; k < q->c; k++) {
+            float v = in[k] * scale[k] + shift[k], less = q->slope * v;
+            out[k] = v > less ? v : less;
+        }
+}
+
+CGD__HOT static void CGD__NAME(cgd__pad_)(void *job, size_t slice)
+{
+    const cgd__pad_job *q = (const cgd__pad_job *)job;
+    size_t ph = q->h + 2 * q->pad, pw = q->w + 2 * q->pad, j, run, row, end;
+    row = slice * q->band;
+    end = cgd__min(row + q->band, q->n * ph);
+    for (; row < end; row++) {
+        size_t a = cgd__tap_index(row % ph, q->pad, q->h, q->pad_mode);
+        float *out = q->out + row * pw * q->c;
+        if (a == CGD__OUTSIDE) {
+            memset(out, 0, pw * q->c * sizeof(float));
+            continue;
+        }
+        for (j = 0; j < pw; j += run, out += run * q->c) {
+            size_t b = cgd__tap_index(j, q->pad, q->w, q->pad_mode);
+            run = j == q->pad ? q->w : 1;      /* the inside is one run      */
+            if (b == CGD__OUTSIDE) memset(out, 0, q->c * sizeof(float));
+            else
+                CGD__NAME(cgd__pad_inside_)(q, out, row / ph, a, b, b + run);
+        }
+    }
+}
+
 static const cgd__maps CGD__NAME(cgd__maps_) = {
     CGD__NAME(cgd__activate_), CGD__NAME(cgd__activate_back_),
     CGD__NAME(cgd__add_), CGD__NAME(cgd__norm_sums_),
     CGD__NAME(cgd__norm_apply_), CGD__NAME(cgd__norm_back_sums_),
-    CGD__NAME(cgd__norm_back_apply_), CGD__NAME(cgd__fold_)
+    CGD__NAME(cgd__norm_back_apply_), CGD__NAME(cgd__fold_),
+    CGD__NAME(cgd__pad_), CGD__NAME(cgd__merge_)
 };
 
 /* ---- Winograd transforms -------------------------------------------------*/
@@ -4686,19 +5321,28 @@ do {                                                                          \
         CGD__SET(4.0f / 15), u4, CGD__VADD((in)[5 * a], p)));                 \
 } while (0)
 
-/* Channels [first, first + count) of a patch of 6x6 pixels to 36 points. */
+/* A patch of 6x6 pixels to 36 points; of a raw map, normalised. */
 CGD__HOT static void CGD__NAME(cgd__patch_in_)(float *v, size_t plane,
-    const float *const px[36], size_t first, size_t count)
+    const float *const px[36], const float *scale, const float *shift,
+    float slope, size_t count)
 {
     size_t c, i;
-    for (c = first; c < first + count; c += CGD__W, v += CGD__W) {
+    for (c = 0; c < count; c += CGD__W) {
         CGD__V d[36], t[36];
         CGD__UNROLL for (i = 0; i < 36; i++) d[i] = CGD__VLOAD(px[i] + c);
+        if (scale) {
+            CGD__V a = CGD__VLOAD(scale + c), b = CGD__VLOAD(shift + c);
+            CGD__V less = CGD__VSET1(slope);
+            CGD__UNROLL for (i = 0; i < 36; i++) {
+                CGD__V y = CGD__VFMA(d[i], a, b);
+                d[i] = CGD__VMAX(y, CGD__VMUL(less, y));
+            }
+        }
         CGD__UNROLL for (i = 0; i < 6; i++) CGD__WINO_BT(t + i, d + i, 6);
         CGD__UNROLL for (i = 0; i < 6; i++)
             CGD__WINO_BT(d + 6 * i, t + 6 * i, 1);
         CGD__UNROLL for (i = 0; i < 36; i++)
-            CGD__VSTORE(v + i * plane, d[i]);
+            CGD__VSTORE(v + i * plane + c, d[i]);
     }
 }
 
@@ -4841,7 +5485,7 @@ CGD__HOT static void CGD__NAME(cgd__adam_)(float *p, float *m, float *v,
 #endif
 #define CGD__MICRO(tiles) {                                                   \
     tiles, CGD__W, CGD__KINDS, CGD__KIND_TABLES,                              \
-    CGD__DOT_ROWS, { CGD__NAME(cgd__dot_1_), CGD__NAME(cgd__dot_3_) },        \
+    CGD__NAME(cgd__moments_),                                                 \
     { { CGD__NAME(cgd__outer_narrow_10_), CGD__NAME(cgd__outer_narrow_11_) }, \
       { CGD__NAME(cgd__outer_narrow_30_),                                     \
         CGD__NAME(cgd__outer_narrow_31_) } },                                 \
@@ -4855,17 +5499,17 @@ CGD__HOT static void CGD__NAME(cgd__adam_)(float *p, float *m, float *v,
 static const cgd__micro cgd__micro_##isa = CGD__MICRO(tiles);                 \
 static void cgd__conv_forward_##isa(cgd_ctx *ctx, const cgd__shape *s,        \
     float *y, const float *x, const float *w, const float *b, int accumulate, \
-    const float *packed, float *scratch)                                      \
+    const cgd__extra *extra, float *scratch)                                  \
 {                                                                             \
     cgd__conv_forward_fast(ctx, &cgd__micro_##isa, s, y, x, w, b, accumulate, \
-                           packed, scratch);                                  \
+                           extra, scratch);                                   \
 }                                                                             \
 static void cgd__conv_adjoint_##isa(cgd_ctx *ctx, const cgd__shape *s,        \
     float *x, const float *y, const float *w, const float *b, int accumulate, \
-    float *scratch)                                                           \
+    const cgd__extra *extra, float *scratch)                                  \
 {                                                                             \
     cgd__conv_adjoint_fast(ctx, &cgd__micro_##isa, s, x, y, w, b, accumulate, \
-                           scratch);                                          \
+                           extra, scratch);                                   \
 }                                                                             \
 static void cgd__conv_weights_##isa(cgd_ctx *ctx, const cgd__shape *s,        \
     float *dw, const float *x, const float *y, float *scratch)                \
@@ -4876,19 +5520,24 @@ static size_t cgd__conv_scratch_##isa(const cgd__shape *s)                    \
 {                                                                             \
     return cgd__conv_scratch_fast(&cgd__micro_##isa, s);                      \
 }                                                                             \
-static size_t cgd__pack_size_##isa(const cgd__shape *s)                       \
+static int cgd__extras_##isa(const cgd__shape *s, int adjoint)                \
 {                                                                             \
-    return cgd__pack_size_fast(&cgd__micro_##isa, s);                         \
+    return cgd__extras_fast(&cgd__micro_##isa, s, adjoint);                   \
+}                                                                             \
+static size_t cgd__pack_size_##isa(const cgd__shape *s, int adjoint)          \
+{                                                                             \
+    return cgd__pack_size_fast(&cgd__micro_##isa, s, adjoint);                \
 }                                                                             \
 static void cgd__pack_##isa(cgd_ctx *ctx, const cgd__shape *s,                \
-                            const float *w, float *packed)                    \
+                            const float *w, int adjoint, float *packed)       \
 {                                                                             \
-    cgd__wino_pack_weights(ctx, &cgd__micro_##isa, s, w, 0, packed);          \
+    cgd__pack_fast(ctx, &cgd__micro_##isa, s, w, adjoint, packed);            \
 }                                                                             \
 static const cgd__kernels cgd__kernels_##isa = {                              \
     text, cgd__conv_forward_##isa, cgd__conv_adjoint_##isa,                   \
-    cgd__conv_weights_##isa, cgd__conv_scratch_##isa, cgd__pack_size_##isa,   \
-    cgd__pack_##isa, CGD__NAME(cgd__adam_), &CGD__NAME(cgd__maps_)            \
+    cgd__conv_weights_##isa, cgd__conv_scratch_##isa, cgd__extras_##isa,      \
+    cgd__pack_size_##isa, cgd__pack_##isa, CGD__NAME(cgd__adam_),             \
+    &CGD__NAME(cgd__maps_)                                                    \
 };
 #define CGD__ALL_OF(isa, text) CGD__KERNELS(isa, text, NULL)
 
@@ -4900,7 +5549,6 @@ CGD__KERNELS(bf16_amx, "bf16-amx", &cgd__tiles_amx)
 
 #undef CGD__GATHER
 #undef CGD__THREE
-#undef CGD__SLOPE
 #undef CGD__KIND_TABLES
 #undef CGD__MICRO
 #undef CGD__KERNELS
@@ -4915,8 +5563,6 @@ CGD__KERNELS(bf16_amx, "bf16-amx", &cgd__tiles_amx)
 #undef CGD__VADD
 #undef CGD__VSUB
 #undef CGD__OUTER
-#undef CGD__DOT
-#undef CGD__DOT_ROWS
 #undef CGD__OUTER_NARROW
 #undef CGD__NAME
 #undef CGD__JOIN
@@ -4932,6 +5578,7 @@ CGD__KERNELS(bf16_amx, "bf16-amx", &cgd__tiles_amx)
 #undef CGD__VSTRIDED
 #undef CGD__VFMA
 #undef CGD__VMUL
+#undef CGD__VMAX
 #undef CGD__VDIV
 #undef CGD__VSQRT
 #undef CGD__KINDS
@@ -5125,7 +5772,6 @@ static const cgd__tiles cgd__tiles_amx = {
 #define CGD__HOT CGD__OPTIMIZED __attribute__((target("avx512f")))
 #define CGD__V __m512
 #define CGD__W 16
-#define CGD__DOT_ROWS 8
 #define CGD__VLOAD(p) _mm512_loadu_ps(p)
 #define CGD__VSTORE(p, v) _mm512_storeu_ps(p, v)
 #define CGD__VSET1(x) _mm512_set1_ps(x)
@@ -5138,6 +5784,7 @@ static const cgd__tiles cgd__tiles_amx = {
 #define CGD__VADD(a, b) _mm512_add_ps(a, b)
 #define CGD__VSUB(a, b) _mm512_sub_ps(a, b)
 #define CGD__VMUL(a, b) _mm512_mul_ps(a, b)
+#define CGD__VMAX(a, b) _mm512_maskz_max_ps((__mmask16)-1, a, b)
 #define CGD__VDIV(a, b) _mm512_div_ps(a, b)
 #define CGD__VSQRT(a) _mm512_maskz_sqrt_ps((__mmask16)-1, a)
 #define CGD__KINDS 3
@@ -5150,7 +5797,6 @@ static const cgd__tiles cgd__tiles_amx = {
 #define CGD__HOT CGD__OPTIMIZED __attribute__((target("avx2,fma")))
 #define CGD__V __m256
 #define CGD__W 8
-#define CGD__DOT_ROWS 4
 #define CGD__VLOAD(p) _mm256_loadu_ps(p)
 #define CGD__VSTORE(p, v) _mm256_storeu_ps(p, v)
 #define CGD__VSET1(x) _mm256_set1_ps(x)
@@ -5160,6 +5806,7 @@ static const cgd__tiles cgd__tiles_amx = {
 #define CGD__VADD(a, b) _mm256_add_ps(a, b)
 #define CGD__VSUB(a, b) _mm256_sub_ps(a, b)
 #define CGD__VMUL(a, b) _mm256_mul_ps(a, b)
+#define CGD__VMAX(a, b) _mm256_max_ps(a, b)
 #define CGD__VDIV(a, b) _mm256_div_ps(a, b)
 #define CGD__VSQRT(a) _mm256_sqrt_ps(a)
 #define CGD__KINDS 2
@@ -5175,7 +5822,6 @@ static const cgd__tiles cgd__tiles_amx = {
 #define CGD__HOT CGD__OPTIMIZED
 #define CGD__V float32x4_t
 #define CGD__W 4
-#define CGD__DOT_ROWS 4
 #define CGD__VLOAD(p) vld1q_f32(p)
 #define CGD__VSTORE(p, v) vst1q_f32(p, v)
 #define CGD__VSET1(x) vdupq_n_f32(x)
@@ -5185,6 +5831,7 @@ static const cgd__tiles cgd__tiles_amx = {
 #define CGD__VADD(a, b) vaddq_f32(a, b)
 #define CGD__VSUB(a, b) vsubq_f32(a, b)
 #define CGD__VMUL(a, b) vmulq_f32(a, b)
+#define CGD__VMAX(a, b) vmaxq_f32(a, b)
 #define CGD__VDIV(a, b) vdivq_f32(a, b)
 #define CGD__VSQRT(a) vsqrtq_f32(a)
 #define CGD__KINDS 3
@@ -5197,7 +5844,6 @@ static const cgd__tiles cgd__tiles_amx = {
 #define CGD__HOT CGD__OPTIMIZED
 #define CGD__V v128_t
 #define CGD__W 4
-#define CGD__DOT_ROWS 4
 #define CGD__VLOAD(p) wasm_v128_load(p)
 #define CGD__VSTORE(p, v) wasm_v128_store(p, v)
 #define CGD__VSET1(x) wasm_f32x4_splat(x)
@@ -5207,6 +5853,7 @@ static const cgd__tiles cgd__tiles_amx = {
 #define CGD__VADD(a, b) wasm_f32x4_add(a, b)
 #define CGD__VSUB(a, b) wasm_f32x4_sub(a, b)
 #define CGD__VMUL(a, b) wasm_f32x4_mul(a, b)
+#define CGD__VMAX(a, b) wasm_f32x4_pmax(b, a)
 #define CGD__VDIV(a, b) wasm_f32x4_div(a, b)
 #define CGD__VSQRT(a) wasm_f32x4_sqrt(a)
 #define CGD__KINDS 2
@@ -5218,7 +5865,6 @@ static const cgd__tiles cgd__tiles_amx = {
 #define CGD__HOT CGD__OPTIMIZED
 #define CGD__V __m128
 #define CGD__W 4
-#define CGD__DOT_ROWS 4
 #define CGD__VLOAD(p) _mm_loadu_ps(p)
 #define CGD__VSTORE(p, v) _mm_storeu_ps(p, v)
 #define CGD__VSET1(x) _mm_set1_ps(x)
@@ -5227,6 +5873,7 @@ static const cgd__tiles cgd__tiles_amx = {
 #define CGD__VADD(a, b) _mm_add_ps(a, b)
 #define CGD__VSUB(a, b) _mm_sub_ps(a, b)
 #define CGD__VMUL(a, b) _mm_mul_ps(a, b)
+#define CGD__VMAX(a, b) _mm_max_ps(a, b)
 #define CGD__VDIV(a, b) _mm_div_ps(a, b)
 #define CGD__VSQRT(a) _mm_sqrt_ps(a)
 #define CGD__KINDS 2
@@ -5238,7 +5885,6 @@ static const cgd__tiles cgd__tiles_amx = {
 #define CGD__HOT CGD__OPTIMIZED
 #define CGD__V float
 #define CGD__W 1
-#define CGD__DOT_ROWS 4
 #define CGD__VLOAD(p) (*(p))
 #define CGD__VSTORE(p, v) (*(p) = (v))
 #define CGD__VSET1(x) (x)
@@ -5247,6 +5893,7 @@ static const cgd__tiles cgd__tiles_amx = {
 #define CGD__VADD(a, b) ((a) + (b))
 #define CGD__VSUB(a, b) ((a) - (b))
 #define CGD__VMUL(a, b) ((a) * (b))
+#define CGD__VMAX(a, b) ((a) > (b) ? (a) : (b))
 #define CGD__VDIV(a, b) ((a) / (b))
 #define CGD__VSQRT(a) CGD_SQRTF(a)
 #define CGD__KINDS 2
@@ -5258,7 +5905,8 @@ static const cgd__tiles cgd__tiles_amx = {
 /* The reference is of convolutions; between them it is plain anyway. */
 static const cgd__kernels cgd__kernels_reference = {
     "reference", cgd__conv_forward_ref, cgd__conv_adjoint_ref,
-    cgd__conv_weights_ref, cgd__conv_scratch_ref, cgd__conv_scratch_ref, NULL,
+    cgd__conv_weights_ref, cgd__conv_scratch_ref, cgd__extras_ref,
+    cgd__pack_size_ref, NULL,
     cgd__adam_ref, &cgd__maps_portable
 };
 
@@ -5441,13 +6089,13 @@ static void cgd__norm_slices(cgd__norm_job *q, size_t n, size_t pixels,
     q->per_picture = cgd__ceil_div(pixels, q->chunk);
 }
 
-/* Floats of scratch for the partial sums, and for the factors that a norm
- * takes per picture and channel. */
+/* Floats of scratch for the partial sums and moments, and for the factors that
+ * a norm takes per picture and channel. */
 static size_t cgd__norm_scratch(size_t n, size_t pixels, size_t c)
 {
     cgd__norm_job q;
     cgd__norm_slices(&q, n, pixels, c);
-    return 4 * n * q.per_picture * c + 5 * n * c + 4;
+    return 4 * n * q.per_picture * c + 9 * n * c + 4;
 }
 
 /* Add up the partial sums of picture n (or of all) for channel k. */
@@ -5463,25 +6111,50 @@ static void cgd__norm_total(const cgd__norm_job *q, int all, size_t n,
     }
 }
 
-/* Mean and 1/sqrt(var + eps) into stats; move the running statistics. */
-static void cgd__norm_stats(cgd_ctx *ctx, cgd__norm_job *q, int norm,
-                            float *stats, float *running_mean,
-                            float *running_var)
+/* Mean and mean square deviation of every picture and channel; returns them,
+ * (2, n, c), behind the partial sums. */
+static const double *cgd__norm_moments(cgd_ctx *ctx, cgd__norm_job *q)
 {
-    int all = norm == CGD_NORM_BATCH;
-    double count = (double)q->pixels * (double)(all ? q->n : 1);
+    double *moments = q->partial + 2 * q->n * q->per_picture * q->c;
+    double count = (double)q->pixels;
     size_t n, k;
     cgd__for(ctx, q->n * q->per_picture, ctx->kernels->maps->norm_sums, q);
-    for (k = 0; k < q->c; k++)
-        for (n = 0; n < q->n; n++) {
+    for (n = 0; n < q->n; n++)
+        for (k = 0; k < q->c; k++) {
             double total[2], mean, var;
-            cgd__norm_total(q, all, n, k, total);
+            cgd__norm_total(q, 0, n, k, total);
             mean = total[0] / count;
             var = total[1] / count - mean * mean;
-            if (var < 0) var = 0;
-            stats[n * q->c + k] = (float)mean;
-            stats[(q->n + n) * q->c + k] =
-                (float)(1 / cgd__sqrt(var + CGD__NORM_EPS));
+            moments[n * q->c + k] = mean;
+            moments[(q->n + n) * q->c + k] = var > 0 ? var : 0;
+        }
+    return moments;
+}
+
+/* Mean and 1/sqrt(var + eps) into stats, of each picture or, for a batch norm,
+ * of all; move the running statistics. */
+static void cgd__norm_stats(const cgd__norm_job *q, int norm,
+                            const double *moments, float *stats,
+                            float *running_mean, float *running_var)
+{
+    size_t pictures = norm == CGD_NORM_BATCH ? q->n : 1, n, i, k;
+    double count = (double)q->pixels * (double)pictures;
+    for (n = 0; n < q->n; n += pictures)
+        for (k = 0; k < q->c; k++) {
+            const double *mean_of = moments + n * q->c + k;
+            const double *var_of = mean_of + q->n * q->c;
+            double mean = 0, var = 0, d, rstd;
+            for (i = 0; i < pictures; i++)
+                mean += mean_of[i * q->c] / (double)pictures;
+            for (i = 0; i < pictures; i++) {
+                d = mean_of[i * q->c] - mean;
+                var += (var_of[i * q->c] + d * d) / (double)pictures;
+            }
+            rstd = 1 / cgd__sqrt(var + CGD__NORM_EPS);
+            for (i = n; i < n + pictures; i++) {
+                stats[i * q->c + k] = (float)mean;
+                stats[(q->n + i) * q->c + k] = (float)rstd;
+            }
             if (!running_mean || n > 0) continue;
             if (count > 1) var *= count / (count - 1);
             running_mean[k] += 0.1f * ((float)mean - running_mean[k]);
@@ -5503,18 +6176,25 @@ static void cgd__norm_factors(const cgd__norm_job *q, const float *gamma,
         }
 }
 
-/* y = act(gamma * (x - mean) * rstd + beta) [+ skip], mean and rstd from
- * stats (2, n, c). scratch: cgd__norm_scratch floats. y may be x. */
+/* y = act(scale * x + shift) [+ skip]; y may be x. */
+static void cgd__norm_apply(cgd_ctx *ctx, cgd__norm_job *q, float *y,
+                            const float *scale, const float *shift)
+{
+    q->scale = scale;
+    q->shift = shift;
+    q->out = y;
+    cgd__for(ctx, q->n * q->per_picture, ctx->kernels->maps->norm_apply, q);
+}
+
+/* y = act(gamma * (x - mean) * rstd + beta), mean and rstd from stats
+ * (2, n, c). scratch: cgd__norm_scratch floats. y may be x. */
 static void cgd__norm_forward(cgd_ctx *ctx, cgd__norm_job *q, float *y,
                               const float *gamma, const float *beta,
                               const float *stats, float *scratch)
 {
     float *shift = scratch + q->n * q->c;
     cgd__norm_factors(q, gamma, beta, stats, scratch, shift);
-    q->scale = scratch;
-    q->shift = shift;
-    q->out = y;
-    cgd__for(ctx, q->n * q->per_picture, ctx->kernels->maps->norm_apply, q);
+    cgd__norm_apply(ctx, q, y, scratch, shift);
 }
 
 static double *cgd__norm_partial(float *scratch, size_t nc)
@@ -5703,7 +6383,7 @@ CGDDEF cgd_status cgd_deconv2d(cgd_ctx *ctx, cgd_tensor *y,
     cgd_status status = cgd__window_open(ctx, "deconv2d", &s, y, x, window,
                                          &scratch, &bytes);
     if (status != CGD_OK) return status;
-    ctx->kernels->adjoint(ctx, &s, y->data, x->data, w, b, 0, scratch);
+    ctx->kernels->adjoint(ctx, &s, y->data, x->data, w, b, 0, NULL, scratch);
     cgd__free(ctx, scratch, bytes);
     return CGD_OK;
 }
@@ -5765,7 +6445,8 @@ CGDDEF cgd_status cgd_norm(cgd_ctx *ctx, cgd_tensor *y, const cgd_tensor *x,
     size_t bytes;
     cgd_status status = cgd__norm_open(ctx, &q, y, x, &scratch, &bytes);
     if (status != CGD_OK) return status;
-    cgd__norm_stats(ctx, &q, norm, stats, running_mean, running_var);
+    cgd__norm_stats(&q, norm, cgd__norm_moments(ctx, &q), stats, running_mean,
+                    running_var);
     cgd__norm_forward(ctx, &q, y->data, gamma, beta, stats, scratch);
     cgd__free(ctx, scratch, bytes);
     return CGD_OK;
@@ -6024,7 +6705,8 @@ CGDDEF cgd_status cgd_conv2d_backward_data(cgd_ctx *ctx, cgd_tensor *dx,
     cgd_status status = cgd__window_open(ctx, "conv2d backward", &s, dx, dy,
                                          window, &scratch, &bytes);
     if (status != CGD_OK) return status;
-    ctx->kernels->adjoint(ctx, &s, dx->data, dy->data, w, NULL, 0, scratch);
+    ctx->kernels->adjoint(ctx, &s, dx->data, dy->data, w, NULL, 0, NULL,
+                          scratch);
     cgd__free(ctx, scratch, bytes);
     return CGD_OK;
 }
@@ -6351,8 +7033,9 @@ static void cgd__layer_out(const cgd_layer *l, const cgd__shape *s, size_t *h,
 static size_t cgd__layer_pack_size(const cgd__kernels *k, const cgd_layer *l,
                                    cgd__shape *s)
 {
-    if (l->kind != CGD_CONV || !cgd__layer_shape(l, 1, 64, 64, s)) return 0;
-    return cgd__round_up(k->pack_size(s), 16);
+    if (l->kind == CGD_DEPTHWISE || !cgd__layer_shape(l, 1, 64, 64, s))
+        return 0;
+    return cgd__round_up(k->pack_size(s, l->kind == CGD_DECONV), 16);
 }
 
 CGDDEF cgd_status cgd_net_pack(cgd_net *net, size_t max_bytes)
@@ -6383,7 +7066,8 @@ CGDDEF cgd_status cgd_net_pack(cgd_net *net, size_t max_bytes)
         const cgd_layer *l = net->layers + i;
         if (l->pack == CGD__NOWHERE) continue;
         cgd__layer_pack_size(k, l, &s);
-        k->pack(net->ctx, &s, net->params + l->w, net->packs + l->pack);
+        k->pack(net->ctx, &s, net->params + l->w, l->kind == CGD_DECONV,
+                net->packs + l->pack);
     }
     return CGD_OK;
 }
@@ -6497,6 +7181,10 @@ CGDDEF void cgd_net_init_weights(cgd_net *net, int init, float gain,
  * allow. One list of tensors serves inference and training, which differ only
  * in the moments.
  *
+ * A norm and its activation cost no pass over memory of their own where the
+ * kernels can do without: the convolution before takes the moments while it
+ * writes, and its raw map is normalised while the one behind reads it.
+ *
  * For backward only raw convolutions and residual sums are kept: an output
  * that a norm made of a raw map, and a map that was upsampled, are made again
  * when backward comes to the layer that read them, for a hundredth of the
@@ -6507,9 +7195,10 @@ CGDDEF void cgd_net_init_weights(cgd_net *net, int init, float gain,
  * they keep at inference, and statistics, which are not taken twice; in the
  * second, segments live as whole passes do, one after the other. */
 
-enum { CGD__UPPED, CGD__RAW, CGD__OUT, CGD__STATS, CGD__WORK, CGD__D_OUT,
-       CGD__OUT_AGAIN, CGD__UPPED_AGAIN, CGD__D_UPPED, CGD__WORK_BACK,
-       CGD__TENSORS };
+enum { CGD__UPPED, CGD__RAW, CGD__OUT, CGD__STATS, CGD__MOMENTS, CGD__WORK,
+       CGD__D_OUT, CGD__OUT_AGAIN, CGD__UPPED_AGAIN, CGD__D_UPPED,
+       CGD__WORK_BACK, CGD__TENSORS };
+                                 /* STATS: mean, 1/deviation, scale, shift   */
 
 typedef struct cgd__slot {
     cgd__shape shape;
@@ -6519,6 +7208,7 @@ typedef struct cgd__slot {
     size_t from;                       /* the first layer of its segment     */
     size_t run, back;                  /* when it goes forward and backward  */
     int kept;                          /* OUT outlives forward               */
+    int stays_raw;                     /* its reader normalises what it reads */
     const float *pull;                 /* a loss's own gradient of OUT       */
 } cgd__slot;
 
@@ -6601,6 +7291,17 @@ static int cgd__made_again(const cgd_net *net, size_t i,
         && i + 1 < net->n_layers && slot->last_reader == i + 1;
 }
 
+/* Can the next layer's kernel, as the only reader, read layer i's raw map? */
+static int cgd__stays_raw(const cgd_net *net, size_t i, const cgd__slot *slot)
+{
+    const cgd_layer *l = net->layers + i;
+    return !slot->kept && l->norm && !l->skip && l->act != CGD_ACT_TANH
+        && i + 1 < net->n_layers && slot->last_reader == i + 1
+        && l[1].kind != CGD_DEPTHWISE && !l[1].up && l[1].skip != 1
+        && (net->ctx->kernels->extras(&slot[1].shape, l[1].kind == CGD_DECONV)
+            & CGD__READS_RAW);
+}
+
 /* What layer i keeps, and from when to when; again: in the second set. */
 static void cgd__plan_layer(const cgd_net *net, size_t n, int mode, int again,
                             const cgd__slot *slots, size_t i,
@@ -6627,13 +7328,14 @@ static void cgd__plan_layer(const cgd_net *net, size_t n, int mode, int again,
     }
     if (l->norm)
         work = cgd__max(work, cgd__norm_scratch(n, pixels, l->out_c));
-    if (i > 0)                         /* for making that one's output again */
-        work = cgd__max(work, 2 * n * l->in_c);
-    if (!there) cgd__want(t + CGD__OUT, out, run, last);
+    if (!there && !(train && slot->stays_raw))
+        cgd__want(t + CGD__OUT, out, run, last);
     if (l->norm && train) cgd__want(t + CGD__RAW, out, run, back);
-    if (l->norm && !again)
-        cgd__want(t + CGD__STATS, 2 * n * l->out_c, run,
-                  mode == CGD_INFER ? run : back);
+    if (l->norm && !again) {
+        cgd__want(t + CGD__STATS, 4 * n * l->out_c, run,
+                  mode == CGD_INFER ? run + 1 : back);
+        cgd__want(t + CGD__MOMENTS, 4 * n * l->out_c, run, run);
+    }
     if (!there || l->norm) {           /* the convolution is run             */
         if (l->up) cgd__want(t + CGD__UPPED, upped, run, run);
         cgd__want(t + CGD__WORK, work, run, run);
@@ -6775,6 +7477,8 @@ static cgd_status cgd__plan(const cgd_net *net, size_t n, size_t h, size_t w,
             if (keep[k] < net->n_layers) slots[keep[k]].kept = 1;
         slots[net->n_layers - 1].kept = 1;
         if (mode == CGD_RECOMPUTE) cgd__cut_best(net, n, slots);
+        for (i = 0; i < net->n_layers; i++)
+            slots[i].stays_raw = cgd__stays_raw(net, i, slots + i);
         cgd__plan_moments(net, mode, slots);
         cgd__plan_tensors(net, n, mode, slots, t);
         *floats = cgd__place(t, count, net->n_layers,
@@ -6904,10 +7608,20 @@ static float *cgd__pass_at(const cgd_pass *pass, size_t layer, int which)
     return at == CGD__NOWHERE ? NULL : pass->arena + at;
 }
 
-/* The input of a layer: the picture or the output of the layer before. */
+/* Where a layer's convolution is written: to its output, if nothing else is
+ * kept of it. */
+static float *cgd__pass_raw(const cgd_pass *pass, size_t i)
+{
+    float *raw = cgd__pass_at(pass, i, CGD__RAW);
+    return raw ? raw : cgd__pass_at(pass, i, CGD__OUT);
+}
+
+/* The input of a layer: the picture or what the layer before left. */
 static const float *cgd__pass_input(const cgd_pass *pass, size_t i)
 {
-    return i == 0 ? pass->x.data : cgd__pass_at(pass, i - 1, CGD__OUT);
+    return i == 0 ? pass->x.data
+         : pass->slots[i - 1].stays_raw ? cgd__pass_raw(pass, i - 1)
+         : cgd__pass_at(pass, i - 1, CGD__OUT);
 }
 
 /* Does a batch norm of this pass use the running statistics? */
@@ -6918,48 +7632,52 @@ static int cgd__pass_frozen(const cgd_pass *pass, const cgd_layer *l)
                                     : pass->net->frozen);
 }
 
-/* A raw map and its statistics to the layer's output, in the place asked. */
-static void cgd__pass_normalise(cgd_pass *pass, size_t i, const float *raw,
-                                int to, float *work)
+/* The raw map of a layer to its output, in the place asked. */
+static void cgd__pass_normalise(cgd_pass *pass, size_t i, int to)
 {
     const cgd_layer *l = pass->net->layers + i;
     const cgd__slot *slot = pass->slots + i;
-    const float *p = pass->net->params;
-    int affine = cgd__norm_affine(l->norm);
+    float *stats = cgd__pass_at(pass, i, CGD__STATS);
+    size_t nc = pass->n * l->out_c;
     cgd__norm_job q;
     memset(&q, 0, sizeof q);
     cgd__norm_slices(&q, pass->n, slot->h * slot->w, l->out_c);
-    q.x = raw;
+    q.x = cgd__pass_raw(pass, i);
     q.act = l->act;
     q.skip = l->skip ? cgd__pass_at(pass, i - l->skip, CGD__OUT) : NULL;
-    cgd__norm_forward(pass->net->ctx, &q, cgd__pass_at(pass, i, to),
-                      affine ? p + l->gamma : NULL,
-                      affine ? p + l->beta : NULL,
-                      cgd__pass_at(pass, i, CGD__STATS), work);
+    cgd__norm_apply(pass->net->ctx, &q, cgd__pass_at(pass, i, to),
+                    stats + 2 * nc, stats + 3 * nc);
 }
 
-static void cgd__pass_norm(cgd_pass *pass, size_t i, const float *raw)
+/* A layer's statistics from the moments that its convolution took (or else
+ * takes them now), and its norm as scale and shift. */
+static void cgd__pass_norm(cgd_pass *pass, size_t i, const double *moments)
 {
     cgd_net *net = pass->net;
     const cgd_layer *l = net->layers + i;
     const cgd__slot *slot = pass->slots + i;
     float *p = net->params, *stats = cgd__pass_at(pass, i, CGD__STATS);
-    float *work = cgd__pass_at(pass, i, CGD__WORK);
+    size_t nc = pass->n * l->out_c;
     int moves = l->norm == CGD_NORM_BATCH && pass->mode != CGD_INFER
              && net->grads != NULL;
+    int affine = cgd__norm_affine(l->norm);
     cgd__norm_job q;
     memset(&q, 0, sizeof q);
     cgd__norm_slices(&q, pass->n, slot->h * slot->w, l->out_c);
-    q.x = raw;
-    q.partial = cgd__norm_partial(work, pass->n * l->out_c);
+    q.x = cgd__pass_raw(pass, i);
+    q.partial = cgd__norm_partial(cgd__pass_at(pass, i, CGD__WORK), nc);
     if (cgd__pass_frozen(pass, l))
         cgd__norm_running(stats, pass->n, l->out_c, p + l->mean, p + l->var);
     else
-        cgd__norm_stats(net->ctx, &q,
+        cgd__norm_stats(&q,
             /* at inference a batch is only many pictures at once */
-            pass->mode == CGD_INFER ? CGD_NORM_INSTANCE : l->norm, stats,
+            pass->mode == CGD_INFER ? CGD_NORM_INSTANCE : l->norm,
+            moments ? moments : cgd__norm_moments(net->ctx, &q), stats,
             moves ? p + l->mean : NULL, moves ? p + l->var : NULL);
-    cgd__pass_normalise(pass, i, raw, CGD__OUT, work);
+    cgd__norm_factors(&q, affine ? p + l->gamma : NULL,
+                      affine ? p + l->beta : NULL, stats, stats + 2 * nc,
+                      stats + 3 * nc);
+    if (!slot->stays_raw) cgd__pass_normalise(pass, i, CGD__OUT);
 }
 
 /* The layer's packed weights, if the net keeps them for this pass's kernels. */
@@ -6971,8 +7689,27 @@ static const float *cgd__pass_packed(const cgd_pass *pass, size_t i)
         ? net->packs + net->layers[i].pack : NULL;
 }
 
-/* The convolution of layer i, upsampling first; returns the raw map. */
-static const float *cgd__pass_convolve(cgd_pass *pass, size_t i)
+/* What the kernel does beside convolving: see cgd__extra. */
+static void cgd__pass_extra(const cgd_pass *pass, size_t i, cgd__extra *extra)
+{
+    const cgd_layer *l = pass->net->layers + i;
+    int extras = l->kind == CGD_DEPTHWISE ? 0 : pass->kernels->extras(
+                 &pass->slots[i].shape, l->kind == CGD_DECONV);
+    memset(extra, 0, sizeof *extra);
+    extra->packed = cgd__pass_packed(pass, i);
+    if (i > 0 && pass->slots[i - 1].stays_raw) {
+        const float *stats = cgd__pass_at(pass, i - 1, CGD__STATS);
+        extra->scale = stats + 2 * pass->n * l->in_c;
+        extra->shift = stats + 3 * pass->n * l->in_c;
+        extra->slope = CGD__SLOPE(l[-1].act);
+    }
+    if (l->norm && !cgd__pass_frozen(pass, l) && (extras & CGD__TAKES_MOMENTS))
+        extra->moments = (double *)(void *)cgd__pass_at(pass, i, CGD__MOMENTS);
+}
+
+/* The convolution of layer i, upsampling first; returns the moments of the raw
+ * map, where the kernel took them. */
+static const double *cgd__pass_convolve(cgd_pass *pass, size_t i)
 {
     cgd_net *net = pass->net;
     cgd_ctx *ctx = net->ctx;
@@ -6980,9 +7717,10 @@ static const float *cgd__pass_convolve(cgd_pass *pass, size_t i)
     const cgd__slot *slot = pass->slots + i;
     const float *in = cgd__pass_input(pass, i), *w = net->params + l->w;
     const float *b = l->norm ? NULL : net->params + l->b;
-    float *raw = cgd__pass_at(pass, i, CGD__RAW);
+    float *raw = cgd__pass_raw(pass, i);
     float *work = cgd__pass_at(pass, i, CGD__WORK);
-    if (!raw) raw = cgd__pass_at(pass, i, CGD__OUT);
+    cgd__extra extra;
+    cgd__pass_extra(pass, i, &extra);
     if (l->up) {
         float *upped = cgd__pass_at(pass, i, CGD__UPPED);
         cgd__upsample(ctx, upped, in, pass->n, slot->in_h, slot->in_w,
@@ -6992,22 +7730,23 @@ static const float *cgd__pass_convolve(cgd_pass *pass, size_t i)
     if (l->kind == CGD_DEPTHWISE)
         cgd__depth_forward(ctx, &slot->shape, raw, in, w, b);
     else if (l->kind == CGD_DECONV)
-        pass->kernels->adjoint(ctx, &slot->shape, raw, in, w, b, 0, work);
+        pass->kernels->adjoint(ctx, &slot->shape, raw, in, w, b, 0, &extra,
+                               work);
     else
-        pass->kernels->forward(ctx, &slot->shape, raw, in, w, b, 0,
-                               cgd__pass_packed(pass, i), work);
-    return raw;
+        pass->kernels->forward(ctx, &slot->shape, raw, in, w, b, 0, &extra,
+                               work);
+    return extra.moments;
 }
 
 /* From the raw map to the output of a layer without norm. */
-static void cgd__pass_activate(cgd_pass *pass, size_t i, const float *raw)
+static void cgd__pass_activate(cgd_pass *pass, size_t i)
 {
     cgd_ctx *ctx = pass->net->ctx;
     const cgd_layer *l = pass->net->layers + i;
     const cgd__slot *slot = pass->slots + i;
     size_t count = pass->n * slot->h * slot->w * l->out_c;
     float *out = cgd__pass_at(pass, i, CGD__OUT);
-    cgd__activate(ctx, out, raw, count, l->act);
+    cgd__activate(ctx, out, cgd__pass_raw(pass, i), count, l->act);
     if (l->skip)
         cgd__add_scaled(ctx, out, cgd__pass_at(pass, i - l->skip, CGD__OUT),
                         count, 1);
@@ -7015,9 +7754,9 @@ static void cgd__pass_activate(cgd_pass *pass, size_t i, const float *raw)
 
 static void cgd__pass_layer(cgd_pass *pass, size_t i)
 {
-    const float *raw = cgd__pass_convolve(pass, i);
-    if (pass->net->layers[i].norm) cgd__pass_norm(pass, i, raw);
-    else cgd__pass_activate(pass, i, raw);
+    const double *moments = cgd__pass_convolve(pass, i);
+    if (pass->net->layers[i].norm) cgd__pass_norm(pass, i, moments);
+    else cgd__pass_activate(pass, i);
 }
 
 CGDDEF cgd_status cgd_pass_forward(cgd_pass *pass, const cgd_tensor *x)
@@ -7058,9 +7797,7 @@ static void cgd__pass_read_again(cgd_pass *pass, size_t i)
     const cgd__slot *slot = pass->slots + i;
     if (i > 0 && cgd__pass_at(pass, i - 1, CGD__OUT_AGAIN)
         && (pass->net->grads || l[-1].act == CGD_ACT_TANH))
-        cgd__pass_normalise(pass, i - 1, cgd__pass_at(pass, i - 1, CGD__RAW),
-                            CGD__OUT_AGAIN,
-                            cgd__pass_at(pass, i, CGD__WORK_BACK));
+        cgd__pass_normalise(pass, i - 1, CGD__OUT_AGAIN);
     if (l->up && pass->net->grads)
         cgd__upsample(pass->net->ctx,
                       cgd__pass_at(pass, i, CGD__UPPED_AGAIN),
@@ -7140,7 +7877,7 @@ static void cgd__pass_data_back(cgd_pass *pass, size_t i, const float *d,
                                NULL, work);
     else
         pass->kernels->adjoint(ctx, &slot->shape, to, d, w, NULL, to_add,
-                               work);
+                               NULL, work);
     if (l->up)
         cgd__upsample_back(ctx, dx, to, pass->n, slot->in_h, slot->in_w,
                            l->in_c, l->up, add);
@@ -7176,16 +7913,13 @@ static void cgd__pass_layer_back(cgd_pass *pass, size_t i, float *d,
  * first time; an output that was kept needs no more than its raw map. */
 static void cgd__pass_layer_again(cgd_pass *pass, size_t i)
 {
-    int kept = pass->slots[i].kept, norm = pass->net->layers[i].norm;
-    const float *raw;
-    if (kept && !norm) return;
-    raw = cgd__pass_convolve(pass, i);
-    if (kept) return;
-    if (norm)
-        cgd__pass_normalise(pass, i, raw, CGD__OUT,
-                            cgd__pass_at(pass, i, CGD__WORK));
-    else
-        cgd__pass_activate(pass, i, raw);
+    const cgd__slot *slot = pass->slots + i;
+    int norm = pass->net->layers[i].norm;
+    if (slot->kept && !norm) return;
+    cgd__pass_convolve(pass, i);
+    if (slot->kept || slot->stays_raw) return;
+    if (norm) cgd__pass_normalise(pass, i, CGD__OUT);
+    else cgd__pass_activate(pass, i);
 }
 
 CGDDEF cgd_status cgd_pass_backward(cgd_pass *pass, cgd_tensor *dy,
@@ -18321,6 +19055,7 @@ CGDDEF cgd_status cgd_distil_run(cgd_ctx *ctx, const cgd_distil_config *config,
  *        Judging: MS-SSIM, distances between sets, alarms.
  *        Mixed precision (bf16); training keeps raw maps and sums only, or
  *        with CGD_RECOMPUTE fewer; runs state their memory (started).
+ *        Norms move into the convolutions before and behind them.
  *        Narrow students take over a teacher's channels; terms on outputs and
  *        hidden states, adaptors, remembered answers; cgd_pass_match has
  *        become cgd_pass_pull.

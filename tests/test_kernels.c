@@ -131,21 +131,94 @@ static void weight_sums(const problem *p, int axis, double times, double *sum)
             += times * fabs((double)p->w[i]);
 }
 
-/* With packed weights the same results, bit for bit. */
-static void check_packed(problem *p, const float *want, const float *start)
+/* One of the two sums, with what a kernel may do beside it. */
+static void run_sum(problem *p, int adjoint, float *out, const float *in,
+                    const cgd__extra *extra)
 {
-    size_t size = p->fast->pack_size(&p->s);
-    float *packed, *got;
-    if (size == 0) return;
-    packed = guarded(size);
-    got = copied(start, p->n_y);
-    p->fast->pack(&context, &p->s, p->w, packed);
+    const float *b = p->bias ? p->b : NULL;
+    if (adjoint)
+        p->fast->adjoint(&context, &p->s, out, in, p->w, b, p->accumulate,
+                         extra, p->scratch);
+    else
+        p->fast->forward(&context, &p->s, out, in, p->w, b, p->accumulate,
+                         extra, p->scratch);
+}
+
+/* With packed weights the same results, bit for bit. */
+static void check_packed(problem *p, int adjoint, const float *want,
+                         const float *start)
+{
+    size_t size = p->fast->pack_size(&p->s, adjoint);
+    size_t count = adjoint ? p->n_x : p->n_y;
+    float *packed = guarded(size), *got = copied(start, count);
+    cgd__extra extra;
+    memset(&extra, 0, sizeof extra);
+    extra.packed = packed;
+    p->fast->pack(&context, &p->s, p->w, adjoint, packed);
     check_guard(packed, size);
-    p->fast->forward(&context, &p->s, got, p->x, p->w, p->bias ? p->b : NULL,
-                     p->accumulate, packed, p->scratch);
-    CHECK(memcmp(got, want, p->n_y * sizeof(float)) == 0);
+    run_sum(p, adjoint, got, adjoint ? p->y : p->x, &extra);
+    CHECK(memcmp(got, want, count * sizeof(float)) == 0);
     free(packed);
     free(got);
+}
+
+/* The moments of a map are those of its values: sums of the differences from
+ * any one of them lose few digits. */
+static void check_moments(const float *map, size_t n, size_t pixels, size_t c,
+                          const double *moments)
+{
+    size_t i, k, at;
+    for (i = 0; i < n; i++)
+        for (k = 0; k < c; k++) {
+            double mean = 0, var = 0, top = 0;
+            const float *v = map + i * pixels * c + k;
+            for (at = 0; at < pixels; at++)
+                mean += (double)v[at * c] / (double)pixels;
+            for (at = 0; at < pixels; at++) {
+                double d = (double)v[at * c] - mean;
+                var += d * d / (double)pixels;
+                if (fabs(d) > top) top = fabs(d);
+            }
+            CHECK_NEAR(moments[i * c + k], mean, 1e-5 * top + 1e-12);
+            CHECK_NEAR(moments[(n + i) * c + k], var,
+                       1e-4 * top * top + 1e-12);
+        }
+}
+
+/* A raw map is read as if it had been normalised before, and the moments are
+ * those of what is written. */
+static void check_extra(problem *p, int adjoint, const float *start,
+                        double *scale)
+{
+    int extras = p->fast->extras(&p->s, adjoint);
+    size_t c = adjoint ? p->s.o : p->s.c, o = adjoint ? p->s.c : p->s.o, i;
+    size_t n_in = adjoint ? p->n_y : p->n_x, n_out = adjoint ? p->n_x : p->n_y;
+    size_t nc = p->s.n * c;
+    const float *in = adjoint ? p->y : p->x;
+    float *factors = numbers(2 * nc), *seen = copied(in, n_in);
+    float *want = copied(start, n_out), *got = copied(start, n_out);
+    double *moments = (double *)malloc(2 * p->s.n * o * sizeof *moments);
+    cgd__extra extra;
+    memset(&extra, 0, sizeof extra);
+    if (extras & CGD__READS_RAW) {
+        extra.scale = factors;
+        extra.shift = factors + nc;
+        extra.slope = p->bias ? 0.2f : 0;
+        for (i = 0; i < n_in; i++) {
+            size_t k = i / (n_in / p->s.n) * c + i % c;
+            float v = in[i] * extra.scale[k] + extra.shift[k];
+            seen[i] = v > 0 ? v : extra.slope * v;
+        }
+    }
+    if (extras & CGD__TAKES_MOMENTS) extra.moments = moments;
+    run_sum(p, adjoint, want, seen, NULL);
+    run_sum(p, adjoint, got, in, &extra);
+    weight_sums(p, !adjoint, 9 * largest(seen, n_in), scale);
+    compare(p, "raw", got, want, p->accumulate ? start : NULL, n_out, o,
+            scale);
+    if (extra.moments)
+        check_moments(got, p->s.n, n_out / p->s.n / o, o, moments);
+    free(factors); free(seen); free(want); free(got); free(moments);
 }
 
 static void check_forward(problem *p, double *scale)
@@ -156,13 +229,13 @@ static void check_forward(problem *p, double *scale)
     if (p->accumulate) memcpy(got, start, p->n_y * sizeof(float));
     cgd__kernels_reference.forward(&context, &p->s, want, p->x, p->w, b,
                                    p->accumulate, NULL, NULL);
-    p->fast->forward(&context, &p->s, got, p->x, p->w, b, p->accumulate,
-                     NULL, p->scratch);
+    run_sum(p, 0, got, p->x, NULL);
     weight_sums(p, 1, largest(p->x, p->n_x), scale);
     compare(p, "forward", got, want, p->accumulate ? start : NULL, p->n_y,
             p->s.o, scale);
     check_guard(got, p->n_y);
-    check_packed(p, got, start);
+    check_packed(p, 0, got, start);
+    check_extra(p, 0, start, scale);
     free(start);
     free(want);
     free(got);
@@ -177,13 +250,14 @@ static void check_adjoint(problem *p, double *scale)
     double mirrors = p->s.pad_mode == CGD_PAD_REFLECT && p->s.pad ? 9 : 1;
     if (p->accumulate) memcpy(got, start, p->n_x * sizeof(float));
     cgd__kernels_reference.adjoint(&context, &p->s, want, p->y, p->w, b,
-                                   p->accumulate, NULL);
-    p->fast->adjoint(&context, &p->s, got, p->y, p->w, b, p->accumulate,
-                     p->scratch);
+                                   p->accumulate, NULL, NULL);
+    run_sum(p, 1, got, p->y, NULL);
     weight_sums(p, 0, mirrors * largest(p->y, p->n_y), scale);
     compare(p, "adjoint", got, want, p->accumulate ? start : NULL, p->n_x,
             p->s.c, scale);
     check_guard(got, p->n_x);
+    check_packed(p, 1, got, start);
+    check_extra(p, 1, start, scale);
     free(start);
     free(want);
     free(got);

@@ -546,6 +546,19 @@ static void check_backward_plan(cgd_net *net, const cgd_tensor *x,
 
 #define GUARD 4096
 
+/* The same values but for rounding: a pass leaves norms to the convolutions
+ * around them, which multiply and add in another order than the operators. */
+static int nearly_same(const cgd_tensor *a, const cgd_tensor *b)
+{
+    size_t i, count = cgd_tensor_size(b);
+    double bound = 1e-4 * (largest(b->data, count) + 1e-6);
+    if (a->n != b->n || a->h != b->h || a->w != b->w || a->c != b->c) return 0;
+    for (i = 0; i < count; i++)
+        if (!(fabs((double)a->data[i] - (double)b->data[i]) <= bound))
+            return 0;
+    return 1;
+}
+
 /* A pass in a lent block that starts askew, is full of NaNs, and is followed
  * by a pattern: the outputs asked for must be those of the operators. */
 static void check_plan(cgd_net *net, const cgd_tensor *x, int mode,
@@ -563,10 +576,10 @@ static void check_plan(cgd_net *net, const cgd_tensor *x, int mode,
                         block + 8) == CGD_OK);
     CHECK(pass.bytes == bytes && cgd_memory_in_use(&context) == held);
     CHECK(cgd_pass_forward(&pass, x) == CGD_OK);
-    CHECK(same(&pass.y, outs + net->n_layers - 1));
+    CHECK(nearly_same(&pass.y, outs + net->n_layers - 1));
     for (i = 0; i < n_keep; i++) {
         cgd_tensor kept = cgd_pass_output(&pass, keep[i]);
-        CHECK(same(&kept, outs + keep[i]));
+        CHECK(nearly_same(&kept, outs + keep[i]));
     }
     if (mode != CGD_INFER) {
         cgd_tensor dy = empty_like(&pass.y), dx = empty_like(x);

@@ -250,7 +250,7 @@ static const conv_case convs[] = {
 typedef struct {
     cgd_ctx *ctx;
     cgd__shape s;
-    float *x, *y, *w, *packed, *scratch;
+    float *x, *y, *w, *scratch;
     int pass;                          /* 0 forward, 1 data, 2 weights       */
 } conv_job;
 
@@ -259,10 +259,11 @@ static void run_conv(void *data)
     conv_job *q = (conv_job *)data;
     const cgd__kernels *k = q->ctx->kernels;
     if (q->pass == 0)
-        k->forward(q->ctx, &q->s, q->y, q->x, q->w, NULL, 0, q->packed,
+        k->forward(q->ctx, &q->s, q->y, q->x, q->w, NULL, 0, NULL,
                    q->scratch);
     else if (q->pass == 1)
-        k->adjoint(q->ctx, &q->s, q->x, q->y, q->w, NULL, 0, q->scratch);
+        k->adjoint(q->ctx, &q->s, q->x, q->y, q->w, NULL, 0, NULL,
+                   q->scratch);
     else
         k->weights(q->ctx, &q->s, q->w, q->x, q->y, q->scratch);
 }
@@ -290,7 +291,6 @@ static void bench_conv(cgd_ctx *ctx, const conv_case *c)
     window.pad = c->pad;
     window.pad_mode = c->pad_mode;
     q.ctx = ctx;
-    q.packed = NULL;
     if (c->deconv)
         cgd__shape_from(&q.s, 1, 2 * c->h, 2 * c->h, c->o, c->c, &window);
     else
