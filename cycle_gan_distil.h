@@ -16351,21 +16351,6 @@ CGDDEF void cgd_dataset_close(cgd_dataset *data)
     memset(data, 0, sizeof *data);
 }
 
-/* What all pictures that are kept take in the end, at most. */
-static size_t cgd__data_growth(const cgd_dataset *data)
-{
-    const cgd_data_config *c = &data->config;
-    size_t n = data->folder[0]->count + data->folder[1]->count;
-    size_t all = 0, bytes;
-    int d;
-    for (d = 0; d < 2; d++)            /* other fits keep the aspect         */
-        if (c->fit != CGD_FIT_RESIZE_CROP
-            || !cgd__mul(&bytes, c->load_size * c->load_size * c->channels[d],
-                         data->folder[d]->count)
-            || !cgd__add(&all, all, bytes)) all = c->cache_bytes;
-    return cgd__min(all, c->cache_bytes) + n * CGD__ALLOC_MORE;
-}
-
 CGDDEF size_t cgd_dataset_count(const cgd_dataset *data, int domain)
 {
     if (domain < 0 || domain > 1 || !data->folder[domain]) return 0;
@@ -18924,6 +18909,21 @@ static cgd_status cgd__run_open(cgd__run *r)
     if (status == CGD_OK) status = cgd__run_resume(r);
     if (status == CGD_OK) status = cgd__log_start(r);
     return status;
+}
+
+/* What all pictures that are kept take in the end, at most. */
+static size_t cgd__data_growth(const cgd_dataset *data)
+{
+    const cgd_data_config *c = &data->config;
+    size_t n = data->folder[0]->count + data->folder[1]->count;
+    size_t all = 0, bytes;
+    int d;
+    for (d = 0; d < 2; d++)            /* other fits keep the aspect         */
+        if (c->fit != CGD_FIT_RESIZE_CROP
+            || !cgd__mul(&bytes, c->load_size * c->load_size * c->channels[d],
+                         data->folder[d]->count)
+            || !cgd__add(&all, all, bytes)) all = c->cache_bytes;
+    return cgd__min(all, c->cache_bytes) + n * CGD__ALLOC_MORE;
 }
 
 /* What the memory may grow by: pictures, and an answer to each of the
