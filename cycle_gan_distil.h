@@ -16351,6 +16351,7 @@ CGDDEF void cgd_dataset_close(cgd_dataset *data)
     memset(data, 0, sizeof *data);
 }
 
+#ifndef CGD_NO_TRAIN
 /* What all pictures that are kept take in the end, at most. */
 static size_t cgd__data_growth(const cgd_dataset *data)
 {
@@ -16365,6 +16366,7 @@ static size_t cgd__data_growth(const cgd_dataset *data)
             || !cgd__add(&all, all, bytes)) all = c->cache_bytes;
     return cgd__min(all, c->cache_bytes) + n * CGD__ALLOC_MORE;
 }
+#endif
 
 CGDDEF size_t cgd_dataset_count(const cgd_dataset *data, int domain)
 {
