@@ -14,7 +14,7 @@ BEGIN {
         series["teacher"] = "teacher, 9 blocks"
         series["16-plain"] = "student, 3 blocks"
         series["8-plain"] = "the same, half as wide"
-    } else series["8-plain"] = ""
+    } else series["8-plain"] = "student, 3 blocks, half as wide"
 }
 
 $1 == "drawn" && $3 in series {
@@ -68,7 +68,7 @@ function arrange(s,    i, k, swap) {
     }
 }
 
-function draw(s, colour,    i, k, before) {
+function draw(s, colour, row,    i, k, before) {
     for (i = 1; i <= points[s]; i++) {
         k = s "," key[s, i]
         if (i > 1) line(across(x[before]), down(y[before]), across(x[k]),
@@ -77,12 +77,13 @@ function draw(s, colour,    i, k, before) {
              stroke(colour, 1))
         printf "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"%s\"/>\n",
             across(x[k]), down(y[k]), colour
-        if (what == "gan") text(across(x[k]) + 8, down(y[k]) + 4, "start",
-                                key[s, i])
+        if (what == "gan")             # above and below, in turn
+            text(across(x[k]) + 6, down(y[k]) + (i % 2 ? 18 : -8), "start",
+                 key[s, i])
         before = k
     }
-    if (series[s] != "") text(560, down(y[before]) - 8, "end",
-        "<tspan fill=\"" colour "\">" series[s] "</tspan>")
+    text(560, 240 + 18 * row, "end",
+         "<tspan fill=\"" colour "\">" series[s] "</tspan>")
 }
 
 END {
@@ -107,7 +108,8 @@ END {
     text(70, 28, "middle", "PSNR to the truth, dB")
     for (i = 0; i <= 4; i++) {
         v = y0 + (y1 - y0) * i / 4
-        text(64, down(v) + 4, "end", sprintf("%.1f", v))
+        text(64, down(v) + 4, "end",
+             sprintf(y1 - y0 < 2 ? "%.2f" : "%.1f", v))
         v = x0 + (x1 - x0) * i / 4
         if (what == "gan") text(across(v), 326, "middle", sprintf("%.1f", v))
     }
@@ -115,6 +117,6 @@ END {
         for (i = 1; i <= 3; i += 2)
             if (log(v * i) >= x0 && log(v * i) <= x1)
                 text(across(log(v * i)), 326, "middle", v * i)
-    for (i = 1; i <= n_series; i++) draw(order[i], colours[i])
+    for (i = 1; i <= n_series; i++) draw(order[i], colours[i], i)
     print "</svg>"
 }
