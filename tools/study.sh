@@ -166,13 +166,20 @@ for set in $sets; do
         horses)
             teacher=$study/horses-teacher.safetensors reverse='' truth=''
             build/cgd import "$CGD_DATA"/checkpoints/01_*.pth -o "$teacher" \
-                >$study/import.log || exit 1 ;;
+                >$study/import.log || exit 1
+            known teacher published || {
+                judge "$teacher"
+                record teacher published 0 0 teacher
+            } ;;
         *)  few=$(steps 4000) many=$(steps 6000)
             teach "$(steps 1000)" "$(steps 3000)" "$(steps 8000)" ;;
         esac
         if [ $set = horses ]; then
             student 9-blocks "$many" --blocks 9 --block separable \
                 --stages 8,16,48,48,16,8
+            distil 9-blocks hidden "$many" --blocks 9 --block separable \
+                --stages 8,16,48,48,16,8 --output 5 --haar 5 --feature 1 \
+                --teacher-blocks 0,1,2,3,4,5,6,7,8
             student 3-blocks "$many" --block separable \
                 --stages 8,16,80,80,16,8
             continue
