@@ -730,7 +730,8 @@ CGDDEF cgd_status cgd_train_step(cgd_trainer *t, const cgd_tensor *a,
 /* [api:distil] Distillation                                                */
 /* ======================================================================== */
 
-enum { CGD_TRANSFER_NONE = 0, CGD_TRANSFER_UPDOWN, CGD_TRANSFER_FULL };
+enum { CGD_TRANSFER_NONE = 0, CGD_TRANSFER_UPDOWN, CGD_TRANSFER_FULL,
+       CGD_TRANSFER_PRUNE };
 
 /* Recipes; each is a configuration, whose student has 3 blocks:
  *   cgd_distil_defaults()  the best found: full transfer, output L1 10 and
@@ -782,8 +783,10 @@ CGDDEF cgd_status cgd_distil_step(cgd_distiller *s, const cgd_tensor *a,
                                   const cgd_tensor *b, cgd_losses *losses);
 
 /* Copy layers of a teacher into a student: the resampling layers (updown), or
- * stem, head and the matched blocks too (full). A narrower student takes over
- * the channels with the largest weights. Layers of another kind (separable
+ * stem, head and the matched blocks too (full, prune). A narrower student
+ * takes over the channels with the largest weights, or pruning, those that the
+ * layers behind them listen to most: a student that keeps all blocks then
+ * still does much of what its teacher does. Layers of another kind (separable
  * blocks, a resizing convolution) keep what they have.
  * Errors: CGD_ERR_SHAPE, where a student is wider than its teacher or blocks
  * are matched that do not exist; CGD_ERR_MEMORY. The student is then
@@ -9637,9 +9640,12 @@ static cgd_status cgd__check_blocks(cgd_ctx *ctx, const cgd_net *student,
 /* A narrow student takes over the channels that matter: of each layer's
  * outputs those with the largest L1 norm of weights over the inputs that are
  * kept; these are the inputs of the next layer (Li et al. 2020, "GAN
- * Compression"). A residual sum adds channels of one number, so what enters,
- * runs through and leaves the blocks is one choice, made by the norms of all
- * the layers that write there. Kept channels stay in order: equal widths make
+ * Compression"). But a norm makes all outputs equally strong, however large
+ * the weights: pruning therefore asks the layers that read a channel for the
+ * share that it has in what they add up, the squares of weights, summed over
+ * their outputs. A residual sum adds channels of one number, so what enters,
+ * runs through and leaves the blocks is one choice, made by all the layers
+ * that write or read there. Kept channels stay in order: equal widths make
  * plain copies. */
 
 typedef struct cgd__choices {
@@ -9651,9 +9657,15 @@ typedef struct cgd__choices {
                               of the student, one after the other            */
     size_t *stream;        /* those that run through the blocks              */
     size_t count;          /* numbers in all of these                        */
-    double *norms;         /* room for the teacher's widest layer            */
+    double *worth;         /* room for the teacher's widest layer            */
     size_t widest;
 } cgd__choices;
+
+/* Are layers beside the resampling ones copied? */
+static int cgd__transfers_all(const cgd__choices *q)
+{
+    return q->transfer >= CGD_TRANSFER_FULL;
+}
 
 /* The teacher's layer at the place of the student's layer i, or NULL: blocks
  * have one in a full transfer. */
@@ -9665,7 +9677,7 @@ static const cgd_layer *cgd__counterpart(const cgd__choices *q, size_t i)
     if (i + 3 >= s->n_layers) return t->layers + t->n_layers
                                    - (s->n_layers - i);
     k = (i - 3) / per;
-    if (q->transfer != CGD_TRANSFER_FULL
+    if (!cgd__transfers_all(q)
         || s->generator.block != t->generator.block
         || k >= cgd__matched_count(q->blocks, n)) return NULL;
     k = cgd__matched_block(q->blocks, k, n, (size_t)t->generator.blocks);
@@ -9692,35 +9704,64 @@ static void cgd__add_norms(const cgd__choices *q, const cgd_layer *l,
             at = cgd__weight_at(l, in ? in[i] : i, o, &step);
             for (tap = 0; tap < taps; tap++, at += step) {
                 double w = (double)q->teacher->params[at];
-                q->norms[o] += w < 0 ? -w : w;
+                q->worth[o] += w < 0 ? -w : w;
             }
         }
 }
 
-/* The n of `of` channels with the largest norms, in order; what is not a
- * number counts as none. */
+static double cgd__energy(const cgd__choices *q, const cgd_layer *l, size_t i,
+                          size_t o)
+{
+    size_t tap, step, taps = l->window.kernel * l->window.kernel;
+    size_t at = cgd__weight_at(l, i, o, &step);
+    double sum = 0;
+    for (tap = 0; tap < taps; tap++, at += step)
+        sum += (double)q->teacher->params[at] * (double)q->teacher->params[at];
+    return sum;
+}
+
+/* Add what the layer that reads as the student's layer i is to read makes of
+ * each of its inputs. A depthwise layer only hands them on, to the next. */
+static void cgd__add_shares(const cgd__choices *q, size_t i)
+{
+    const cgd_layer *l = cgd__counterpart(q, i);
+    size_t in, o;
+    if (l && l->kind == CGD_DEPTHWISE) l = cgd__counterpart(q, i + 1);
+    if (!l) return;
+    for (o = 0; o < l->out_c; o++) {
+        double all = 0;
+        for (in = 0; in < l->in_c; in++) all += cgd__energy(q, l, in, o);
+        for (in = 0; in < l->in_c && all > 0; in++)
+            q->worth[in] += cgd__energy(q, l, in, o) / all;
+    }
+}
+
+/* The n of `of` channels that are worth most, in order; what is not a number
+ * counts as nothing. */
 static void cgd__choose(const cgd__choices *q, size_t *chosen, size_t n,
                         size_t of)
 {
     size_t i, k, best;
-    for (i = 0; i < of; i++) if (!(q->norms[i] >= 0)) q->norms[i] = 0;
+    for (i = 0; i < of; i++) if (!(q->worth[i] >= 0)) q->worth[i] = 0;
     for (k = 0; k < n; k++) {
         for (i = best = 0; i < of; i++)
-            if (q->norms[i] > q->norms[best]) best = i;
-        q->norms[best] = -1;
+            if (q->worth[i] > q->worth[best]) best = i;
+        q->worth[best] = -1;
     }
     for (i = k = 0; i < of && k < n; i++)
-        if (q->norms[i] < 0) chosen[k++] = i;
+        if (q->worth[i] < 0) chosen[k++] = i;
 }
 
 static void cgd__choose_stream(const cgd__choices *q)
 {
     const cgd_net *s = q->student;
     size_t i;
-    memset(q->norms, 0, q->widest * sizeof *q->norms);
+    memset(q->worth, 0, q->widest * sizeof *q->worth);
     for (i = 2; i + 3 < s->n_layers; i++) {
         const cgd_layer *l = cgd__counterpart(q, i);
-        if (l && (i == 2 || l->skip)) cgd__add_norms(q, l, NULL, l->in_c);
+        if (!l || (i > 2 && !l->skip)) continue;
+        if (q->transfer == CGD_TRANSFER_PRUNE) cgd__add_shares(q, i + 1);
+        else cgd__add_norms(q, l, NULL, l->in_c);
     }
     cgd__choose(q, q->stream, s->layers[2].out_c, q->teacher->layers[2].out_c);
 }
@@ -9736,8 +9777,10 @@ static void cgd__choose_outputs(const cgd__choices *q, size_t i,
     } else if (l->kind == CGD_DEPTHWISE) {
         memcpy(out, in, l->out_c * sizeof *out);
     } else if (from) {
-        memset(q->norms, 0, q->widest * sizeof *q->norms);
-        cgd__add_norms(q, from, in, l->in_c);
+        memset(q->worth, 0, q->widest * sizeof *q->worth);
+        if (q->transfer == CGD_TRANSFER_PRUNE
+            && i + 1 < q->student->n_layers) cgd__add_shares(q, i + 1);
+        else cgd__add_norms(q, from, in, l->in_c);
         cgd__choose(q, out, l->out_c, from->out_c);
     } else {
         for (k = 0; k < l->out_c; k++) out[k] = k;   /* nobody's counterpart */
@@ -9794,7 +9837,7 @@ static void cgd__transfer_layers(const cgd__choices *q)
         cgd__choose_outputs(q, i, in, out);
         if (from && from->kind == l->kind
             && from->window.kernel == l->window.kernel
-            && (resamples || q->transfer == CGD_TRANSFER_FULL))
+            && (resamples || cgd__transfers_all(q)))
             cgd__copy_layer(q, l, from, in, out);
     }
 }
@@ -9830,7 +9873,7 @@ CGDDEF cgd_status cgd_transfer(cgd_net *student, const cgd_net *teacher,
         return cgd__fail(ctx, CGD_ERR_ARGUMENT,
                          "layers are transferred between generators only");
     if (transfer == CGD_TRANSFER_NONE) return CGD_OK;
-    status = transfer == CGD_TRANSFER_FULL
+    status = transfer >= CGD_TRANSFER_FULL
            ? cgd__check_blocks(ctx, student, teacher, teacher_blocks) : CGD_OK;
     if (status == CGD_OK) status = cgd__net_writable(student);
     if (status != CGD_OK) return status;
@@ -9847,14 +9890,14 @@ CGDDEF cgd_status cgd_transfer(cgd_net *student, const cgd_net *teacher,
         q.widest = cgd__max(q.widest, teacher->layers[i].out_c);
     q.channels = (size_t *)cgd__alloc_zeroed(ctx, q.count, sizeof(size_t),
                                              "a transfer");
-    q.norms = (double *)cgd__alloc_zeroed(ctx, q.widest, sizeof(double),
+    q.worth = (double *)cgd__alloc_zeroed(ctx, q.widest, sizeof(double),
                                           "a transfer");
-    if (q.channels && q.norms) {
+    if (q.channels && q.worth) {
         q.stream = q.channels + q.count - student->layers[2].out_c;
         cgd__net_unpack(student);
         cgd__transfer_layers(&q);
     } else status = CGD_ERR_MEMORY;
-    cgd__free(ctx, q.norms, q.widest * sizeof(double));
+    cgd__free(ctx, q.worth, q.widest * sizeof(double));
     cgd__free(ctx, q.channels, q.count * sizeof(size_t));
     return status;
 }
@@ -19056,9 +19099,9 @@ CGDDEF cgd_status cgd_distil_run(cgd_ctx *ctx, const cgd_distil_config *config,
  *        Mixed precision (bf16); training keeps raw maps and sums only, or
  *        with CGD_RECOMPUTE fewer; runs state their memory (started).
  *        Norms move into the convolutions before and behind them.
- *        Narrow students take over a teacher's channels; terms on outputs and
- *        hidden states, adaptors, remembered answers; cgd_pass_match has
- *        become cgd_pass_pull.
+ *        Narrow students take over a teacher's channels, pruned or by weight;
+ *        terms on outputs and hidden states, adaptors, remembered answers;
+ *        cgd_pass_match has become cgd_pass_pull.
  *        Generators learn with frozen statistics, and have no norms then.
  * 0.1.0  The first complete form: training, distillation, translation.     */
 

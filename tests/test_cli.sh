@@ -540,6 +540,22 @@ check "a student from B to A" distil --direction ba --out runs/flip \
     --init-student runs/taught/student.safetensors
 check "begins as it was, too" \
     equal runs/flip/student.safetensors runs/taught/student.safetensors
+check "prune a generator" "$cgd" prune models/import.safetensors \
+    --stages 2,3,6,5,0,0 --blocks 1 -o models/pruned.safetensors
+check "to the widths it says" sh -c '
+    "$1" info models/pruned.safetensors |
+        grep "conv_block.1 .*64x64x5"' sh "$cgd"
+check "teach what was pruned" distil --teacher models/import.safetensors \
+    --direction ab --out runs/pruned --lr 0 --ema 0 --steps 1 \
+    --init-student models/pruned.safetensors
+check "which begins as it was pruned" \
+    equal runs/pruned/student.safetensors models/pruned.safetensors
+check "pruning nothing changes nothing" "$cgd" prune \
+    models/import.safetensors -o models/same.safetensors
+check "not a byte" equal models/same.safetensors models/import.safetensors
+refuse "pruning to more" 'only a narrower' "$cgd" prune \
+    models/import.safetensors --ngf 3 -o models/none.safetensors
+refuse "prune without -o" '-o FILE' "$cgd" prune models/import.safetensors
 refuse "a discriminator as a student" 'holds a discriminator' distil \
     --direction ab --out runs/none --teacher models/import.safetensors \
     --init-student models/discriminator_a.safetensors

@@ -245,11 +245,13 @@ static void scatter(size_t *at, size_t n, size_t of)
 enum { MOST = 64 };
 
 /* Hide layer l of a student in layer w of a wide net: its weights at the
- * channels given, noise on the way in from others, nothing for others. */
+ * channels given, noise on the way in from others, nothing for others. From
+ * pruning, the other way round: others are made of much, but not heard. */
 static void hide_layer(cgd_net *wide, const cgd_layer *w, const cgd_net *net,
-                       const cgd_layer *l, const size_t *in,
+                       const cgd_layer *l, int transfer, const size_t *in,
                        const size_t *out)
 {
+    int prune = transfer == CGD_TRANSFER_PRUNE;
     size_t taps = l->window.kernel * l->window.kernel, tap, i, o;
     float *p = wide->params;
     const float *v = net->params;
@@ -271,8 +273,9 @@ static void hide_layer(cgd_net *wide, const cgd_layer *w, const cgd_net *net,
                     its = (tap * w->out_c + o) * w->in_c + i;
                     own = (tap * l->out_c + k) * l->in_c + j;
                 }
-                if (k == l->out_c) p[w->w + its] *= 1e-3f;
+                if (k == l->out_c) p[w->w + its] *= prune ? 10 : 1e-3f;
                 else if (j < l->in_c) p[w->w + its] = v[l->w + own];
+                if (j == l->in_c && prune) p[w->w + its] *= 1e-3f;
             }
         }
     for (o = 0; o < l->out_c; o++) {
@@ -289,7 +292,8 @@ static void hide_layer(cgd_net *wide, const cgd_layer *w, const cgd_net *net,
 }
 
 /* Hide a student of n blocks in a wide net whose blocks `at` are to match. */
-static void hide(cgd_net *wide, const cgd_net *net, const size_t *at)
+static void hide(cgd_net *wide, const cgd_net *net, int transfer,
+                 const size_t *at)
 {
     size_t stream[MOST], in[MOST], out[MOST], i;
     size_t per = net->generator.block == CGD_BLOCK_SEPARABLE ? 4 : 2;
@@ -304,12 +308,12 @@ static void hide(cgd_net *wide, const cgd_net *net, const size_t *at)
         if (i == 2 || l->skip) memcpy(out, stream, sizeof out);
         else if (l->kind == CGD_DEPTHWISE) memcpy(out, in, sizeof out);
         else scatter(out, l->out_c, w->out_c);
-        hide_layer(wide, w, net, l, in, out);
+        hide_layer(wide, w, net, l, transfer, in, out);
         memcpy(in, out, sizeof in);
     }
 }
 
-static void check_hidden(int norm, int up, int block)
+static void check_hidden(int transfer, int norm, int up, int block)
 {
     static const size_t at[2] = { 1, 3 };        /* evenly spread over 4     */
     cgd_generator_config g = shape_of(4, 2, norm, up, block), v;
@@ -322,8 +326,8 @@ static void check_hidden(int norm, int up, int block)
     build(&narrow, &g);
     build(&found, &g);
     build(&wide, &v);
-    hide(&wide, &narrow, at);
-    CHECK(cgd_transfer(&found, &wide, CGD_TRANSFER_FULL, NULL) == CGD_OK);
+    hide(&wide, &narrow, transfer, at);
+    CHECK(cgd_transfer(&found, &wide, transfer, NULL) == CGD_OK);
     CHECK(memcmp(found.params, narrow.params, narrow.state * sizeof(float))
           == 0);
     cgd_net_free(&narrow);
@@ -337,8 +341,10 @@ static void a_student_hidden_in_a_wide_teacher_is_found(void)
     for (norm = CGD_NORM_NONE; norm <= CGD_NORM_BATCH; norm++)
         for (up = CGD_UP_NEAREST; up <= CGD_UP_DECONV; up++)
             for (block = CGD_BLOCK_PLAIN; block <= CGD_BLOCK_SEPARABLE;
-                 block++)
-                check_hidden(norm, up, block);
+                 block++) {
+                check_hidden(CGD_TRANSFER_FULL, norm, up, block);
+                check_hidden(CGD_TRANSFER_PRUNE, norm, up, block);
+            }
 }
 
 static void equal_widths_make_plain_copies(void)
@@ -350,6 +356,11 @@ static void equal_widths_make_plain_copies(void)
     build(&teacher, &g);
     build(&student, &g);
     CHECK(cgd_transfer(&student, &teacher, CGD_TRANSFER_FULL, NULL)
+          == CGD_OK);
+    CHECK(memcmp(student.params, teacher.params,
+                 teacher.state * sizeof(float)) == 0);
+    draw_values(&student);
+    CHECK(cgd_transfer(&student, &teacher, CGD_TRANSFER_PRUNE, NULL)
           == CGD_OK);
     CHECK(memcmp(student.params, teacher.params,
                  teacher.state * sizeof(float)) == 0);
@@ -377,7 +388,7 @@ static void layers_of_another_kind_are_left_alone(void)
     int transfer;
     build(&teacher, &g);
     g.block = CGD_BLOCK_SEPARABLE;
-    for (transfer = CGD_TRANSFER_UPDOWN; transfer <= CGD_TRANSFER_FULL;
+    for (transfer = CGD_TRANSFER_UPDOWN; transfer <= CGD_TRANSFER_PRUNE;
          transfer++) {
         build(&student, &g);
         CHECK(cgd_generator_init(&context, &before, &g) == CGD_OK);
@@ -386,7 +397,7 @@ static void layers_of_another_kind_are_left_alone(void)
         for (i = 0; i < student.n_layers; i++) {
             size_t end = student.n_layers - 3;
             int edge = i == 0 || i + 1 == student.n_layers;
-            int copied = edge ? transfer == CGD_TRANSFER_FULL
+            int copied = edge ? transfer >= CGD_TRANSFER_FULL
                               : i < 3 || i >= end;
             const float *own = student.params + student.layers[i].w;
             CHECK(copied == (memcmp(own, before.params + before.layers[i].w,
@@ -437,6 +448,8 @@ static void weights_that_are_no_numbers_do_no_harm(void)
     CHECK(cgd_transfer(&student, &teacher, CGD_TRANSFER_FULL, NULL)
           == CGD_OK);
     CHECK(!(student.params[0] - student.params[0] == 0));
+    CHECK(cgd_transfer(&student, &teacher, CGD_TRANSFER_PRUNE, NULL)
+          == CGD_OK);
     cgd_net_free(&student);
     cgd_net_free(&teacher);
 }

@@ -90,7 +90,7 @@ typedef struct settings {
 enum {
     DATASET = 1, TRAIN = 2, DISTIL = 4, TRANSLATE = 8, INFO = 16, PACK = 32,
     RUNS = TRAIN | DISTIL, KEEP = 64, IMPORT = 128, PLAN = 256, EVAL = 512,
-    EXPORT = 1024
+    EXPORT = 1024, PRUNE = 2048, STUDENTS = DISTIL | PRUNE
 };
 
 typedef struct command {
@@ -174,7 +174,7 @@ static const word direction_words[] = { { "ab", 0 }, { "ba", 1 }, { NULL, 0 } };
 static const word transfer_words[] = {
     { "auto", UNSET }, { "none", CGD_TRANSFER_NONE },
     { "updown", CGD_TRANSFER_UPDOWN }, { "full", CGD_TRANSFER_FULL },
-    { NULL, 0 }
+    { "prune", CGD_TRANSFER_PRUNE }, { NULL, 0 }
 };
 
 typedef enum option_kind {
@@ -254,13 +254,15 @@ static const option options[] = {
 { "Student", HEADING, DISTIL, 0, 0, 0, NULL, NULL, NULL },
 { "ngf", INTEGER, TRAIN | KEEP, NET_AT(width), 1, 1024, NULL, "N",
   "width: channels after the first layer" },
-{ "ngf", INTEGER, DISTIL | KEEP, NET_AT(width), 0, 1024, NULL, "N",
+{ "ngf", INTEGER, STUDENTS | KEEP, NET_AT(width), 0, 1024, NULL, "N",
   "width; 0: as the teacher" },
-{ "stages", STAGES, RUNS | KEEP, NET_AT(stage), 0, 16384, NULL, "LIST",
+{ "stages", STAGES, RUNS | PRUNE | KEEP, NET_AT(stage), 0, 16384, NULL, "LIST",
   "six widths, after stem, down 1, down 2, inside\n"
   "blocks, after up 1, up 2; 0: from --ngf" },
 { "blocks", INTEGER, RUNS | KEEP, NET_AT(blocks), 0, 64, NULL, "N",
   "residual blocks" },
+{ "blocks", INTEGER, PRUNE, NET_AT(blocks), 0, 64, NULL, "N",
+  "residual blocks; 0: as the teacher" },
 { "norm", CHOICE, TRAIN | KEEP, NET_AT(norm), 0, 0, norm_words, NULL,
   "normalisation; frozen: folded away at the end" },
 { "norm", CHOICE, DISTIL | KEEP, NET_AT(norm), 0, 0, student_norm_words,
@@ -305,7 +307,7 @@ static const option options[] = {
   "W", "L2 to the means of their channels" },
 { "alignment", REAL, DISTIL | KEEP, AT(distil.alignment_weight), 0, 1e6,
   NULL, "W", "1 - kernel alignment with them" },
-{ "teacher-blocks", BLOCKS, DISTIL | KEEP, AT(distil.teacher_blocks), 0, 255,
+{ "teacher-blocks", BLOCKS, STUDENTS | KEEP, AT(distil.teacher_blocks), 0, 255,
   NULL, "1,4,8",
   "blocks matched to the student's first, second,\n"
   "...; counted from 0; even: spread evenly" },
@@ -353,6 +355,8 @@ static const option options[] = {
   "N", "a sheet of pictures in RUN/samples" },
 { "save-every", COUNT, RUNS | KEEP, AT(run.save_every), 0, 1e9, NULL, "N",
   "RUN/state.safetensors" },
+{ "out", TEXT, PRUNE, AT(out), 0, 0, NULL, "FILE",
+  "the safetensors file to write" },
 { "The picture", HEADING, TRANSLATE, 0, 0, 0, NULL, NULL, NULL },
 { "out", TEXT, TRANSLATE, AT(out), 0, 0, NULL, "OUT",
   "the picture to write, or a folder for several" },
@@ -924,8 +928,13 @@ static void default_settings(settings *s, unsigned command)
     s->run = cgd_run_defaults();
     s->run.out = NULL;
     s->run.data = cgd_data_defaults();
+    if (command == PRUNE) {            /* as the teacher is                  */
+        s->distil.train.generator.width = 0;
+        s->distil.train.generator.blocks = 0;
+    }
     s->size = command == DATASET ? 64
-            : command == INFO || command == PLAN ? 256 : 0;
+            : command == INFO || command == PLAN || command == PRUNE ? 256
+            : 0;
     s->count = command == EXPORT ? 32 : 200;
     s->tests = 32;
     s->replicates = cgd_bootstrap_defaults().replicates;
@@ -1643,8 +1652,9 @@ static void follow_teacher(settings *s, const cgd_generator_config *teacher)
     s->run.data.channels[0] = (size_t)g->in_channels;
     s->run.data.channels[1] = (size_t)g->out_channels;
     if (s->distil.transfer == UNSET)
-        s->distil.transfer = fits_in(g, teacher) ? CGD_TRANSFER_FULL
-                                                 : CGD_TRANSFER_NONE;
+        s->distil.transfer = !fits_in(g, teacher) ? CGD_TRANSFER_NONE
+                           : g->blocks == teacher->blocks ? CGD_TRANSFER_PRUNE
+                           : CGD_TRANSFER_FULL;
 }
 
 /* Read the teacher once, to know its shape and say what it is. */
@@ -1699,6 +1709,59 @@ static int run_distil(const command *cmd, settings *s)
                          "student.safetensors");
     }
     cgd_free(&j.ctx);
+    return bad;
+}
+
+/* ======================================================================== */
+/* [prune]                                                                  */
+/* ======================================================================== */
+
+/* Make the narrower net that the options ask for and save it. */
+static cgd_status prune(cgd_ctx *ctx, settings *s, const cgd_net *from)
+{
+    cgd_generator_config *g = &s->distil.train.generator;
+    cgd_net net;
+    cgd_status status;
+    g->norm = g->up = AS_TEACHER;
+    g->block = from->generator.block;
+    if (g->blocks == 0) g->blocks = from->generator.blocks;
+    follow_teacher(s, &from->generator);
+    status = cgd_generator_init(ctx, &net, g);
+    if (status != CGD_OK) return status;
+    status = cgd_transfer(&net, from, CGD_TRANSFER_PRUNE,
+                          s->distil.teacher_blocks);
+    if (status == CGD_OK) status = cgd_net_save(&net, NULL, s->out);
+    cgd_net_free(&net);
+    return status;
+}
+
+static int run_prune(const command *cmd, settings *s)
+{
+    source from;
+    cgd_ctx ctx;
+    live_line line;
+    cgd_model model;
+    cgd_status status;
+    int bad;
+    from.cmd = cmd;
+    from.file = NULL;
+    if (!s->out)
+        return fail_usage(&from, "-o FILE is missing: the file to write");
+    s->threads = 1;
+    bad = open_context(&ctx, s, &line);
+    if (bad) return bad;
+    status = cgd_model_load(&ctx, &model, s->words[0]);
+    if (status == CGD_OK) {
+        status = prune(&ctx, s, &model.net);
+        if (status == CGD_OK) {
+            print_generator(&ctx, "before", &model.net.generator, s->size);
+            print_generator(&ctx, "after", &s->distil.train.generator,
+                            s->size);
+        }
+        cgd_model_free(&model);
+    }
+    if (status != CGD_OK) bad = fail_status(&ctx, status);
+    cgd_free(&ctx);
     return bad;
 }
 
@@ -2384,6 +2447,12 @@ static const command commands[] = {
   "Trains a student, a generator with fewer blocks or channels, to do what a\n"
   "trained one does. RUN then holds student.safetensors, and what `cgd train`\n"
   "leaves there too: state, log, samples.\n" },
+{ "prune", PRUNE, run_prune, 1, 1, "MODEL -o FILE [options]",
+  "cut a generator down to the channels that matter",
+  "Writes a generator with fewer channels or blocks: those of MODEL that the\n"
+  "layers behind them listen to most. Taught again by cgd distil with\n"
+  "--init-student, cut again, and so on in small steps, it keeps more of a\n"
+  "teacher than a student of its size that begins small.\n" },
 { "translate", TRANSLATE, run_translate, 2, 1 << 20,
   "MODEL IN... -o OUT [options]",
   "translate pictures of any size",
