@@ -529,6 +529,10 @@ refuse "two generators of different shape" 'other layers' \
     --init-gba models/generator_ba.safetensors
 check "distil an imported teacher" distil --teacher models/import.safetensors \
     --direction ab --out runs/taught --steps 2
+check "a teacher asked again and again" distil --direction ab --steps 2 \
+    --teacher models/import.safetensors --out runs/asked --answers 0
+check "says the same" \
+    equal runs/asked/student.safetensors runs/taught/student.safetensors
 check "go on with a student, by other losses" distil \
     --teacher models/import.safetensors --direction ab --out runs/further \
     --init-student runs/taught/student.safetensors --gan-weight 1 --lr 0 \

@@ -71,6 +71,7 @@ typedef struct settings {
     size_t load_size;
     unsigned long steps, epochs, decay;
     float decay_part, freeze_part;
+    size_t answers;                  /* megabytes                            */
     size_t count, tests;
     int filter;
     int raw, list;
@@ -220,6 +221,9 @@ static const option options[] = {
   "generator of the other direction, for cycles" },
 { "train-reverse", FLAG, DISTIL | KEEP, AT(distil.train_reverse), 0, 0, NULL,
   NULL, "the reverse generator learns on; else frozen" },
+{ "answers", AMOUNT, DISTIL | KEEP, AT(answers), 0, 1000000, NULL, "MB",
+  "memory for what the teacher said of pictures that\n"
+  "come again (whole, not as random crops)" },
 { "init-student", TEXT, DISTIL | KEEP, AT(student), 0, 0, NULL, "FILE",
   "generator to start from instead of the teacher's\n"
   "layers, of cgd or PyTorch; it decides the shape" },
@@ -938,6 +942,7 @@ static void default_settings(settings *s, unsigned command)
     s->count = command == EXPORT ? 32 : 200;
     s->tests = 32;
     s->replicates = cgd_bootstrap_defaults().replicates;
+    s->answers = s->distil.answer_bytes >> 20;
     s->seed = 1;
 }
 
@@ -1409,6 +1414,8 @@ static void spread_settings(settings *s)
     s->run.data.load_size = s->load_size ? s->load_size : s->size;
     s->distil.train.height = s->distil.train.width = s->size;
     s->run.data.seed = s->distil.train.seed = s->seed;
+    s->distil.answer_bytes = s->answers > (size_t)-1 >> 20 ? (size_t)-1
+                           : s->answers << 20;
 }
 
 /* From epochs to steps, and when the learning rate begins to fall. */
