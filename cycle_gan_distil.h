@@ -2406,6 +2406,43 @@ static void cgd__norm_range(const cgd__norm_job *q, size_t slice,
     *count = cgd__min(q->chunk, q->pixels - begin);
 }
 
+/* A depthwise convolution: slices are rows of y, or for its gradients groups of
+ * channels, so that each writes what no other does. */
+typedef struct cgd__depth_job {
+    const cgd__shape *s;         /* o == c                                   */
+    const float *x, *y, *w, *b;
+    float *out;
+    int accumulate;
+} cgd__depth_job;
+
+enum { CGD__DEPTH_CHANNELS = 16 };
+
+/* The taps of a window that land inside a picture: where in the big map, and
+ * where their weights are, both at the first channel. */
+typedef struct cgd__taps { size_t count, at[256], w[256]; } cgd__taps;
+
+/* Move to pixel j of row i of the small map; before it the taps were at j - 1,
+ * if j > 0. Inside the picture they only move on. */
+static void cgd__taps_move(cgd__taps *taps, const cgd__shape *s, size_t i,
+                           size_t j)
+{
+    size_t step = s->stride, u, v, a, b, t;
+    if (j > 0 && (j - 1) * step >= s->pad
+        && j * step - s->pad + s->kernel <= s->w) {
+        for (t = 0; t < taps->count; t++) taps->at[t] += step * s->c;
+        return;
+    }
+    taps->count = 0;
+    for (u = 0; u < s->kernel; u++)
+        for (v = 0; v < s->kernel; v++) {
+            a = cgd__tap_index(i * step + u, s->pad, s->h, s->pad_mode);
+            b = cgd__tap_index(j * step + v, s->pad, s->w, s->pad_mode);
+            if (a == CGD__OUTSIDE || b == CGD__OUTSIDE) continue;
+            taps->at[taps->count] = (a * s->w + b) * s->c;
+            taps->w[taps->count++] = (u * s->kernel + v) * s->c;
+        }
+}
+
 /* Add the mirrored margins of a padded map to its inside (or write it). */
 typedef struct cgd__fold_job {
     const float *in; float *out; const float *bias;
@@ -2458,6 +2495,9 @@ typedef struct cgd__maps {
     void (*norm_back_apply)(void *job, size_t slice);
     void (*fold)(void *job, size_t slice);
     void (*pad)(void *job, size_t slice);
+    void (*depth)(void *job, size_t row);
+    void (*depth_data)(void *job, size_t slice);
+    void (*depth_weights)(void *job, size_t slice);
     void (*merge)(const float *sums, size_t rows, size_t plane, size_t c,
                   double *mean, double *square);
 } cgd__maps;
@@ -5207,12 +5247,98 @@ CGD__HOT static void CGD__NAME(cgd__pad_)(void *job, size_t slice)
     }
 }
 
+CGD__HOT static void CGD__NAME(cgd__depth_)(void *job, size_t row)
+{
+    const cgd__depth_job *q = (const cgd__depth_job *)job;
+    const cgd__shape *s = q->s;
+    size_t c = s->c, j, k, t;
+    const float *x = q->x + row / s->oh * s->h * s->w * c;
+    float *y = q->out + row * s->ow * c;
+    cgd__taps taps;
+    for (j = 0; j < s->ow; j++, y += c) {
+        cgd__taps_move(&taps, s, row % s->oh, j);
+        for (k = 0; k + CGD__W <= c; k += CGD__W) {
+            CGD__V sum = q->b ? CGD__VLOAD(q->b + k) : CGD__VSET1(0.0f);
+            for (t = 0; t < taps.count; t++)
+                sum = CGD__VFMA(CGD__VLOAD(q->w + taps.w[t] + k),
+                                CGD__VLOAD(x + taps.at[t] + k), sum);
+            CGD__VSTORE(y + k, sum);
+        }
+        for (; k < c; k++) {
+            float sum = q->b ? q->b[k] : 0;
+            for (t = 0; t < taps.count; t++)
+                sum += q->w[taps.w[t] + k] * x[taps.at[t] + k];
+            y[k] = sum;
+        }
+    }
+}
+
+/* The data gradient of some channels of one picture. */
+CGD__HOT static void CGD__NAME(cgd__depth_data_)(void *job, size_t slice)
+{
+    const cgd__depth_job *q = (const cgd__depth_job *)job;
+    const cgd__shape *s = q->s;
+    size_t c = s->c, groups = cgd__ceil_div(c, CGD__DEPTH_CHANNELS);
+    size_t first = slice % groups * CGD__DEPTH_CHANNELS, i, j, k, t;
+    size_t end = cgd__min(first + CGD__DEPTH_CHANNELS, c);
+    const float *dy = q->y + slice / groups * s->oh * s->ow * c;
+    float *dx = q->out + slice / groups * s->h * s->w * c;
+    cgd__taps taps;
+    for (i = 0; !q->accumulate && i < s->h * s->w; i++)
+        for (k = first; k < end; k++) dx[i * c + k] = 0;
+    for (i = 0; i < s->oh; i++)
+    for (j = 0; j < s->ow; j++, dy += c) {
+        cgd__taps_move(&taps, s, i, j);
+        for (k = first; k + CGD__W <= end; k += CGD__W) {
+            CGD__V d = CGD__VLOAD(dy + k);
+            for (t = 0; t < taps.count; t++) {
+                float *to = dx + taps.at[t] + k;
+                CGD__VSTORE(to, CGD__VFMA(CGD__VLOAD(q->w + taps.w[t] + k), d,
+                                          CGD__VLOAD(to)));
+            }
+        }
+        for (; k < end; k++)
+            for (t = 0; t < taps.count; t++)
+                dx[taps.at[t] + k] += q->w[taps.w[t] + k] * dy[k];
+    }
+}
+
+/* The weights' gradient of some channels, over all pictures. */
+CGD__HOT static void CGD__NAME(cgd__depth_weights_)(void *job, size_t slice)
+{
+    const cgd__depth_job *q = (const cgd__depth_job *)job;
+    const cgd__shape *s = q->s;
+    size_t c = s->c, first = slice * CGD__DEPTH_CHANNELS, i, j, k, t;
+    size_t end = cgd__min(first + CGD__DEPTH_CHANNELS, c);
+    const float *x = q->x, *dy = q->y;
+    cgd__taps taps;
+    for (i = 0; i < s->n * s->oh; i++) {
+        if (i > 0 && i % s->oh == 0) x += s->h * s->w * c;
+        for (j = 0; j < s->ow; j++, dy += c) {
+            cgd__taps_move(&taps, s, i % s->oh, j);
+            for (k = first; k + CGD__W <= end; k += CGD__W) {
+                CGD__V d = CGD__VLOAD(dy + k);
+                for (t = 0; t < taps.count; t++) {
+                    float *to = q->out + taps.w[t] + k;
+                    CGD__VSTORE(to, CGD__VFMA(CGD__VLOAD(x + taps.at[t] + k),
+                                              d, CGD__VLOAD(to)));
+                }
+            }
+            for (; k < end; k++)
+                for (t = 0; t < taps.count; t++)
+                    q->out[taps.w[t] + k] += x[taps.at[t] + k] * dy[k];
+        }
+    }
+}
+
 static const cgd__maps CGD__NAME(cgd__maps_) = {
     CGD__NAME(cgd__activate_), CGD__NAME(cgd__activate_back_),
     CGD__NAME(cgd__add_), CGD__NAME(cgd__norm_sums_),
     CGD__NAME(cgd__norm_apply_), CGD__NAME(cgd__norm_back_sums_),
     CGD__NAME(cgd__norm_back_apply_), CGD__NAME(cgd__fold_),
-    CGD__NAME(cgd__pad_), CGD__NAME(cgd__merge_)
+    CGD__NAME(cgd__pad_), CGD__NAME(cgd__depth_),
+    CGD__NAME(cgd__depth_data_), CGD__NAME(cgd__depth_weights_),
+    CGD__NAME(cgd__merge_)
 };
 
 /* ---- Winograd transforms -------------------------------------------------*/
@@ -6274,42 +6400,13 @@ static void cgd__upsample(cgd_ctx *ctx, float *y, const float *x, size_t n,
 
 /* ---- depthwise convolution -----------------------------------------------*/
 
-typedef struct cgd__depth_job {
-    const cgd__shape *s;         /* o == c                                   */
-    const float *x, *y, *w, *b;
-    float *out;
-    int accumulate;
-} cgd__depth_job;
-
-CGD__OPTIMIZED static void cgd__depth_forward_row(void *job, size_t row)
-{
-    const cgd__depth_job *q = (const cgd__depth_job *)job;
-    const cgd__shape *s = q->s;
-    size_t n = row / s->oh, i = row % s->oh, c = s->c, j, u, v, k;
-    for (j = 0; j < s->ow; j++) {
-        float *y = q->out + (row * s->ow + j) * c;
-        for (k = 0; k < c; k++) y[k] = q->b ? q->b[k] : 0;
-        for (u = 0; u < s->kernel; u++)
-        for (v = 0; v < s->kernel; v++) {
-            size_t a = cgd__tap_index(i * s->stride + u, s->pad, s->h,
-                                      s->pad_mode);
-            size_t b = cgd__tap_index(j * s->stride + v, s->pad, s->w,
-                                      s->pad_mode);
-            const float *w = q->w + (u * s->kernel + v) * c, *x;
-            if (a == CGD__OUTSIDE || b == CGD__OUTSIDE) continue;
-            x = q->x + ((n * s->h + a) * s->w + b) * c;
-            for (k = 0; k < c; k++) y[k] += w[k] * x[k];
-        }
-    }
-}
-
 static void cgd__depth_forward(cgd_ctx *ctx, const cgd__shape *s, float *y,
                                const float *x, const float *w, const float *b)
 {
     cgd__depth_job q;
     q.s = s; q.x = x; q.y = NULL; q.w = w; q.b = b; q.out = y;
     q.accumulate = 0;
-    cgd__for(ctx, s->n * s->oh, cgd__depth_forward_row, &q);
+    cgd__for(ctx, s->n * s->oh, ctx->kernels->maps->depth, &q);
 }
 
 /* ---- shapes of windows ---------------------------------------------------*/
@@ -6629,56 +6726,6 @@ static void cgd__bias_backward(cgd_ctx *ctx, float *db, const float *dy,
     cgd__for(ctx, cgd__ceil_div(c, 16), cgd__bias_slice, &q);
 }
 
-/* The data gradient of some channels of one picture: a slice owns what it
- * scatters to. */
-#define CGD__DEPTH_CHANNELS 16
-
-CGD__OPTIMIZED static void cgd__depth_data_slice(void *job, size_t slice)
-{
-    const cgd__depth_job *q = (const cgd__depth_job *)job;
-    const cgd__shape *s = q->s;
-    size_t c = s->c, groups = cgd__ceil_div(c, CGD__DEPTH_CHANNELS);
-    size_t n = slice / groups, first = slice % groups * CGD__DEPTH_CHANNELS;
-    size_t end = cgd__min(first + CGD__DEPTH_CHANNELS, c), i, j, u, v, k;
-    float *dx = q->out + n * s->h * s->w * c;
-    for (i = 0; !q->accumulate && i < s->h * s->w; i++)
-        for (k = first; k < end; k++) dx[i * c + k] = 0;
-    for (i = 0; i < s->oh; i++)
-    for (j = 0; j < s->ow; j++)
-    for (u = 0; u < s->kernel; u++)
-    for (v = 0; v < s->kernel; v++) {
-        size_t a = cgd__tap_index(i * s->stride + u, s->pad, s->h,
-                                  s->pad_mode);
-        size_t b = cgd__tap_index(j * s->stride + v, s->pad, s->w,
-                                  s->pad_mode);
-        const float *dy = q->y + ((n * s->oh + i) * s->ow + j) * c;
-        const float *w = q->w + (u * s->kernel + v) * c;
-        float *to;
-        if (a == CGD__OUTSIDE || b == CGD__OUTSIDE) continue;
-        to = dx + (a * s->w + b) * c;
-        CGD__EACH for (k = first; k < end; k++) to[k] += w[k] * dy[k];
-    }
-}
-
-CGD__OPTIMIZED static void cgd__depth_weights_tap(void *job, size_t tap)
-{
-    const cgd__depth_job *q = (const cgd__depth_job *)job;
-    const cgd__shape *s = q->s;
-    size_t c = s->c, n, i, j, k;
-    for (n = 0; n < s->n; n++)
-    for (i = 0; i < s->oh; i++)
-    for (j = 0; j < s->ow; j++) {
-        size_t a = cgd__tap_index(i * s->stride + tap / s->kernel, s->pad,
-                                  s->h, s->pad_mode);
-        size_t b = cgd__tap_index(j * s->stride + tap % s->kernel, s->pad,
-                                  s->w, s->pad_mode);
-        const float *dy = q->y + ((n * s->oh + i) * s->ow + j) * c, *x;
-        if (a == CGD__OUTSIDE || b == CGD__OUTSIDE) continue;
-        x = q->x + ((n * s->h + a) * s->w + b) * c;
-        for (k = 0; k < c; k++) q->out[tap * c + k] += x[k] * dy[k];
-    }
-}
-
 static void cgd__depth_data(cgd_ctx *ctx, const cgd__shape *s, float *dx,
                             const float *dy, const float *w, int accumulate)
 {
@@ -6686,7 +6733,7 @@ static void cgd__depth_data(cgd_ctx *ctx, const cgd__shape *s, float *dx,
     q.s = s; q.x = NULL; q.y = dy; q.w = w; q.b = NULL; q.out = dx;
     q.accumulate = accumulate;
     cgd__for(ctx, s->n * cgd__ceil_div(s->c, CGD__DEPTH_CHANNELS),
-             cgd__depth_data_slice, &q);
+             ctx->kernels->maps->depth_data, &q);
 }
 
 static void cgd__depth_weights(cgd_ctx *ctx, const cgd__shape *s, float *dw,
@@ -6695,7 +6742,8 @@ static void cgd__depth_weights(cgd_ctx *ctx, const cgd__shape *s, float *dw,
     cgd__depth_job q;
     q.s = s; q.x = x; q.y = dy; q.w = NULL; q.b = NULL; q.out = dw;
     q.accumulate = 1;
-    cgd__for(ctx, s->kernel * s->kernel, cgd__depth_weights_tap, &q);
+    cgd__for(ctx, cgd__ceil_div(s->c, CGD__DEPTH_CHANNELS),
+             ctx->kernels->maps->depth_weights, &q);
 }
 
 CGDDEF cgd_status cgd_conv2d_backward_data(cgd_ctx *ctx, cgd_tensor *dx,

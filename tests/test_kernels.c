@@ -434,6 +434,75 @@ static void fast_kernels_equal_the_reference_for_extreme_sizes(void)
     CHECK(worst[2] <= 1);
 }
 
+/* ---- depthwise -----------------------------------------------------------*/
+
+static void near_all(const float *a, const float *b, size_t n, double least)
+{
+    size_t i;
+    for (i = 0; i < n; i++)
+        CHECK_NEAR(a[i], b[i], least * (1 + fabs((double)b[i])));
+}
+
+/* A depthwise convolution is one whose weights between channels are zero, which
+ * the reference can do. */
+static void check_depthwise(cgd_ctx *ctx, cgd_ctx *plain, size_t c,
+                            const cgd_window *q)
+{
+    size_t h = 9, w = 14, taps = q->kernel * q->kernel, i;
+    size_t oh = (h + 2 * q->pad - q->kernel) / q->stride + 1;
+    size_t ow = (w + 2 * q->pad - q->kernel) / q->stride + 1;
+    size_t n_x = 2 * h * w * c, n_y = 2 * oh * ow * c;
+    float *x = numbers(n_x), *dy = numbers(n_y), *own = numbers(taps * c);
+    float *b = numbers(c), *all = (float *)calloc(taps * c * c, sizeof *all);
+    float *y[2], *dx[2], *dw = copied(own, taps * c), *d_all;
+    cgd_tensor in = cgd_tensor_view(2, h, w, c, x), out, grad;
+    for (i = 0; i < taps * c; i++) all[i * c + i % c] = own[i];
+    d_all = copied(all, taps * c * c);
+    for (i = 0; i < 2; i++) { y[i] = guarded(n_y); dx[i] = guarded(n_x); }
+    out = cgd_tensor_view(2, oh, ow, c, y[0]);
+    CHECK(cgd_depthwise2d(ctx, &out, &in, own, b, q) == CGD_OK);
+    out.data = y[1];
+    CHECK(cgd_conv2d(plain, &out, &in, all, b, q) == CGD_OK);
+    near_all(y[0], y[1], n_y, 1e-5);
+    out.data = dy;
+    grad = cgd_tensor_view(2, h, w, c, dx[0]);
+    CHECK(cgd_depthwise2d_backward_data(ctx, &grad, &out, own, q) == CGD_OK);
+    grad.data = dx[1];
+    CHECK(cgd_conv2d_backward_data(plain, &grad, &out, all, q) == CGD_OK);
+    near_all(dx[0], dx[1], n_x, 1e-5);
+    CHECK(cgd_depthwise2d_backward_weights(ctx, dw, NULL, &in, &out, q)
+          == CGD_OK);
+    CHECK(cgd_conv2d_backward_weights(plain, d_all, NULL, &in, &out, q)
+          == CGD_OK);
+    for (i = 0; i < taps * c; i++)
+        near_all(dw + i, d_all + i * c + i % c, 1, 1e-4);
+    check_guard(y[0], n_y);
+    check_guard(dx[0], n_x);
+    for (i = 0; i < 2; i++) { free(y[i]); free(dx[i]); }
+    free(x); free(dy); free(own); free(b); free(all); free(dw); free(d_all);
+}
+
+static void depthwise_kernels_equal_the_reference(void)
+{
+    static const cgd_window windows[5] = { { 3, 1, 1, CGD_PAD_REFLECT },
+        { 3, 2, 1, CGD_PAD_ZERO }, { 1, 1, 0, CGD_PAD_ZERO },
+        { 7, 1, 3, CGD_PAD_REFLECT }, { 4, 3, 3, CGD_PAD_ZERO } };
+    cgd_ctx ctx, plain;
+    size_t i, k, j;
+    cgd_init(&ctx, NULL);
+    cgd_init(&plain, NULL);
+    CHECK(cgd_use_kernels(&plain, "reference") == CGD_OK);
+    for (i = 0; i < CGD__ALL_KERNELS; i++) {
+        if (cgd_use_kernels(&ctx, cgd__all_kernels[i]->name) != CGD_OK)
+            continue;
+        for (k = 0; k < 10; k++)
+            for (j = 0; j < 5; j++)
+                check_depthwise(&ctx, &plain, counts[k], windows + j);
+    }
+    cgd_free(&ctx);
+    cgd_free(&plain);
+}
+
 /* ---- Adam ----------------------------------------------------------------*/
 
 /* A handful of roundings, each of half an epsilon of what it rounds. */
@@ -614,12 +683,12 @@ static void run_windows(cgd_ctx *ctx, results *r, int way)
         CHECK(cgd_conv2d_backward_weights(ctx, dw.data, db.data, &x, &y, q)
               == CGD_OK);
         was_sliced("weights", way);
-        y = given(2, h, h, 13);
-        small = result(r, 2, h, h, 13);
-        dw = result(r, q->kernel, q->kernel, 13, 1);
+        x = given(2, 24, 24, 18);
+        small = result(r, 2, h, h, 18);
+        dw = result(r, q->kernel, q->kernel, 18, 1);
         CHECK(cgd_depthwise2d(ctx, &small, &x, source, NULL, q) == CGD_OK);
         was_sliced("depthwise2d", way);
-        big = result(r, 2, 24, 24, 13);
+        big = result(r, 2, 24, 24, 18);
         CHECK(cgd_depthwise2d_backward_data(ctx, &big, &y, source, q)
               == CGD_OK);
         was_sliced("depthwise data", way);
@@ -852,6 +921,7 @@ int main(void)
     RUN(fast_kernels_equal_the_reference_for_winograd);
     RUN(fast_kernels_equal_the_reference_for_tiles);
     RUN(fast_kernels_equal_the_reference_for_extreme_sizes);
+    RUN(depthwise_kernels_equal_the_reference);
     RUN(fast_adam_equals_the_reference);
     RUN(kernels_are_chosen_by_name);
     RUN(every_slice_runs_exactly_once);
