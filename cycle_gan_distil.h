@@ -584,6 +584,15 @@ CGDDEF double cgd_loss_ssim(cgd_ctx *ctx, const cgd_tensor *x,
                             const cgd_tensor *target, float weight,
                             cgd_tensor *dx, int add, float *scratch);
 
+/* Local contrast: L1 between deviations, sqrt(variance + 0.0001) within SSIM's
+ * Gaussian window, at every place that has one. Knows how strong a texture is
+ * and not where its light and dark are, so that what cannot tell these paints
+ * it all the same instead of a grey mean. Values in [-1, 1], scratch and small
+ * pictures as for SSIM. */
+CGDDEF double cgd_loss_contrast(cgd_ctx *ctx, const cgd_tensor *x,
+                                const cgd_tensor *target, float weight,
+                                cgd_tensor *dx, int add, float *scratch);
+
 /* Mean squared difference of every channel's mean over a picture, which says
  * nothing of where things are (Ren et al. 2021, "Online Multi-Granularity
  * Distillation for GAN Compression"). */
@@ -752,6 +761,7 @@ typedef struct cgd_distil_config {
     float output_weight;             /* L1 to the teacher's output           */
     float haar_weight;               /* L1 to its high frequencies           */
     float ssim_weight;               /* 1 - SSIM; sides of 11 and more       */
+    float contrast_weight;           /* L1 to its local contrast; likewise   */
     float feature_weight;            /* L2 to hidden states, ...             */
     float channel_weight;            /* L2 to their channels' means, ...     */
     float alignment_weight;          /* 1 - kernel alignment: each the mean
@@ -8513,7 +8523,7 @@ CGDDEF double cgd_loss_haar(cgd_ctx *ctx, const cgd_tensor *x,
     return (double)weight * sum / count;
 }
 
-/* ---- SSIM ----------------------------------------------------------------*/
+/* ---- SSIM and local contrast ---------------------------------------------*/
 /* With G a Gaussian window's mean, at every place
  *
  *   S = a1 a2 / (b1 b2),   a1 = 2 mx mt + C1,        a2 = 2 cov + C2,
@@ -8521,21 +8531,24 @@ CGDDEF double cgd_loss_haar(cgd_ctx *ctx, const cgd_tensor *x,
  *   mx = G(x), mt = G(t), vx = G(xx) - mx^2, vt = ..., cov = G(xt) - mx mt
  *
  * and dS/dx = G'(dS/dmx) + 2x G'(dS/dG(xx)) + t G'(dS/dG(xt)), where G' is G's
- * adjoint: the same blur of a map with zeros around it. */
+ * adjoint: the same blur of a map with zeros around it. Local contrast, with
+ * the loss |sqrt(vx + C) - sqrt(vt + C)|, needs no cov and no G(xt). */
 
 #define CGD__WINDOW 11
 #define CGD__WINDOW_C1 ((0.01f * 2) * (0.01f * 2))
 #define CGD__WINDOW_C2 ((0.03f * 2) * (0.03f * 2))
-enum { CGD__MX, CGD__MT, CGD__XX, CGD__TT, CGD__XT, CGD__SSIM_MAPS };
+#define CGD__CONTRAST_C 1e-4f
+enum { CGD__MX, CGD__MT, CGD__XX, CGD__TT, CGD__XT, CGD__WINDOW_MAPS };
 
-typedef struct cgd__similarity {
+typedef struct cgd__windowed {
+    int contrast;                      /* or SSIM                            */
     const cgd_tensor *x, *target;
     cgd_tensor *dx;
     float *scratch;
     size_t wide, n, rows;              /* w*c; blurred rows' n, and how many */
     float window[CGD__WINDOW], scale;
     double *sums;
-} cgd__similarity;
+} cgd__windowed;
 
 /* out[i] = sum_u window[u] in[i + u * stride] */
 CGD__OPTIMIZED static void cgd__blur(float *out, const float *in, size_t n,
@@ -8555,9 +8568,9 @@ CGD__OPTIMIZED static void cgd__blur(float *out, const float *in, size_t n,
 
 /* Row y of one of the five maps, before the blur; of x + 1 and t + 1, which
  * are never negative, as the bytes of a picture are not. */
-CGD__OPTIMIZED static void cgd__ssim_row_of(float *out, int map,
-                                            const float *x, const float *t,
-                                            size_t n)
+CGD__OPTIMIZED static void cgd__window_row(float *out, int map,
+                                           const float *x, const float *t,
+                                           size_t n)
 {
     const float *a = map == CGD__MT || map == CGD__TT ? t : x;
     const float *b = map == CGD__XX ? x : t;
@@ -8592,32 +8605,54 @@ CGD__OPTIMIZED static double cgd__ssim_places(float *maps, size_t count,
     return sum;
 }
 
+/* From four blurred maps: the sum of the differences, and in the first two
+ * places their derivatives by G(x) and G(xx), times scale. */
+CGD__OPTIMIZED static double cgd__contrast_places(float *maps, size_t count,
+                                                  float scale)
+{
+    float *mx = maps, *mt = mx + count, *xx = mt + count, *tt = xx + count;
+    double sum = 0;
+    size_t i;
+    for (i = 0; i < count; i++) {
+        float vx = xx[i] - mx[i] * mx[i], vt = tt[i] - mt[i] * mt[i], d, g;
+        float sx = CGD_SQRTF((vx > 0 ? vx : 0) + CGD__CONTRAST_C);
+        d = sx - CGD_SQRTF((vt > 0 ? vt : 0) + CGD__CONTRAST_C);
+        sum += (double)(d < 0 ? -d : d);
+        g = (d > 0 ? scale : d < 0 ? -scale : 0) / (2 * sx);
+        mx[i] *= -2 * g;
+        mt[i] = g;
+    }
+    return sum;
+}
+
 /* One picture; its scratch holds the maps, then rows blurred along x with a
  * border of ten above and below, then three rows. */
-static void cgd__ssim_picture(void *job, size_t picture)
+static void cgd__window_picture(void *job, size_t picture)
 {
-    const cgd__similarity *q = (const cgd__similarity *)job;
+    const cgd__windowed *q = (const cgd__windowed *)job;
     size_t border = CGD__WINDOW - 1, n = q->n, wide = q->wide, map, y, i;
     size_t c = q->x->c, h = q->x->h, count = q->rows * n;
+    size_t n_maps = q->contrast ? 4 : 5, n_derivatives = q->contrast ? 2 : 3;
     size_t first = picture * h * wide;
     const float *x = q->x->data + first, *t = q->target->data + first;
     float *maps = q->scratch
                 + picture * (cgd_loss_ssim_scratch(q->x) / q->x->n);
-    float *bordered = maps + CGD__SSIM_MAPS * count;
+    float *bordered = maps + CGD__WINDOW_MAPS * count;
     float *row = bordered + (q->rows + 2 * border) * n, *blurred;
-    for (map = 0; map < CGD__SSIM_MAPS; map++) {
+    for (map = 0; map < n_maps; map++) {
         for (y = 0; y < h; y++) {
-            cgd__ssim_row_of(row, (int)map, x + y * wide, t + y * wide, wide);
+            cgd__window_row(row, (int)map, x + y * wide, t + y * wide, wide);
             cgd__blur(bordered + y * n, row, n, c, q->window);
         }
         cgd__blur(maps + map * count, bordered, count, n, q->window);
     }
-    q->sums[picture] = cgd__ssim_places(maps, count, q->scale);
+    q->sums[picture] = (q->contrast ? cgd__contrast_places
+                                    : cgd__ssim_places)(maps, count, q->scale);
     if (!q->dx) return;
     memset(bordered, 0, (q->rows + 2 * border) * n * sizeof(float));
     memset(row, 0, (wide + border * c) * sizeof(float));
     blurred = row + wide + border * c;
-    for (map = 0; map < 3; map++) {
+    for (map = 0; map < n_derivatives; map++) {
         memcpy(bordered + border * n, maps + map * count,
                count * sizeof(float));
         for (y = 0; y < h; y++) {
@@ -8635,23 +8670,23 @@ CGDDEF size_t cgd_loss_ssim_scratch(const cgd_tensor *x)
 {
     size_t border = CGD__WINDOW - 1;
     return x->n * (x->w + border) * x->c
-         * (CGD__SSIM_MAPS * x->h + x->h + border + 4);
+         * (CGD__WINDOW_MAPS * x->h + x->h + border + 4);
 }
 
-CGDDEF double cgd_loss_ssim(cgd_ctx *ctx, const cgd_tensor *x,
-                            const cgd_tensor *target, float weight,
-                            cgd_tensor *dx, int add, float *scratch)
+/* The mean over all places of SSIM or of the difference in contrast. */
+static double cgd__window_mean(cgd_ctx *ctx, int contrast, const cgd_tensor *x,
+                               const cgd_tensor *target, float weight,
+                               cgd_tensor *dx, float *scratch)
 {
-    cgd__similarity q;
+    cgd__windowed q;
     double sums[CGD__SUMS], sum = 0, count, window = 0;
     size_t i, k;
-    cgd__loss_clear(dx, add);
-    if (x->w < CGD__WINDOW || x->h < CGD__WINDOW || x->n == 0) return 0;
+    q.contrast = contrast;
     q.wide = x->w * x->c;
     q.n = q.wide - (CGD__WINDOW - 1) * x->c;
     q.rows = x->h - (CGD__WINDOW - 1);
     count = (double)x->n * (double)q.rows * (double)q.n;
-    q.scale = -weight / (float)count;
+    q.scale = weight / (float)count;
     for (i = 0; i < CGD__WINDOW; i++) {
         double u = (double)i - CGD__WINDOW / 2;
         q.window[i] = (float)cgd__exp(-u * u / (2 * 1.5 * 1.5));
@@ -8668,10 +8703,35 @@ CGDDEF double cgd_loss_ssim(cgd_ctx *ctx, const cgd_tensor *x,
         q.x = &some; q.target = &goal; q.dx = dx ? &d : NULL;
         q.scratch = scratch;
         q.sums = sums;
-        cgd__for(ctx, n, cgd__ssim_picture, &q);
+        cgd__for(ctx, n, cgd__window_picture, &q);
         for (k = 0; k < n; k++) sum += sums[k];
     }
-    return (double)weight * (1 - sum / count);
+    return sum / count;
+}
+
+static int cgd__has_windows(const cgd_tensor *x)
+{
+    return x->n > 0 && x->h >= CGD__WINDOW && x->w >= CGD__WINDOW;
+}
+
+CGDDEF double cgd_loss_ssim(cgd_ctx *ctx, const cgd_tensor *x,
+                            const cgd_tensor *target, float weight,
+                            cgd_tensor *dx, int add, float *scratch)
+{
+    cgd__loss_clear(dx, add);
+    if (!cgd__has_windows(x)) return 0;
+    return (double)weight * (1 - cgd__window_mean(ctx, 0, x, target, -weight,
+                                                  dx, scratch));
+}
+
+CGDDEF double cgd_loss_contrast(cgd_ctx *ctx, const cgd_tensor *x,
+                                const cgd_tensor *target, float weight,
+                                cgd_tensor *dx, int add, float *scratch)
+{
+    cgd__loss_clear(dx, add);
+    if (!cgd__has_windows(x)) return 0;
+    return (double)weight * cgd__window_mean(ctx, 1, x, target, weight, dx,
+                                             scratch);
 }
 
 /* ---- losses over hidden states -------------------------------------------*/
@@ -9580,6 +9640,7 @@ CGDDEF void cgd_trainer_free(cgd_trainer *t)
  *
  *   + output * |G_s(x) - teacher(x)|_1
  *   + haar * L1 of their high frequencies + ssim * (1 - SSIM)
+ *   + contrast * L1 of their local contrasts
  *   + mean over matched blocks (k, t_k) of
  *       feature * MSE(h_k, teacher h_t_k) + channel * MSE of their means
  *       + alignment * (1 - kernel alignment)
@@ -10181,6 +10242,11 @@ static cgd_status cgd__lesson_begin(cgd_trainer *t, cgd__lesson *lesson,
 
 /* ---- the terms -----------------------------------------------------------*/
 
+static int cgd__windows_wanted(const cgd_distil_config *d)
+{
+    return d->ssim_weight > 0 || d->contrast_weight > 0;
+}
+
 /* Those on the output; their gradients are added to d_fake. */
 static double cgd__output_terms(cgd_trainer *t, const cgd_tensor *fake,
                                 const cgd_tensor *target, cgd_tensor *d_fake)
@@ -10192,10 +10258,16 @@ static double cgd__output_terms(cgd_trainer *t, const cgd_tensor *fake,
         sum += cgd_loss_l1(t->ctx, fake, target, d->output_weight, d_fake, 1);
     if (d->haar_weight > 0)
         sum += cgd_loss_haar(t->ctx, fake, target, d->haar_weight, d_fake, 1);
-    if (d->ssim_weight > 0)
-        sum += cgd_loss_ssim(t->ctx, fake, target, d->ssim_weight, d_fake, 1,
-            (float *)cgd__push(t, cgd_loss_ssim_scratch(fake)
-                                  * sizeof(float)));
+    if (cgd__windows_wanted(d)) {
+        float *scratch = (float *)cgd__push(t, cgd_loss_ssim_scratch(fake)
+                                               * sizeof(float));
+        if (d->ssim_weight > 0)
+            sum += cgd_loss_ssim(t->ctx, fake, target, d->ssim_weight, d_fake,
+                                 1, scratch);
+        if (d->contrast_weight > 0)
+            sum += cgd_loss_contrast(t->ctx, fake, target, d->contrast_weight,
+                                     d_fake, 1, scratch);
+    }
     t->arena_used = mark;
     return sum;
 }
@@ -10291,7 +10363,7 @@ static cgd_status cgd__lesson_room(const cgd_trainer *t, size_t *lesson_room,
                  * sizeof(float) + rounding;
     status = cgd__pass_room(t, &t->teacher, 1, CGD_INFER, keep, n_keep,
                             asking, NULL);
-    if (t->distil->ssim_weight > 0)
+    if (cgd__windows_wanted(t->distil))
         work = cgd_loss_ssim_scratch(&lesson.output) * sizeof(float);
     for (k = 0; k < n_keep && status == CGD_OK; k++) {
         cgd_tensor h = lesson.hidden[k];
@@ -10330,10 +10402,10 @@ static cgd_status cgd__check_distil(cgd_ctx *ctx, const cgd_distil_config *c,
             != (c->direction ? g->in_channels : g->out_channels))
         return cgd__fail(ctx, CGD_ERR_SHAPE,
             "teacher and student differ in the pictures' channels");
-    if (c->ssim_weight > 0 && (c->train.height < CGD__WINDOW
-                               || c->train.width < CGD__WINDOW))
+    if (cgd__windows_wanted(c) && (c->train.height < CGD__WINDOW
+                                   || c->train.width < CGD__WINDOW))
         return cgd__fail(ctx, CGD_ERR_SHAPE,
-            "the SSIM term needs pictures of 11 x 11 pixels and more");
+            "SSIM and contrast need pictures of 11 x 11 pixels and more");
     if (c->train.cycle_weight > 0 && !reverse && !c->train_reverse)
         return cgd__fail(ctx, CGD_ERR_ARGUMENT,
             "the cycle loss needs a reverse generator: give one, or train "

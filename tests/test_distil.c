@@ -37,18 +37,20 @@ static double dot(const float *a, const float *b, size_t count)
 
 /* ---- losses --------------------------------------------------------------*/
 
-enum { HAAR, SSIM, CHANNELS, ALIGNMENT, LOSSES };
+enum { HAAR, SSIM, CONTRAST, CHANNELS, ALIGNMENT, LOSSES };
 
 static double loss_of(int kind, const cgd_tensor *x, const cgd_tensor *target,
                       float weight, cgd_tensor *dx, int add)
 {
-    size_t room = kind == SSIM ? cgd_loss_ssim_scratch(x)
+    size_t room = kind == SSIM || kind == CONTRAST ? cgd_loss_ssim_scratch(x)
                                : cgd_loss_alignment_scratch(x, target);
     float *scratch = numbers(room, 9);           /* whatever was there       */
     double loss =
         kind == HAAR ? cgd_loss_haar(&context, x, target, weight, dx, add)
         : kind == SSIM ? cgd_loss_ssim(&context, x, target, weight, dx, add,
                                        scratch)
+        : kind == CONTRAST ? cgd_loss_contrast(&context, x, target, weight, dx,
+                                               add, scratch)
         : kind == CHANNELS ? cgd_loss_channels(x, target, weight, dx, add)
         : cgd_loss_alignment(&context, x, target, weight, dx, add, scratch);
     free(scratch);
@@ -100,6 +102,8 @@ static void check_gradient(int kind, size_t n, size_t h, size_t w, size_t c,
     float *from = numbers(count, 0), *kept = numbers(count, 0);
     int turn;
     if (kind == HAAR) leave_corners(&x, &target);
+    for (i = 0; kind == CONTRAST && i < count; i++)
+        target.data[i] *= i % c ? 0.5f : 2.0f;   /* far from equal contrasts */
     memcpy(from, x.data, count * sizeof(float));
     CHECK_NEAR(loss_of(kind, &x, &target, 2.5f, &dx, 0),
                loss_of(kind, &x, &target, 2.5f, NULL, 0), 0);
@@ -131,6 +135,8 @@ static void gradients_of_losses_are_central_differences(void)
     check_gradient(HAAR, 1, 7, 5, 2, 2);
     check_gradient(SSIM, 2, 13, 16, 3, 3);
     check_gradient(SSIM, 1, 11, 12, 1, 1);
+    check_gradient(CONTRAST, 2, 13, 16, 3, 3);
+    check_gradient(CONTRAST, 1, 11, 12, 1, 1);
     check_gradient(CHANNELS, 2, 5, 4, 7, 7);
     check_gradient(ALIGNMENT, 2, 5, 4, 6, 6);
     check_gradient(ALIGNMENT, 1, 4, 5, 3, 9);
@@ -164,6 +170,26 @@ static void ssim_is_that_of_the_metric(void)
     CHECK_NEAR(loss_of(SSIM, &x, &x, 1, NULL, 0), 0, 1e-5);
     x.h = t.h = 10;
     CHECK_NEAR(loss_of(SSIM, &x, &t, 1, NULL, 0), 0, 0);
+    free(x.data); free(t.data);
+}
+
+/* Stripes a phase apart are as strong; half as strong, half a deviation off. */
+static void contrast_is_blind_to_phase(void)
+{
+    enum { SIZE = 40 };
+    cgd_tensor x = map(1, SIZE, SIZE, 1), t = map(1, SIZE, SIZE, 1);
+    size_t i, j;
+    for (i = 0; i < SIZE; i++)
+        for (j = 0; j < SIZE; j++) {
+            x.data[i * SIZE + j] = (i + j) % 2 ? 0.7f : -0.7f;
+            t.data[i * SIZE + j] = (i + j) % 2 ? -0.7f : 0.7f;
+        }
+    CHECK_NEAR(loss_of(CONTRAST, &x, &t, 1, NULL, 0), 0, 1e-5);
+    CHECK(cgd_loss_l1(&context, &x, &t, 1, NULL, 0) > 1.3);
+    for (i = 0; i < SIZE * SIZE; i++) x.data[i] = x.data[i] / 2 + 0.1f;
+    CHECK_NEAR(loss_of(CONTRAST, &x, &t, 3, NULL, 0), 3 * 0.35, 1e-3);
+    x.h = t.h = 10;
+    CHECK_NEAR(loss_of(CONTRAST, &x, &t, 1, NULL, 0), 0, 0);
     free(x.data); free(t.data);
 }
 
@@ -469,6 +495,7 @@ static cgd_distil_config every_term(void)
     c.train.schedule.total = 20;
     c.haar_weight = 3;
     c.ssim_weight = 2;
+    c.contrast_weight = 3;
     c.feature_weight = 1;
     c.channel_weight = 4;
     c.alignment_weight = 1;
@@ -539,7 +566,7 @@ static void check_whole(int k, unsigned long freeze)
     double step = 1e-4, analytic, numeric = 0, unit, value[2];
     size_t i;
     int way;
-    c.output_weight = c.haar_weight = 0;
+    c.output_weight = c.haar_weight = c.contrast_weight = 0;
     c.train.lr_g = 0;
     c.train.generator.norm = freeze ? CGD_NORM_BATCH
                                     : CGD_NORM_INSTANCE_AFFINE;
@@ -767,7 +794,8 @@ static void a_transferred_student_starts_closer(void)
     double start[2];
     size_t i, o, k, step, at;
     int way;
-    c.haar_weight = c.ssim_weight = c.feature_weight = c.channel_weight = 0;
+    c.haar_weight = c.ssim_weight = c.contrast_weight = 0;
+    c.feature_weight = c.channel_weight = 0;
     c.alignment_weight = 0;
     c.train.lr_g = 0;
     c.train.generator.blocks = 4;
@@ -921,6 +949,7 @@ int main(void)
     RUN(gradients_of_losses_are_central_differences);
     RUN(haar_is_the_mean_of_three_bands);
     RUN(ssim_is_that_of_the_metric);
+    RUN(contrast_is_blind_to_phase);
     RUN(channels_compare_means);
     RUN(alignment_is_that_of_the_kernels);
     RUN(a_student_hidden_in_a_wide_teacher_is_found);

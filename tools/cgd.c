@@ -305,6 +305,8 @@ static const option options[] = {
   "L1 to its high frequencies" },
 { "ssim", REAL, DISTIL | KEEP, AT(distil.ssim_weight), 0, 1e6, NULL, "W",
   "1 - SSIM to it" },
+{ "contrast", REAL, DISTIL | KEEP, AT(distil.contrast_weight), 0, 1e6, NULL,
+  "W", "L1 to its local contrast" },
 { "feature", REAL, DISTIL | KEEP, AT(distil.feature_weight), 0, 1e6, NULL,
   "W", "L2 to the teacher's hidden states" },
 { "channel", REAL, DISTIL | KEEP, AT(distil.channel_weight), 0, 1e6, NULL,
