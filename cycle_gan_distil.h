@@ -585,10 +585,13 @@ CGDDEF double cgd_loss_ssim(cgd_ctx *ctx, const cgd_tensor *x,
                             cgd_tensor *dx, int add, float *scratch);
 
 /* Local contrast: L1 between deviations, sqrt(variance + 0.0001) within SSIM's
- * Gaussian window, at every place that has one. Knows how strong a texture is
- * and not where its light and dark are, so that what cannot tell these paints
- * it all the same instead of a grey mean. Values in [-1, 1], scratch and small
- * pictures as for SSIM. */
+ * Gaussian window, at every place that has one, of means of 4 x 4 squares (in
+ * which the checkerboard of two transposed convolutions cancels out: it would
+ * pass for texture). Knows how strong a texture is and not where its light and
+ * dark are, so that what cannot tell these paints it all the same instead of a
+ * grey mean. Values in [-1, 1]; pictures under 44 pixels a side have no loss.
+ * scratch: room for cgd_loss_contrast_scratch(x) floats. */
+CGDDEF size_t cgd_loss_contrast_scratch(const cgd_tensor *x);
 CGDDEF double cgd_loss_contrast(cgd_ctx *ctx, const cgd_tensor *x,
                                 const cgd_tensor *target, float weight,
                                 cgd_tensor *dx, int add, float *scratch);
@@ -761,7 +764,7 @@ typedef struct cgd_distil_config {
     float output_weight;             /* L1 to the teacher's output           */
     float haar_weight;               /* L1 to its high frequencies           */
     float ssim_weight;               /* 1 - SSIM; sides of 11 and more       */
-    float contrast_weight;           /* L1 to its local contrast; likewise   */
+    float contrast_weight;           /* L1 to its local contrast; 44         */
     float feature_weight;            /* L2 to hidden states, ...             */
     float channel_weight;            /* L2 to their channels' means, ...     */
     float alignment_weight;          /* 1 - kernel alignment: each the mean
@@ -8724,14 +8727,69 @@ CGDDEF double cgd_loss_ssim(cgd_ctx *ctx, const cgd_tensor *x,
                                                   dx, scratch));
 }
 
+/* The map of the means of 4 x 4 squares; what is left at the end is not in. */
+static cgd_tensor cgd__squares(const cgd_tensor *x, float *data)
+{
+    return cgd_tensor_view(x->n, x->h / 4, x->w / 4, x->c, data);
+}
+
+/* Value k of the four in row y of square j, counted along a row of squares
+ * and its channels. */
+static float *cgd__in_square(const cgd_tensor *x, size_t row, size_t y,
+                             size_t j, size_t k)
+{
+    size_t rows = x->h / 4, line = row / rows * x->h + row % rows * 4 + y;
+    return x->data + (line * x->w + j / x->c * 4 + k) * x->c + j % x->c;
+}
+
+static void cgd__squares_mean(const cgd_tensor *x, const cgd_tensor *means)
+{
+    size_t wide = means->w * x->c, i, j, k;
+    for (i = 0; i < x->n * means->h; i++)
+        for (j = 0; j < wide; j++) {
+            float sum = 0;
+            for (k = 0; k < 16; k++)
+                sum += *cgd__in_square(x, i, k / 4, j, k % 4);
+            means->data[i * wide + j] = sum / 16;
+        }
+}
+
+/* Hand the gradient of each mean on to its 16 values. */
+static void cgd__squares_back(const cgd_tensor *d_means, const cgd_tensor *dx)
+{
+    size_t wide = d_means->w * dx->c, i, j, k;
+    for (i = 0; i < dx->n * d_means->h; i++)
+        for (j = 0; j < wide; j++)
+            for (k = 0; k < 16; k++)
+                *cgd__in_square(dx, i, k / 4, j, k % 4)
+                    += d_means->data[i * wide + j] / 16;
+}
+
+CGDDEF size_t cgd_loss_contrast_scratch(const cgd_tensor *x)
+{
+    cgd_tensor means = cgd__squares(x, NULL);
+    return 3 * cgd_tensor_size(&means) + cgd_loss_ssim_scratch(&means);
+}
+
 CGDDEF double cgd_loss_contrast(cgd_ctx *ctx, const cgd_tensor *x,
                                 const cgd_tensor *target, float weight,
                                 cgd_tensor *dx, int add, float *scratch)
 {
+    cgd_tensor own = cgd__squares(x, scratch), its, d;
+    size_t count = cgd_tensor_size(&own);
+    double loss;
     cgd__loss_clear(dx, add);
-    if (!cgd__has_windows(x)) return 0;
-    return (double)weight * cgd__window_mean(ctx, 1, x, target, weight, dx,
-                                             scratch);
+    if (!cgd__has_windows(&own)) return 0;
+    its = cgd__squares(target, scratch + count);
+    d = cgd__squares(x, scratch + 2 * count);
+    cgd__squares_mean(x, &own);
+    cgd__squares_mean(target, &its);
+    memset(d.data, 0, count * sizeof(float));
+    loss = (double)weight * cgd__window_mean(ctx, 1, &own, &its, weight,
+                                             dx ? &d : NULL,
+                                             scratch + 3 * count);
+    if (dx) cgd__squares_back(&d, dx);
+    return loss;
 }
 
 /* ---- losses over hidden states -------------------------------------------*/
@@ -10242,11 +10300,6 @@ static cgd_status cgd__lesson_begin(cgd_trainer *t, cgd__lesson *lesson,
 
 /* ---- the terms -----------------------------------------------------------*/
 
-static int cgd__windows_wanted(const cgd_distil_config *d)
-{
-    return d->ssim_weight > 0 || d->contrast_weight > 0;
-}
-
 /* Those on the output; their gradients are added to d_fake. */
 static double cgd__output_terms(cgd_trainer *t, const cgd_tensor *fake,
                                 const cgd_tensor *target, cgd_tensor *d_fake)
@@ -10258,16 +10311,15 @@ static double cgd__output_terms(cgd_trainer *t, const cgd_tensor *fake,
         sum += cgd_loss_l1(t->ctx, fake, target, d->output_weight, d_fake, 1);
     if (d->haar_weight > 0)
         sum += cgd_loss_haar(t->ctx, fake, target, d->haar_weight, d_fake, 1);
-    if (cgd__windows_wanted(d)) {
-        float *scratch = (float *)cgd__push(t, cgd_loss_ssim_scratch(fake)
-                                               * sizeof(float));
-        if (d->ssim_weight > 0)
-            sum += cgd_loss_ssim(t->ctx, fake, target, d->ssim_weight, d_fake,
-                                 1, scratch);
-        if (d->contrast_weight > 0)
-            sum += cgd_loss_contrast(t->ctx, fake, target, d->contrast_weight,
-                                     d_fake, 1, scratch);
-    }
+    if (d->ssim_weight > 0)
+        sum += cgd_loss_ssim(t->ctx, fake, target, d->ssim_weight, d_fake, 1,
+            (float *)cgd__push(t, cgd_loss_ssim_scratch(fake)
+                                  * sizeof(float)));
+    t->arena_used = mark;
+    if (d->contrast_weight > 0)
+        sum += cgd_loss_contrast(t->ctx, fake, target, d->contrast_weight,
+            d_fake, 1, (float *)cgd__push(t, cgd_loss_contrast_scratch(fake)
+                                             * sizeof(float)));
     t->arena_used = mark;
     return sum;
 }
@@ -10363,8 +10415,11 @@ static cgd_status cgd__lesson_room(const cgd_trainer *t, size_t *lesson_room,
                  * sizeof(float) + rounding;
     status = cgd__pass_room(t, &t->teacher, 1, CGD_INFER, keep, n_keep,
                             asking, NULL);
-    if (cgd__windows_wanted(t->distil))
+    if (t->distil->ssim_weight > 0)
         work = cgd_loss_ssim_scratch(&lesson.output) * sizeof(float);
+    if (t->distil->contrast_weight > 0)
+        work = cgd__max(work, cgd_loss_contrast_scratch(&lesson.output)
+                              * sizeof(float));
     for (k = 0; k < n_keep && status == CGD_OK; k++) {
         cgd_tensor h = lesson.hidden[k];
         h.c = student->layers[cgd__block_end(student, k)].out_c;
@@ -10402,10 +10457,14 @@ static cgd_status cgd__check_distil(cgd_ctx *ctx, const cgd_distil_config *c,
             != (c->direction ? g->in_channels : g->out_channels))
         return cgd__fail(ctx, CGD_ERR_SHAPE,
             "teacher and student differ in the pictures' channels");
-    if (cgd__windows_wanted(c) && (c->train.height < CGD__WINDOW
-                                   || c->train.width < CGD__WINDOW))
+    if (c->ssim_weight > 0 && (c->train.height < CGD__WINDOW
+                               || c->train.width < CGD__WINDOW))
         return cgd__fail(ctx, CGD_ERR_SHAPE,
-            "SSIM and contrast need pictures of 11 x 11 pixels and more");
+            "the SSIM term needs pictures of 11 x 11 pixels and more");
+    if (c->contrast_weight > 0 && (c->train.height / 4 < CGD__WINDOW
+                                   || c->train.width / 4 < CGD__WINDOW))
+        return cgd__fail(ctx, CGD_ERR_SHAPE,
+            "the contrast term needs pictures of 44 x 44 pixels and more");
     if (c->train.cycle_weight > 0 && !reverse && !c->train_reverse)
         return cgd__fail(ctx, CGD_ERR_ARGUMENT,
             "the cycle loss needs a reverse generator: give one, or train "
