@@ -585,11 +585,12 @@ CGDDEF double cgd_loss_ssim(cgd_ctx *ctx, const cgd_tensor *x,
                             cgd_tensor *dx, int add, float *scratch);
 
 /* Local contrast: L1 between deviations, sqrt(variance + 0.0001) within SSIM's
- * Gaussian window, at every place that has one, of means of 4 x 4 squares (in
- * which the checkerboard of two transposed convolutions cancels out: it would
- * pass for texture). Knows how strong a texture is and not where its light and
- * dark are, so that what cannot tell these paints it all the same instead of a
- * grey mean. Values in [-1, 1]; pictures under 44 pixels a side have no loss.
+ * Gaussian window, at every place that has one, of a map of means: of 4 x 4
+ * squares (in which the checkerboard of two transposed convolutions cancels
+ * out: it would pass for texture) around every second pixel. Knows how strong
+ * a texture is and not where its light and dark are, so that what cannot tell
+ * these paints it all the same instead of a grey mean. Values in [-1, 1];
+ * pictures under 24 pixels a side have no loss.
  * scratch: room for cgd_loss_contrast_scratch(x) floats. */
 CGDDEF size_t cgd_loss_contrast_scratch(const cgd_tensor *x);
 CGDDEF double cgd_loss_contrast(cgd_ctx *ctx, const cgd_tensor *x,
@@ -764,7 +765,7 @@ typedef struct cgd_distil_config {
     float output_weight;             /* L1 to the teacher's output           */
     float haar_weight;               /* L1 to its high frequencies           */
     float ssim_weight;               /* 1 - SSIM; sides of 11 and more       */
-    float contrast_weight;           /* L1 to its local contrast; 44         */
+    float contrast_weight;           /* L1 to its local contrast; 24         */
     float feature_weight;            /* L2 to hidden states, ...             */
     float channel_weight;            /* L2 to their channels' means, ...     */
     float alignment_weight;          /* 1 - kernel alignment: each the mean
@@ -8727,42 +8728,28 @@ CGDDEF double cgd_loss_ssim(cgd_ctx *ctx, const cgd_tensor *x,
                                                   dx, scratch));
 }
 
-/* The map of the means of 4 x 4 squares; what is left at the end is not in. */
+/* The map of the means of 4 x 4 squares that begin at every second pixel. */
 static cgd_tensor cgd__squares(const cgd_tensor *x, float *data)
 {
-    return cgd_tensor_view(x->n, x->h / 4, x->w / 4, x->c, data);
+    size_t h = x->h < 4 ? 0 : x->h / 2 - 1, w = x->w < 4 ? 0 : x->w / 2 - 1;
+    return cgd_tensor_view(x->n, h, w, x->c, data);
 }
 
-/* Value k of the four in row y of square j, counted along a row of squares
- * and its channels. */
-static float *cgd__in_square(const cgd_tensor *x, size_t row, size_t y,
-                             size_t j, size_t k)
+/* Add x to the means, or back, the means' gradient to that of x. */
+static void cgd__squares_add(const cgd_tensor *x, const cgd_tensor *means,
+                             int back)
 {
-    size_t rows = x->h / 4, line = row / rows * x->h + row % rows * 4 + y;
-    return x->data + (line * x->w + j / x->c * 4 + k) * x->c + j % x->c;
-}
-
-static void cgd__squares_mean(const cgd_tensor *x, const cgd_tensor *means)
-{
-    size_t wide = means->w * x->c, i, j, k;
+    size_t c = x->c, i, k, p, o;
     for (i = 0; i < x->n * means->h; i++)
-        for (j = 0; j < wide; j++) {
-            float sum = 0;
-            for (k = 0; k < 16; k++)
-                sum += *cgd__in_square(x, i, k / 4, j, k % 4);
-            means->data[i * wide + j] = sum / 16;
+        for (k = 0; k < 16; k++) {
+            size_t row = i / means->h * x->h + i % means->h * 2 + k / 4;
+            float *own = x->data + (row * x->w + k % 4) * c;
+            float *mean = means->data + i * means->w * c;
+            for (p = 0; p < means->w; p++, own += 2 * c, mean += c)
+                for (o = 0; o < c; o++)
+                    if (back) own[o] += mean[o] / 16;
+                    else mean[o] += own[o] / 16;
         }
-}
-
-/* Hand the gradient of each mean on to its 16 values. */
-static void cgd__squares_back(const cgd_tensor *d_means, const cgd_tensor *dx)
-{
-    size_t wide = d_means->w * dx->c, i, j, k;
-    for (i = 0; i < dx->n * d_means->h; i++)
-        for (j = 0; j < wide; j++)
-            for (k = 0; k < 16; k++)
-                *cgd__in_square(dx, i, k / 4, j, k % 4)
-                    += d_means->data[i * wide + j] / 16;
 }
 
 CGDDEF size_t cgd_loss_contrast_scratch(const cgd_tensor *x)
@@ -8782,13 +8769,13 @@ CGDDEF double cgd_loss_contrast(cgd_ctx *ctx, const cgd_tensor *x,
     if (!cgd__has_windows(&own)) return 0;
     its = cgd__squares(target, scratch + count);
     d = cgd__squares(x, scratch + 2 * count);
-    cgd__squares_mean(x, &own);
-    cgd__squares_mean(target, &its);
-    memset(d.data, 0, count * sizeof(float));
+    memset(scratch, 0, 3 * count * sizeof(float));
+    cgd__squares_add(x, &own, 0);
+    cgd__squares_add(target, &its, 0);
     loss = (double)weight * cgd__window_mean(ctx, 1, &own, &its, weight,
                                              dx ? &d : NULL,
                                              scratch + 3 * count);
-    if (dx) cgd__squares_back(&d, dx);
+    if (dx) cgd__squares_add(dx, &d, 1);
     return loss;
 }
 
@@ -10461,10 +10448,10 @@ static cgd_status cgd__check_distil(cgd_ctx *ctx, const cgd_distil_config *c,
                                || c->train.width < CGD__WINDOW))
         return cgd__fail(ctx, CGD_ERR_SHAPE,
             "the SSIM term needs pictures of 11 x 11 pixels and more");
-    if (c->contrast_weight > 0 && (c->train.height / 4 < CGD__WINDOW
-                                   || c->train.width / 4 < CGD__WINDOW))
+    if (c->contrast_weight > 0 && (c->train.height < 2 * CGD__WINDOW + 2
+                                   || c->train.width < 2 * CGD__WINDOW + 2))
         return cgd__fail(ctx, CGD_ERR_SHAPE,
-            "the contrast term needs pictures of 44 x 44 pixels and more");
+            "the contrast term needs pictures of 24 x 24 pixels and more");
     if (c->train.cycle_weight > 0 && !reverse && !c->train_reverse)
         return cgd__fail(ctx, CGD_ERR_ARGUMENT,
             "the cycle loss needs a reverse generator: give one, or train "
