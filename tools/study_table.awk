@@ -2,8 +2,8 @@
 #
 #     awk -F, -f tools/study_table.awk results.csv
 #
-# advantage: what the student keeps of the teacher's lead over the best answer
-# that needs no learning, in mean error to the truth (l1).
+# L1: mean error to the truth, in grey levels; advantage: of the teachers' mean
+# lead over the best answer that needs no learning, what the students keep.
 
 NR == 1 { next }
 $4 == "trivial" {
@@ -40,22 +40,24 @@ END {
         row = rows[r]
         s = set[row]
         if (s != last) {
-            printf "\n%s\n%-14s %-10s %5s %5s  %-14s %-14s %-14s %-14s\n", s,
-                "net", "recipe", "seeds", "work", "seconds", "dB to truth",
-                "dB to teacher", "advantage, %"
+            printf "\n%s\n%-14s %-10s %5s %6s  %-12s %-14s %-14s %-14s %s\n",
+                s, "net", "recipe", "seeds", "work", "seconds",
+                "dB to truth", "dB to teacher", "L1 to truth", "advantage"
             last = s
         }
+        lead = gain = 0
         for (i = 1; i <= count[row]; i++) {
             b = blank[s, seed[row, i]]
-            t = level[s, seed[row, i]]
-            kept[row, i] = b == "" || t == "" || t >= b ? "" \
-                : (b - l1[row, i]) / (b - t) * 100
+            lead += b - level[s, seed[row, i]]
+            gain += b - l1[row, i]
         }
-        printf "%-14s %-10s %5d %5s  %-14s %-14s %-14s %-14s\n",
+        printf "%-14s %-10s %5d %6s  %-12s %-14s %-14s %-14s %s\n",
             student[row], recipe[row], count[row],
             work[s] && macs[row] && student[row] != "teacher" \
                 ? sprintf("1/%.1f", work[s] / macs[row]) : "",
             spread(seconds, row, 1), spread(truth, row, 2),
-            spread(teacher, row, 2), spread(kept, row, 0)
+            spread(teacher, row, 2), spread(l1, row, 2),
+            (l1[row, 1] && lead > 0 ? sprintf("%.0f %%", gain / lead * 100) \
+                                    : "-")
     }
 }
