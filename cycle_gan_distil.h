@@ -765,7 +765,7 @@ typedef struct cgd_distil_config {
     float output_weight;             /* L1 to the teacher's output           */
     float haar_weight;               /* L1 to its high frequencies           */
     float ssim_weight;               /* 1 - SSIM; sides of 11 and more       */
-    float contrast_weight;           /* L1 to its local contrast; 24         */
+    float contrast_weight;           /* L1 to local contrast; sides of 24    */
     float feature_weight;            /* L2 to hidden states, ...             */
     float channel_weight;            /* L2 to their channels' means, ...     */
     float alignment_weight;          /* 1 - kernel alignment: each the mean
