@@ -54,5 +54,22 @@ for set in maps facades; do
         "$CGD_DATA/$set/joined_originals_train" -o "$scratch/$set.joined"
 done
 
+# A published net that is cut to two thirds of its work, and learns nothing
+# again, still does most of what it did.
+net=$(ls "$CGD_DATA"/checkpoints/01_*.pth 2>/dev/null)
+if [ -n "$net" ] && [ -d "$CGD_DATA/horse2zebra/testA" ]; then
+    check "import a published net" "$cgd" import "$net" \
+        -o "$scratch/teacher.safetensors"
+    check "cut it" "$cgd" prune "$scratch/teacher.safetensors" \
+        --stages 14,28,112,64,28,14 -o "$scratch/cut.safetensors"
+    check "compare the two" "$cgd" eval --size 128 --replicates 0 \
+        --teacher "$scratch/teacher.safetensors" \
+        --model "$scratch/cut.safetensors" \
+        --input "$CGD_DATA/horse2zebra/testA" --csv "$scratch/cut.csv"
+    check "they agree to 18 dB" awk -F, '
+        $1 == "student" && $2 == "teacher" && $3 == "psnr" { psnr = $4 }
+        END { exit !(psnr > 18) }' "$scratch/cut.csv"
+fi
+
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]
