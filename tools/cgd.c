@@ -1236,6 +1236,18 @@ static int open_context(cgd_ctx *ctx, const settings *s, live_line *line)
     return STATUS_FAILED;
 }
 
+/* The same for a command that writes a file. */
+static int open_writer(const command *cmd, settings *s, cgd_ctx *ctx,
+                       live_line *line)
+{
+    source from;
+    from.cmd = cmd;
+    from.file = NULL;
+    if (!s->out)
+        return fail_usage(&from, "-o FILE is missing: the file to write");
+    return open_context(ctx, s, line);
+}
+
 static int is_folder(const char *path)
 {
     struct stat st;
@@ -1746,18 +1758,13 @@ static cgd_status prune(cgd_ctx *ctx, settings *s, const cgd_net *from)
 
 static int run_prune(const command *cmd, settings *s)
 {
-    source from;
     cgd_ctx ctx;
     live_line line;
     cgd_model model;
     cgd_status status;
     int bad;
-    from.cmd = cmd;
-    from.file = NULL;
-    if (!s->out)
-        return fail_usage(&from, "-o FILE is missing: the file to write");
     s->threads = 1;
-    bad = open_context(&ctx, s, &line);
+    bad = open_writer(cmd, s, &ctx, &line);
     if (bad) return bad;
     status = cgd_model_load(&ctx, &model, s->words[0]);
     if (status == CGD_OK) {
@@ -2396,16 +2403,11 @@ static int run_dataset(const command *cmd, settings *s)
 
 static int run_pack(const command *cmd, settings *s)
 {
-    source from;
     cgd_ctx ctx;
     live_line line;
     cgd_status status;
     int bad;
-    from.cmd = cmd;
-    from.file = NULL;
-    if (!s->out)
-        return fail_usage(&from, "-o FILE is missing: the file to write");
-    bad = open_context(&ctx, s, &line);
+    bad = open_writer(cmd, s, &ctx, &line);
     if (bad) return bad;
     status = cgd_dataset_pack(&ctx, s->words[0], s->size, s->filter, s->out);
     if (status == CGD_OK) {
