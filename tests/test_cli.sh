@@ -544,6 +544,16 @@ check "a student from B to A" distil --direction ba --out runs/flip \
     --init-student runs/taught/student.safetensors
 check "begins as it was, too" \
     equal runs/flip/student.safetensors runs/taught/student.safetensors
+for weight in 0 5; do
+    check "a student with contrast x $weight" distil --direction ab \
+        --teacher models/import.safetensors --out runs/contrast$weight \
+        --steps 2 --size 24 --load-size 24 --contrast $weight
+done
+check "which learn differently" differ runs/contrast0/student.safetensors \
+    runs/contrast5/student.safetensors
+refuse "contrast of pictures too small for it" '24 x 24' distil \
+    --teacher models/import.safetensors --direction ab --out runs/none \
+    --steps 2 --size 20 --load-size 20 --contrast 5
 check "prune a generator" "$cgd" prune models/import.safetensors \
     --stages 2,3,6,5,0,0 --blocks 1 -o models/pruned.safetensors
 check "to the widths it says" sh -c '

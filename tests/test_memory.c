@@ -131,7 +131,9 @@ static void check_distillation(int width, int original, int learns, int block)
     c.train.generator.block = block;
     if (!original)
         c.train.gan_weight = c.train.cycle_weight = c.train.identity_weight = 0;
-    c.ssim_weight = c.channel_weight = c.alignment_weight = 1;
+    c.channel_weight = c.alignment_weight = 1;
+    if (original) c.ssim_weight = 1;
+    else c.contrast_weight = 1;
     c.train_reverse = learns;
     c.answer_bytes = 0;
     CHECK(cgd_distiller_init(&context, &s[0], &c, &teacher, &reverse)

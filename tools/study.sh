@@ -100,7 +100,7 @@ twin() {
 # which learns again for so many steps, the last, a student, for three times so
 # many; with the term on local contrast, for textures.
 prune() {
-    student=$1 n=$2 cut=$teacher all=0
+    student=$1 n=$2 cut=$teacher all=0 taken=0
     shift 2
     known "$student" pruned && return
     out=$study/$set-$student-pruned-$seed
@@ -114,12 +114,13 @@ prune() {
             --teacher "$teacher" --direction $direction --steps $n \
             --init-student $study/pruned.safetensors --lr 0.002 --contrast 20
         all=$(echo "$all $took" | awk '{ print $1 + $2 }')
+        taken=$((taken + n))
         cut=$study/$set-$student-cut-$seed.safetensors
         cp "$out/student.safetensors" "$cut" || exit 1
         shift
     done
     judge "$cut"
-    record "$student" pruned $n "$all"
+    record "$student" pruned $taken "$all"
 }
 
 # student STUDENT STEPS OPTIONS...: all three ways to it.
