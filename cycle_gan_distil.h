@@ -1444,9 +1444,11 @@ CGDDEF cgd_status cgd_alarms(cgd_ctx *ctx, cgd_alarm alarms[CGD_ALARMS],
 #endif
 
 /* With GCC inner loops carry their own optimisation, so that even `cc`
- * without -O runs them at full speed. */
+ * without -O runs them at full speed. No exception is raised on purpose here:
+ * GCC, told so, makes `gate > 0 ? d : slope * d` a selection and no branch,
+ * which it could not turn into vectors. */
 #if defined(__GNUC__) && !defined(__clang__)
-#define CGD__OPTIMIZED __attribute__((optimize("O3")))
+#define CGD__OPTIMIZED __attribute__((optimize("O3", "no-trapping-math")))
 #define CGD__EACH _Pragma("GCC ivdep")
 #else
 #define CGD__OPTIMIZED
