@@ -762,6 +762,11 @@ typedef struct cgd_distil_config {
     cgd_train_config train;          /* generator: the student's shape       */
     int   direction;                 /* 0: teacher maps A to B; 1: B to A    */
     int   transfer;                  /* CGD_TRANSFER_*                       */
+    int   cuts;                      /* the student starts nearly as wide as
+                                        the teacher and is pruned to its own
+                                        widths in so many cuts, ...          */
+    float cut_part;                  /* evenly over this part of the steps of
+                                        train.schedule, 0..1                 */
     float output_weight;             /* L1 to the teacher's output           */
     float haar_weight;               /* L1 to its high frequencies           */
     float ssim_weight;               /* 1 - SSIM; sides of 11 and more       */
@@ -9255,6 +9260,7 @@ typedef struct cgd__lesson {
     size_t n_hidden;
 } cgd__lesson;
 
+static cgd_status cgd__student_cut(cgd_trainer *t);
 static cgd_status cgd__lesson_begin(cgd_trainer *t, cgd__lesson *lesson,
                                     const cgd_tensor *x);
 static cgd_status cgd__lesson_end(cgd_trainer *t, cgd_pass *pass,
@@ -9478,6 +9484,8 @@ CGDDEF cgd_status cgd_train_step(cgd_trainer *t, const cgd_tensor *a,
         status = cgd__check_picture(t, s, real[s]);
         if (status != CGD_OK) return status;
     }
+    status = t->distil ? cgd__student_cut(t) : CGD_OK;
+    if (status != CGD_OK) return status;
     t->arena_used = 0;
     for (s = 0; s < 2; s++) {
         fake[s] = cgd__push_like(t, real[!s]);
@@ -9552,27 +9560,43 @@ static cgd_status cgd__side_room(const cgd_trainer *t, int s, size_t *room)
     return CGD_OK;
 }
 
-/* The block that the passes of a step share. */
+/* The block that the passes of a step share, as large as it has to be. */
 static cgd_status cgd__trainer_arena(cgd_trainer *t)
 {
     const cgd_train_config *c = &t->config;
     size_t channels = cgd__max(cgd__channels(t, 0), cgd__channels(t, 1));
     size_t picture = cgd__round_up(c->batch * c->height * c->width * channels
-                                   * sizeof(float), CGD__ALIGN), room[2];
+                                   * sizeof(float), CGD__ALIGN), room[2], size;
+    unsigned char *arena;
     int s;
     for (s = 0; s < 2; s++) {
         cgd_status status = cgd__side_room(t, s, &room[s]);
-        if (status == CGD_OK && cgd__exists(&t->side[s].d))
-            status = cgd_pool_init(t->ctx, &t->side[s].pool, c->pool,
-                c->height * c->width * cgd__channels(t, !s));
         if (status != CGD_OK) return status;
     }
-    t->arena_size = cgd__max(room[0], room[1])
-                  + 9 * picture;       /* fakes, a joined input, gradients   */
-    t->arena = (unsigned char *)cgd__alloc(t->ctx, t->arena_size);
-    if (t->arena) return CGD_OK;
-    return cgd__fail(t->ctx, CGD_ERR_MEMORY, "out of memory: the passes of a "
-                     "step need %u bytes", t->arena_size);
+    size = cgd__max(room[0], room[1])
+         + 9 * picture;                /* fakes, a joined input, gradients   */
+    if (size <= t->arena_size) return CGD_OK;
+    arena = (unsigned char *)cgd__alloc(t->ctx, size);
+    if (!arena)
+        return cgd__fail(t->ctx, CGD_ERR_MEMORY, "out of memory: the passes "
+                         "of a step need %u bytes", size);
+    cgd__free(t->ctx, t->arena, t->arena_size);
+    t->arena = arena;
+    t->arena_size = size;
+    return CGD_OK;
+}
+
+/* What a trainer needs whose nets are there. */
+static cgd_status cgd__trainer_memory(cgd_trainer *t)
+{
+    const cgd_train_config *c = &t->config;
+    cgd_status status = CGD_OK;
+    int s;
+    for (s = 0; s < 2 && status == CGD_OK; s++)
+        if (cgd__exists(&t->side[s].d))
+            status = cgd_pool_init(t->ctx, &t->side[s].pool, c->pool,
+                c->height * c->width * cgd__channels(t, !s));
+    return status == CGD_OK ? cgd__trainer_arena(t) : status;
 }
 
 static cgd_status cgd__check_config(cgd_ctx *ctx, const cgd_train_config *c)
@@ -9602,10 +9626,11 @@ static cgd_status cgd__check_config(cgd_ctx *ctx, const cgd_train_config *c)
     return CGD_OK;
 }
 
-/* A fresh generator or discriminator for side s, with drawn weights. */
-static cgd_status cgd__fresh_generator(cgd_trainer *t, int s)
+/* A fresh generator (of a shape that leaves the pictures' channels open) or
+ * discriminator for side s, with drawn weights. */
+static cgd_status cgd__fresh_generator(cgd_trainer *t, int s,
+                                       cgd_generator_config g)
 {
-    cgd_generator_config g = t->config.generator;
     cgd_learner *l = &t->side[s].g;
     cgd_status status;
     g.in_channels = (int)cgd__channels(t, s);
@@ -9651,12 +9676,12 @@ CGDDEF cgd_status cgd_trainer_init(cgd_ctx *ctx, cgd_trainer *t,
     t->config = *config;
     cgd_rng_seed(&t->rng, config->seed, 0);
     for (s = 0; s < 2 && status == CGD_OK; s++) {
-        status = cgd__fresh_generator(t, s);
+        status = cgd__fresh_generator(t, s, config->generator);
         if (status == CGD_OK) status = cgd__start_generator(t, s);
         if (status == CGD_OK && config->gan_weight > 0)
             status = cgd__fresh_discriminator(t, s);
     }
-    if (status == CGD_OK) status = cgd__trainer_arena(t);
+    if (status == CGD_OK) status = cgd__trainer_memory(t);
     if (status != CGD_OK) cgd_trainer_free(t);
     return status;
 }
@@ -9719,6 +9744,8 @@ CGDDEF cgd_distil_config cgd_distil_fast(void)
     c.train.lr_g = 1e-3f;
     c.train.adam.beta1 = 0.9f;
     c.transfer = CGD_TRANSFER_FULL;
+    c.cuts = 1;
+    c.cut_part = 0.5f;
     c.output_weight = 10;
     c.answer_bytes = (size_t)256 << 20;
     for (i = 0; i < CGD__MATCHES; i++) c.teacher_blocks[i] = -1;
@@ -9772,7 +9799,7 @@ static size_t cgd__matched_block(const int *blocks, size_t k, size_t n,
 static size_t cgd__matched_count(const int *blocks, size_t n)
 {
     size_t k = 0;
-    if (!blocks || blocks[0] < 0) return cgd__min(n, CGD__MATCHES);
+    if (!blocks || blocks[0] < 0) return n;
     while (k < CGD__MATCHES && k < n && blocks[k] >= 0) k++;
     return k;
 }
@@ -9805,8 +9832,7 @@ static cgd_status cgd__check_blocks(cgd_ctx *ctx, const cgd_net *student,
  * plain copies. */
 
 typedef struct cgd__choices {
-    cgd_net *student;
-    const cgd_net *teacher;
+    const cgd_net *student, *teacher;
     int transfer;
     const int *blocks;
     size_t *channels;      /* of the teacher: the picture's, then each layer's
@@ -9943,58 +9969,67 @@ static void cgd__choose_outputs(const cgd__choices *q, size_t i,
     }
 }
 
-static void cgd__copy_values(cgd_net *to, size_t at, const cgd_net *from,
-                             size_t its, const size_t *channels, size_t n)
+static void cgd__copy_values(float *to, const float *from,
+                             const size_t *channels, size_t n)
 {
     size_t k;
-    for (k = 0; k < n; k++)
-        to->params[at + k] = from->params[its + channels[k]];
+    for (k = 0; k < n; k++) to[k] = from[channels[k]];
 }
 
-/* Copy what both layers have: the weights, a bias, a norm's own parameters. */
-static void cgd__copy_layer(const cgd__choices *q, const cgd_layer *l,
-                            const cgd_layer *from, const size_t *in,
-                            const size_t *out)
+/* Copy what both layers have of the trained values (or of what stands for
+ * them, such as moments): the weights, a bias, a norm's own parameters. */
+static void cgd__copy_layer(const cgd_layer *l, const cgd_layer *from,
+                            const size_t *in, const size_t *out,
+                            float *to, const float *its)
 {
-    cgd_net *to = q->student;
     size_t taps = l->window.kernel * l->window.kernel, tap, i, o, n = l->out_c;
     size_t outputs = l->kind == CGD_DEPTHWISE ? 1 : n;
     for (o = 0; o < outputs; o++)
         for (i = 0; i < l->in_c; i++) {
             size_t step, its_step, at = cgd__weight_at(l, i, o, &step);
-            size_t its = cgd__weight_at(from, in[i], out[o], &its_step);
-            for (tap = 0; tap < taps; tap++, at += step, its += its_step)
-                to->params[at] = q->teacher->params[its];
+            size_t place = cgd__weight_at(from, in[i], out[o], &its_step);
+            for (tap = 0; tap < taps; tap++, at += step, place += its_step)
+                to[at] = its[place];
         }
     if (l->norm == CGD_NORM_NONE && from->norm == CGD_NORM_NONE)
-        cgd__copy_values(to, l->b, q->teacher, from->b, out, n);
+        cgd__copy_values(to + l->b, its + from->b, out, n);
     if (cgd__norm_affine(l->norm) && cgd__norm_affine(from->norm)) {
-        cgd__copy_values(to, l->gamma, q->teacher, from->gamma, out, n);
-        cgd__copy_values(to, l->beta, q->teacher, from->beta, out, n);
-    }
-    if (l->norm == CGD_NORM_BATCH && from->norm == CGD_NORM_BATCH) {
-        cgd__copy_values(to, l->mean, q->teacher, from->mean, out, n);
-        cgd__copy_values(to, l->var, q->teacher, from->var, out, n);
+        cgd__copy_values(to + l->gamma, its + from->gamma, out, n);
+        cgd__copy_values(to + l->beta, its + from->beta, out, n);
     }
 }
 
-/* Walk through the student, choosing and copying. */
-static void cgd__transfer_layers(const cgd__choices *q)
+/* Walk through the student and choose. */
+static void cgd__choose_channels(const cgd__choices *q)
 {
-    cgd_net *s = q->student;
-    size_t *in = q->channels, *out, i;
+    const cgd_net *s = q->student;
+    size_t *in = q->channels, i;
     for (i = 0; i < s->layers[0].in_c; i++) in[i] = i;
     cgd__choose_stream(q);
+    for (i = 0; i < s->n_layers; in += s->layers[i++].in_c)
+        cgd__choose_outputs(q, i, in, in + s->layers[i].in_c);
+}
+
+/* Copy what the chosen channels have in a vector of the teacher's; running:
+ * its running statistics too. */
+static void cgd__copy_channels(const cgd__choices *q, float *to,
+                               const float *its, int running)
+{
+    const cgd_net *s = q->student;
+    size_t *in = q->channels, *out, i;
     for (i = 0; i < s->n_layers; i++, in = out) {
         const cgd_layer *l = s->layers + i, *from = cgd__counterpart(q, i);
         int resamples = i == 1 || i == 2 || (i + 3 >= s->n_layers
                                              && i + 1 < s->n_layers);
         out = in + l->in_c;
-        cgd__choose_outputs(q, i, in, out);
-        if (from && from->kind == l->kind
-            && from->window.kernel == l->window.kernel
-            && (resamples || cgd__transfers_all(q)))
-            cgd__copy_layer(q, l, from, in, out);
+        if (!from || from->kind != l->kind
+            || from->window.kernel != l->window.kernel
+            || !(resamples || cgd__transfers_all(q))) continue;
+        cgd__copy_layer(l, from, in, out, to, its);
+        if (!running || l->norm != CGD_NORM_BATCH
+            || from->norm != CGD_NORM_BATCH) continue;
+        cgd__copy_values(to + l->mean, its + from->mean, out, l->out_c);
+        cgd__copy_values(to + l->var, its + from->var, out, l->out_c);
     }
 }
 
@@ -10018,12 +10053,51 @@ static cgd_status cgd__check_widths(const cgd__choices *q)
                      "teacher and student differ in the pictures' channels");
 }
 
+static void cgd__choices_free(cgd__choices *q)
+{
+    cgd_ctx *ctx = q->student->ctx;
+    cgd__free(ctx, q->worth, q->widest * sizeof(double));
+    cgd__free(ctx, q->channels, q->count * sizeof(size_t));
+    memset(q, 0, sizeof *q);
+}
+
+static cgd_status cgd__choices_init(cgd__choices *q, const cgd_net *student,
+                                    const cgd_net *teacher, int transfer,
+                                    const int *teacher_blocks)
+{
+    cgd_ctx *ctx = student->ctx;
+    size_t i;
+    cgd_status status;
+    memset(q, 0, sizeof *q);
+    q->student = student;
+    q->teacher = teacher;
+    q->transfer = transfer;
+    q->blocks = teacher_blocks;
+    status = cgd__check_widths(q);
+    if (status != CGD_OK) return status;
+    q->count = student->layers[0].in_c + student->layers[2].out_c;
+    for (i = 0; i < student->n_layers; i++)
+        q->count += student->layers[i].out_c;
+    for (i = 0; i < teacher->n_layers; i++)
+        q->widest = cgd__max(q->widest, teacher->layers[i].out_c);
+    q->channels = (size_t *)cgd__alloc_zeroed(ctx, q->count, sizeof(size_t),
+                                              "a transfer");
+    q->worth = (double *)cgd__alloc_zeroed(ctx, q->widest, sizeof(double),
+                                           "a transfer");
+    if (!q->channels || !q->worth) {
+        cgd__choices_free(q);
+        return CGD_ERR_MEMORY;
+    }
+    q->stream = q->channels + q->count - student->layers[2].out_c;
+    cgd__choose_channels(q);
+    return CGD_OK;
+}
+
 CGDDEF cgd_status cgd_transfer(cgd_net *student, const cgd_net *teacher,
                                int transfer, const int *teacher_blocks)
 {
     cgd_ctx *ctx = student->ctx;
     cgd__choices q;
-    size_t i;
     cgd_status status;
     if (!student->is_generator || !teacher->is_generator)
         return cgd__fail(ctx, CGD_ERR_ARGUMENT,
@@ -10032,29 +10106,114 @@ CGDDEF cgd_status cgd_transfer(cgd_net *student, const cgd_net *teacher,
     status = transfer >= CGD_TRANSFER_FULL
            ? cgd__check_blocks(ctx, student, teacher, teacher_blocks) : CGD_OK;
     if (status == CGD_OK) status = cgd__net_writable(student);
+    if (status == CGD_OK)
+        status = cgd__choices_init(&q, student, teacher, transfer,
+                                   teacher_blocks);
     if (status != CGD_OK) return status;
-    memset(&q, 0, sizeof q);
-    q.student = student;
-    q.teacher = teacher;
-    q.transfer = transfer;
-    q.blocks = teacher_blocks;
-    status = cgd__check_widths(&q);
+    cgd__net_unpack(student);
+    cgd__copy_channels(&q, student->params, teacher->params, 1);
+    cgd__choices_free(&q);
+    return CGD_OK;
+}
+
+/* ---- cuts ----------------------------------------------------------------*/
+/* A net that is cut to a quarter at once forgets what it did and has to learn
+ * it again; cut a little, it goes on doing it, and soon as well as before (Han
+ * et al. 2015, "Learning both Weights and Connections"). A cut takes the
+ * average and Adam's moments of the channels that stay along. */
+
+/* Cuts made before step `step` is, of at least one. */
+static int cgd__cuts_at(const cgd_distil_config *d, unsigned long step)
+{
+    double span = (double)d->cut_part * (double)d->train.schedule.total;
+    double cut = span > 0 ? 1 + (double)d->cuts * (double)step / span : d->cuts;
+    return d->cuts <= 1 || cut >= d->cuts ? d->cuts : (int)cut;
+}
+
+/* A width on its way down to another, by equal ratios. What is wider already
+ * than it can become is left to transfer to refuse. */
+static size_t cgd__cut_width(size_t from, size_t to, double part)
+{
+    double ratio = (double)to / (double)from;
+    if (to >= from) return to;
+    return (size_t)((double)from * cgd__exp(part * cgd__log(ratio)) + 0.5);
+}
+
+/* The student's shape at a step. */
+static cgd_generator_config cgd__cut_shape(const cgd_trainer *t,
+                                           unsigned long step)
+{
+    const cgd_distil_config *d = t->distil;
+    const cgd_generator_config *teacher = &t->teacher.generator;
+    cgd_generator_config g = d->train.generator;
+    size_t n = (size_t)g.blocks, from[6], to[6], i;
+    int cut = cgd__cuts_at(d, step);
+    double part = (double)cut / (double)d->cuts;
+    if (cut >= d->cuts) return g;
+    cgd__stages(teacher, from);
+    cgd__stages(&g, to);
+    for (i = 0; i < 6; i++)
+        g.stage[i] = (int)cgd__cut_width(from[i], to[i], part);
+    for (i = 0; i < cgd__matched_count(d->teacher_blocks, n); i++) {
+        size_t k = cgd__matched_block(d->teacher_blocks, i, n,
+                                      (size_t)teacher->blocks);
+        g.inside[i] = (unsigned short)cgd__cut_width(
+            teacher->inside[k] ? teacher->inside[k] : from[3],
+            g.inside[i] ? g.inside[i] : to[3], part);
+    }
+    return g;
+}
+
+/* A learner of the student's shape at a step; its weights are not set. */
+static cgd_status cgd__student_init(const cgd_trainer *t, unsigned long step,
+                                    cgd_learner *l)
+{
+    const cgd_learner *now = &t->side[t->distil->direction].g;
+    cgd_generator_config shape = cgd__cut_shape(t, step);
+    cgd_status status;
+    memset(l, 0, sizeof *l);
+    shape.in_channels = now->net.generator.in_channels;
+    shape.out_channels = now->net.generator.out_channels;
+    shape.image_stats = now->net.generator.image_stats;
+    status = cgd_generator_init(t->ctx, &l->net, &shape);
+    if (status == CGD_OK) status = cgd__learner_start(l, now->ema != NULL);
+    if (status != CGD_OK) cgd__learner_free(l);
+    return status;
+}
+
+/* Let the student and another learner change places. */
+static void cgd__student_swap(cgd_trainer *t, cgd_learner *other)
+{
+    cgd_learner *student = &t->side[t->distil->direction].g, own = *student;
+    *student = *other;
+    *other = own;
+}
+
+/* Cut the student if a cut is due before the step to come. */
+static cgd_status cgd__student_cut(cgd_trainer *t)
+{
+    cgd_learner *l = &t->side[t->distil->direction].g, narrow;
+    cgd__choices q;
+    cgd_status status;
+    if (t->step == 0 || cgd__cuts_at(t->distil, t->step)
+                     == cgd__cuts_at(t->distil, t->step - 1)) return CGD_OK;
+    status = cgd__student_init(t, t->step, &narrow);
     if (status != CGD_OK) return status;
-    q.count = student->layers[0].in_c + student->layers[2].out_c;
-    for (i = 0; i < student->n_layers; i++) q.count += student->layers[i].out_c;
-    for (i = 0; i < teacher->n_layers; i++)
-        q.widest = cgd__max(q.widest, teacher->layers[i].out_c);
-    q.channels = (size_t *)cgd__alloc_zeroed(ctx, q.count, sizeof(size_t),
-                                             "a transfer");
-    q.worth = (double *)cgd__alloc_zeroed(ctx, q.widest, sizeof(double),
-                                          "a transfer");
-    if (q.channels && q.worth) {
-        q.stream = q.channels + q.count - student->layers[2].out_c;
-        cgd__net_unpack(student);
-        cgd__transfer_layers(&q);
-    } else status = CGD_ERR_MEMORY;
-    cgd__free(ctx, q.worth, q.widest * sizeof(double));
-    cgd__free(ctx, q.channels, q.count * sizeof(size_t));
+    status = cgd__choices_init(&q, &narrow.net, &l->net, CGD_TRANSFER_PRUNE,
+                               NULL);
+    if (status != CGD_OK) {
+        cgd__learner_free(&narrow);
+        return status;
+    }
+    cgd__copy_channels(&q, narrow.net.params, l->net.params, 1);
+    cgd__copy_channels(&q, narrow.m, l->m, 0);
+    cgd__copy_channels(&q, narrow.v, l->v, 0);
+    if (l->ema) cgd__copy_channels(&q, narrow.ema, l->ema, 1);
+    cgd__choices_free(&q);
+    cgd__student_swap(t, &narrow);
+    status = cgd__trainer_arena(t);          /* other kernels may want more  */
+    if (status != CGD_OK) cgd__student_swap(t, &narrow);
+    cgd__learner_free(&narrow);
     return status;
 }
 
@@ -10129,8 +10288,8 @@ static size_t cgd__matches(const cgd_trainer *t)
     const cgd_distil_config *d = t->distil;
     if (!(d->feature_weight > 0) && !(d->channel_weight > 0)
         && !(d->alignment_weight > 0)) return 0;
-    return cgd__matched_count(d->teacher_blocks,
-                              (size_t)t->config.generator.blocks);
+    return cgd__min(CGD__MATCHES, cgd__matched_count(d->teacher_blocks,
+                                  (size_t)t->config.generator.blocks));
 }
 
 /* The layers of G_s that are compared with a teacher's. */
@@ -10454,6 +10613,17 @@ static cgd_status cgd__check_distil(cgd_ctx *ctx, const cgd_distil_config *c,
                                    || c->train.width < 2 * CGD__WINDOW + 2))
         return cgd__fail(ctx, CGD_ERR_SHAPE,
             "the contrast term needs pictures of 24 x 24 pixels and more");
+    if (c->cuts < 0 || !(c->cut_part >= 0) || c->cut_part > 1)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT,
+            "cuts must not be negative, nor their part of the steps outside "
+            "[0, 1]");
+    if (c->cuts > 1 && (c->transfer < CGD_TRANSFER_FULL
+                        || c->feature_weight > 0 || c->channel_weight > 0))
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, c->transfer < CGD_TRANSFER_FULL
+            ? "cuts need a student that takes over its teacher's layers: "
+              "full transfer, or pruning"
+            : "hidden states are not matched while the student is cut: set "
+              "the weights of features and channel means to 0");
     if (c->train.cycle_weight > 0 && !reverse && !c->train_reverse)
         return cgd__fail(ctx, CGD_ERR_ARGUMENT,
             "the cycle loss needs a reverse generator: give one, or train "
@@ -10506,7 +10676,7 @@ static cgd_status cgd__distil_reverse(cgd_distiller *s,
     int back = !c->direction;
     cgd_status status = reverse
         ? cgd__copy_generator(s->ctx, &s->side[back].g.net, reverse)
-        : cgd__fresh_generator(s, back);
+        : cgd__fresh_generator(s, back, c->train.generator);
     if (status == CGD_OK && c->train_reverse) {
         status = cgd__start_generator(s, back);
         if (status == CGD_OK && c->train.gan_weight > 0)
@@ -10535,7 +10705,8 @@ CGDDEF cgd_status cgd_distiller_init(cgd_ctx *ctx, cgd_distiller *s,
     else *s->distil = *config;
     if (status == CGD_OK)
         status = cgd__copy_generator(ctx, &s->teacher, teacher);
-    if (status == CGD_OK) status = cgd__fresh_generator(s, go);
+    if (status == CGD_OK)
+        status = cgd__fresh_generator(s, go, cgd__cut_shape(s, 0));
     if (status == CGD_OK)
         status = cgd_transfer(&s->side[go].g.net, teacher, config->transfer,
                               config->teacher_blocks);
@@ -10550,7 +10721,7 @@ CGDDEF cgd_status cgd_distiller_init(cgd_ctx *ctx, cgd_distiller *s,
     if (status == CGD_OK
         && (config->train.cycle_weight > 0 || config->train_reverse))
         status = cgd__distil_reverse(s, config, reverse);
-    if (status == CGD_OK) status = cgd__trainer_arena(s);
+    if (status == CGD_OK) status = cgd__trainer_memory(s);
     if (status != CGD_OK) cgd_trainer_free(s);
     return status;
 }
@@ -12941,9 +13112,11 @@ static cgd_status cgd__reached_parse(cgd__reached *p, const cgd_file *file)
     return CGD_OK;
 }
 
-/* Everything that can be found out before anything is changed. */
-static cgd_status cgd__state_check(const cgd_trainer *t, const cgd_file *file,
-                                   cgd__reached *progress)
+/* Everything that can be found out before anything is changed, but for one: a
+ * student that is cut as it learns gets the shape that it had, and what it was
+ * so far goes to spare. */
+static cgd_status cgd__state_check(cgd_trainer *t, const cgd_file *file,
+                                   cgd__reached *progress, cgd_learner *spare)
 {
     const char *kind = cgd_file_meta(file, "cgd.kind");
     const char *theirs = cgd_file_meta(file, "cgd.direction");
@@ -12962,6 +13135,14 @@ static cgd_status cgd__state_check(const cgd_trainer *t, const cgd_file *file,
             theirs ? cgd__show(&shown, theirs) : "from scratch",
             ours ? "distillation" : "training", ours ? ours : "from scratch");
     status = cgd__reached_parse(progress, file);
+    if (status == CGD_OK && t->distil && t->distil->cuts > 1) {
+        unsigned long step = (unsigned long)progress->step;
+        status = cgd__student_init(t, step - (step > 0), spare);
+        if (status == CGD_OK) {
+            cgd__student_swap(t, spare);
+            status = cgd__trainer_arena(t);
+        }
+    }
     for (i = 0; i < cgd__learners(t) && status == CGD_OK; i++)
         status = cgd__learner_check(CGD__LEARNER(t, i), i, file);
     for (i = 0; i < 2 && status == CGD_OK; i++)
@@ -13012,11 +13193,15 @@ CGDDEF cgd_status cgd_trainer_load(cgd_trainer *t, const char *path)
 {
     cgd_file file;
     cgd__reached progress;
+    cgd_learner spare;
     cgd_status status = cgd_file_open(t->ctx, &file, path);
     int i;
     if (status != CGD_OK) return status;
     memset(&progress, 0, sizeof progress);
-    status = cgd__state_check(t, &file, &progress);
+    memset(&spare, 0, sizeof spare);
+    status = cgd__state_check(t, &file, &progress, &spare);
+    if (status != CGD_OK && cgd__exists(&spare)) cgd__student_swap(t, &spare);
+    cgd__learner_free(&spare);
     for (i = 0; i < cgd__learners(t) && status == CGD_OK; i++)
         if (CGD__LEARNER(t, i)->net.layers)
             status = cgd__learner_read(CGD__LEARNER(t, i), i, &file);

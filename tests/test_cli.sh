@@ -564,6 +564,18 @@ check "teach what was pruned" distil --teacher models/import.safetensors \
     --init-student models/pruned.safetensors
 check "which begins as it was pruned" \
     equal runs/pruned/student.safetensors models/pruned.safetensors
+check "prune in three cuts, learning between them" distil --direction ab \
+    --teacher models/import.safetensors --out runs/cuts --steps 6 \
+    --stages 2,3,6,5,0,0 --blocks 1 --cuts 3
+check "to the same widths" sh -c '
+    "$1" info runs/cuts/student.safetensors |
+        grep "conv_block.1 .*64x64x5"' sh "$cgd"
+refuse "cuts of a student from elsewhere" 'without --init-student' distil \
+    --direction ab --teacher models/import.safetensors --out runs/none \
+    --init-student models/pruned.safetensors --cuts 3
+refuse "cuts of a student that starts afresh" 'takes over' distil \
+    --direction ab --teacher models/import.safetensors --out runs/none \
+    --transfer none --cuts 3
 check "pruning nothing changes nothing" "$cgd" prune \
     models/import.safetensors -o models/same.safetensors
 check "not a byte" equal models/same.safetensors models/import.safetensors

@@ -397,6 +397,15 @@ static void equal_widths_make_plain_copies(void)
     CHECK(memcmp(student.params, teacher.params,
                  teacher.state * sizeof(float)) == 0);
     cgd_net_free(&student);
+    cgd_net_free(&teacher);
+    g.blocks = 20;                               /* more than can be matched */
+    build(&teacher, &g);
+    build(&student, &g);
+    CHECK(cgd_transfer(&student, &teacher, CGD_TRANSFER_PRUNE, NULL)
+          == CGD_OK);
+    CHECK(memcmp(student.params, teacher.params,
+                 teacher.state * sizeof(float)) == 0);
+    cgd_net_free(&student);
     g.blocks = 1;
     build(&student, &g);
     CHECK(cgd_transfer(&student, &teacher, CGD_TRANSFER_FULL, second)
@@ -741,6 +750,127 @@ static void frozen_students_resume_bit_for_bit(void)
     remove(path);
 }
 
+/* A student that keeps two of the teacher's four blocks and gets from 5 wide
+ * to 3 in four cuts, before steps 0, 3, 5 and 8. */
+static cgd_distil_config in_four_cuts(void)
+{
+    cgd_distil_config c = every_term();
+    c.feature_weight = c.channel_weight = 0;
+    c.train.generator.norm = CGD_NORM_BATCH;
+    c.cuts = 4;
+    return c;
+}
+
+static void cuts_prune_weights_average_and_moments(void)
+{
+    static const size_t widths[12] = { 18, 18, 18, 15, 15, 14, 14, 14, 12, 12,
+                                       12, 12 };
+    cgd_distil_config c = in_four_cuts();
+    cgd_distiller s;
+    cgd_learner *l;
+    cgd_net teacher, now, pruned;
+    unsigned long step;
+    make_teacher(&teacher);
+    CHECK(cgd_distiller_init(&context, &s, &c, &teacher, NULL) == CGD_OK);
+    l = &s.side[0].g;
+    for (step = 0; step < 12; step++) {
+        if (step == 3) {
+            CHECK(cgd_generator_init(&context, &now, &l->net.generator)
+                  == CGD_OK);
+            CHECK(cgd_net_copy(&now, &l->net) == CGD_OK);
+            memcpy(l->ema, l->net.params, l->net.state * sizeof(float));
+            memcpy(l->m, l->net.params, l->net.count * sizeof(float));
+            memcpy(l->v, l->net.params, l->net.count * sizeof(float));
+            CHECK(cgd__student_cut(&s) == CGD_OK);
+            CHECK(cgd_generator_init(&context, &pruned, &l->net.generator)
+                  == CGD_OK);
+            CHECK(cgd_transfer(&pruned, &now, CGD_TRANSFER_PRUNE, NULL)
+                  == CGD_OK);
+            CHECK(memcmp(l->net.params, pruned.params,
+                         pruned.state * sizeof(float)) == 0);
+            CHECK(memcmp(l->ema, pruned.params,
+                         pruned.state * sizeof(float)) == 0);
+            CHECK(memcmp(l->m, pruned.params,
+                         pruned.count * sizeof(float)) == 0);
+            CHECK(memcmp(l->v, pruned.params,
+                         pruned.count * sizeof(float)) == 0);
+            memset(l->m, 0, pruned.count * sizeof(float));
+            memset(l->v, 0, pruned.count * sizeof(float));
+            cgd_net_free(&now);
+            cgd_net_free(&pruned);
+        }
+        take_steps(&s, step, step + 1);
+        CHECK(l->net.layers[2].out_c == widths[step]);
+    }
+    CHECK(l->net.generator.blocks == 2 && l->net.layers[0].out_c == 3
+          && l->net.layers[1].out_c == 6 && l->net.layers[3].out_c == 12);
+    cgd_distiller_free(&s);
+    cgd_net_free(&teacher);
+}
+
+static void cut_students_resume_bit_for_bit(void)
+{
+    const char *path = "build/test_cuts.safetensors";
+    cgd_distil_config c = in_four_cuts();
+    cgd_distiller s, u;
+    cgd_net teacher;
+    unsigned long at;
+    make_teacher(&teacher);
+    for (at = 2; at <= 10; at++) {               /* u was ahead of s         */
+        c.train.seed = 1;
+        CHECK(cgd_distiller_init(&context, &s, &c, &teacher, NULL) == CGD_OK);
+        c.train.seed = 77;
+        CHECK(cgd_distiller_init(&context, &u, &c, &teacher, NULL) == CGD_OK);
+        take_steps(&s, 0, at);
+        take_steps(&u, 0, 6);
+        CHECK(cgd_trainer_save(&s, path) == CGD_OK);
+        CHECK(cgd_trainer_load(&u, path) == CGD_OK);
+        take_steps(&s, at, 10);
+        take_steps(&u, at, 10);
+        CHECK(same_state(&s, &u));
+        cgd_distiller_free(&s);
+        if (at < 10) cgd_distiller_free(&u);
+    }
+    c.cuts = 1;                                  /* u, of 12, is left alone  */
+    CHECK(cgd_distiller_init(&context, &s, &c, &teacher, NULL) == CGD_OK);
+    s.config.generator.width = 4;
+    take_steps(&s, 0, 1);
+    CHECK(cgd_trainer_save(&s, path) == CGD_OK);
+    CHECK(cgd_trainer_load(&u, path) == CGD_ERR_SHAPE);
+    CHECK(u.side[0].g.net.layers[2].out_c == 12);
+    take_steps(&u, 10, 11);
+    cgd_distiller_free(&s);
+    cgd_distiller_free(&u);
+    cgd_net_free(&teacher);
+    remove(path);
+}
+
+static void cuts_that_cannot_be_are_refused(void)
+{
+    cgd_distil_config c = in_four_cuts();
+    cgd_distiller s;
+    cgd_net teacher;
+    make_teacher(&teacher);
+    c.transfer = CGD_TRANSFER_UPDOWN;
+    CHECK(cgd_distiller_init(&context, &s, &c, &teacher, NULL)
+          == CGD_ERR_ARGUMENT);
+    CHECK(strstr(context.message, "takes over") != NULL);
+    c = in_four_cuts();
+    c.channel_weight = 1;
+    CHECK(cgd_distiller_init(&context, &s, &c, &teacher, NULL)
+          == CGD_ERR_ARGUMENT);
+    CHECK(strstr(context.message, "hidden states") != NULL);
+    c = in_four_cuts();
+    c.cut_part = 1.5f;
+    CHECK(cgd_distiller_init(&context, &s, &c, &teacher, NULL)
+          == CGD_ERR_ARGUMENT);
+    c = in_four_cuts();
+    c.train.generator.stage[4] = 11;             /* the teacher has 10       */
+    CHECK(cgd_distiller_init(&context, &s, &c, &teacher, NULL)
+          == CGD_ERR_SHAPE);
+    cgd_net_free(&teacher);
+}
+
 /* No answers kept, all, only one: the same student. */
 static void remembered_answers_change_nothing(void)
 {
@@ -944,6 +1074,42 @@ static void failed_allocations_are_reported_and_nothing_leaks(void)
     cgd_net_free(&teacher);
 }
 
+static void failed_allocations_leave_the_student_uncut(void)
+{
+    cgd_distil_config c = in_four_cuts();
+    cgd_net teacher;
+    cgd_options options;
+    cgd_distiller s;
+    cgd_ctx ctx;
+    purse p;
+    long most = 0, blocks;
+    cgd_status status = CGD_ERR_MEMORY;
+    memset(&options, 0, sizeof options);
+    p.left = 1000;
+    p.blocks = 0;
+    options.threads = 1;
+    options.allocator.alloc = purse_alloc;
+    options.allocator.release = purse_release;
+    options.allocator.user = &p;
+    make_teacher(&teacher);
+    cgd_init(&ctx, &options);
+    CHECK(cgd_distiller_init(&ctx, &s, &c, &teacher, NULL) == CGD_OK);
+    s.step = 3;
+    blocks = p.blocks;
+    while (status != CGD_OK && most < 100) {
+        CHECK(s.side[0].g.net.layers[2].out_c == 18 && p.blocks == blocks);
+        p.left = most++;
+        status = cgd__student_cut(&s);
+        CHECK(status == CGD_OK || status == CGD_ERR_MEMORY);
+    }
+    CHECK(s.side[0].g.net.layers[2].out_c == 15 && p.blocks == blocks);
+    CHECK(most > 5);
+    cgd_distiller_free(&s);
+    cgd_free(&ctx);
+    CHECK(p.blocks == 0);
+    cgd_net_free(&teacher);
+}
+
 int main(void)
 {
     cgd_options one;
@@ -967,12 +1133,16 @@ int main(void)
     RUN(adaptors_and_all_terms_resume_bit_for_bit);
     RUN(frozen_statistics_stay_and_the_rest_learns);
     RUN(frozen_students_resume_bit_for_bit);
+    RUN(cuts_prune_weights_average_and_moments);
+    RUN(cut_students_resume_bit_for_bit);
+    RUN(cuts_that_cannot_be_are_refused);
     RUN(remembered_answers_change_nothing);
     RUN(threads_change_nothing);
     RUN(a_transferred_student_starts_closer);
     RUN(every_recipe_teaches_every_student);
     RUN(every_student_can_be_trained_from_scratch);
     RUN(failed_allocations_are_reported_and_nothing_leaks);
+    RUN(failed_allocations_leave_the_student_uncut);
     cgd_free(&context);
     return test_end();
 }

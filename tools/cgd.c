@@ -283,6 +283,11 @@ static const option options[] = {
 { "transfer", CHOICE, DISTIL | KEEP, AT(distil.transfer), 0, 0,
   transfer_words, NULL,
   "layers copied from the teacher at the start" },
+{ "cuts", INTEGER, DISTIL | KEEP, AT(distil.cuts), 1, 10000, NULL, "N",
+  "start as wide as the teacher and prune to the\n"
+  "student's widths in N cuts, not at once, ..." },
+{ "cut-part", REAL, DISTIL | KEEP, AT(distil.cut_part), 0, 1, NULL, "X",
+  "... evenly over this part of --steps, 0..1" },
 { "init", CHOICE, RUNS | KEEP, TRAIN_AT(init), 0, 0, init_words, NULL,
   "how fresh weights are drawn; --norm none takes\n"
   "kaiming" },
@@ -1674,8 +1679,8 @@ static void follow_teacher(settings *s, const cgd_generator_config *teacher)
     s->run.data.channels[1] = (size_t)g->out_channels;
     if (s->distil.transfer == UNSET)
         s->distil.transfer = !fits_in(g, teacher) ? CGD_TRANSFER_NONE
-                           : g->blocks == teacher->blocks ? CGD_TRANSFER_PRUNE
-                           : CGD_TRANSFER_FULL;
+                           : g->blocks == teacher->blocks || s->distil.cuts > 1
+                           ? CGD_TRANSFER_PRUNE : CGD_TRANSFER_FULL;
 }
 
 /* Read the teacher once, to know its shape and say what it is. */
@@ -1699,6 +1704,9 @@ static int check_distil(const source *from, const settings *s)
     if (s->distil.direction == UNSET)
         return fail_usage(from, "--direction is missing: ab if the teacher "
                           "translates A to B, or ba");
+    if (s->student && s->distil.cuts > 1)
+        return fail_usage(from, "--cuts begins with the teacher's channels: "
+                          "it goes without --init-student");
     return 0;
 }
 
