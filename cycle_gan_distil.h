@@ -2439,29 +2439,34 @@ typedef struct cgd__depth_job {
 enum { CGD__DEPTH_CHANNELS = 16 };
 
 /* The taps of a window that land inside a picture: where in the big map, and
- * where their weights are, both at the first channel. */
-typedef struct cgd__taps { size_t count, at[256], w[256]; } cgd__taps;
+ * where their weights are, both at the first channel. The same taps, moved on by
+ * a stride, serve the next pixels of a run. */
+typedef struct cgd__taps { size_t count, run, at[256], w[256]; } cgd__taps;
 
-/* Move to pixel j of row i of the small map; before it the taps were at j - 1,
- * if j > 0. Inside the picture they only move on. */
-static void cgd__taps_move(cgd__taps *taps, const cgd__shape *s, size_t i,
-                           size_t j)
+/* A run is so short that what it reads and writes of each row stays in the
+ * cache: pixels are often a power of two apart and share few places there. */
+enum { CGD__DEPTH_RUN = 8 };
+
+/* Those at pixel j of row i of the small map. */
+static void cgd__taps_at(cgd__taps *taps, const cgd__shape *s, size_t i,
+                         size_t j)
 {
-    size_t step = s->stride, u, v, a, b, t;
-    if (j > 0 && (j - 1) * step >= s->pad
-        && j * step - s->pad + s->kernel <= s->w) {
-        for (t = 0; t < taps->count; t++) taps->at[t] += step * s->c;
-        return;
-    }
+    size_t step = s->stride, cols[16], u, v, a, last;
     taps->count = 0;
-    for (u = 0; u < s->kernel; u++)
+    for (v = 0; v < s->kernel; v++)
+        cols[v] = cgd__tap_index(j * step + v, s->pad, s->w, s->pad_mode);
+    for (u = 0; u < s->kernel; u++) {
+        a = cgd__tap_index(i * step + u, s->pad, s->h, s->pad_mode);
         for (v = 0; v < s->kernel; v++) {
-            a = cgd__tap_index(i * step + u, s->pad, s->h, s->pad_mode);
-            b = cgd__tap_index(j * step + v, s->pad, s->w, s->pad_mode);
-            if (a == CGD__OUTSIDE || b == CGD__OUTSIDE) continue;
-            taps->at[taps->count] = (a * s->w + b) * s->c;
+            if (a == CGD__OUTSIDE || cols[v] == CGD__OUTSIDE) continue;
+            taps->at[taps->count] = (a * s->w + cols[v]) * s->c;
             taps->w[taps->count++] = (u * s->kernel + v) * s->c;
         }
+    }
+    taps->run = 1;
+    if (j * step < s->pad || s->w + s->pad < j * step + s->kernel) return;
+    last = cgd__min((s->w + s->pad - s->kernel) / step, s->ow - 1);
+    taps->run = cgd__min(last - j + 1, CGD__DEPTH_RUN);
 }
 
 /* Add the mirrored margins of a padded map to its inside (or write it). */
@@ -5272,24 +5277,27 @@ CGD__HOT static void CGD__NAME(cgd__depth_)(void *job, size_t row)
 {
     const cgd__depth_job *q = (const cgd__depth_job *)job;
     const cgd__shape *s = q->s;
-    size_t c = s->c, j, k, t;
+    size_t c = s->c, step = s->stride * c, j, k, t, p;
     const float *x = q->x + row / s->oh * s->h * s->w * c;
     float *y = q->out + row * s->ow * c;
     cgd__taps taps;
-    for (j = 0; j < s->ow; j++, y += c) {
-        cgd__taps_move(&taps, s, row % s->oh, j);
-        for (k = 0; k + CGD__W <= c; k += CGD__W) {
-            CGD__V sum = q->b ? CGD__VLOAD(q->b + k) : CGD__VSET1(0.0f);
-            for (t = 0; t < taps.count; t++)
-                sum = CGD__VFMA(CGD__VLOAD(q->w + taps.w[t] + k),
-                                CGD__VLOAD(x + taps.at[t] + k), sum);
-            CGD__VSTORE(y + k, sum);
-        }
-        for (; k < c; k++) {
-            float sum = q->b ? q->b[k] : 0;
-            for (t = 0; t < taps.count; t++)
-                sum += q->w[taps.w[t] + k] * x[taps.at[t] + k];
-            y[k] = sum;
+    for (j = 0; j < s->ow; j += taps.run) {
+        cgd__taps_at(&taps, s, row % s->oh, j);
+        for (p = 0; p < taps.run; p++, y += c) {
+            const float *from = x + p * step;
+            for (k = 0; k + CGD__W <= c; k += CGD__W) {
+                CGD__V sum = q->b ? CGD__VLOAD(q->b + k) : CGD__VSET1(0.0f);
+                for (t = 0; t < taps.count; t++)
+                    sum = CGD__VFMA(CGD__VLOAD(q->w + taps.w[t] + k),
+                                    CGD__VLOAD(from + taps.at[t] + k), sum);
+                CGD__VSTORE(y + k, sum);
+            }
+            for (; k < c; k++) {
+                float sum = q->b ? q->b[k] : 0;
+                for (t = 0; t < taps.count; t++)
+                    sum += q->w[taps.w[t] + k] * from[taps.at[t] + k];
+                y[k] = sum;
+            }
         }
     }
 }
@@ -5300,27 +5308,31 @@ CGD__HOT static void CGD__NAME(cgd__depth_data_)(void *job, size_t slice)
     const cgd__depth_job *q = (const cgd__depth_job *)job;
     const cgd__shape *s = q->s;
     size_t c = s->c, groups = cgd__ceil_div(c, CGD__DEPTH_CHANNELS);
-    size_t first = slice % groups * CGD__DEPTH_CHANNELS, i, j, k, t;
-    size_t end = cgd__min(first + CGD__DEPTH_CHANNELS, c);
+    size_t first = slice % groups * CGD__DEPTH_CHANNELS, i, j, k, t, p;
+    size_t end = cgd__min(first + CGD__DEPTH_CHANNELS, c), step = s->stride * c;
     const float *dy = q->y + slice / groups * s->oh * s->ow * c;
     float *dx = q->out + slice / groups * s->h * s->w * c;
     cgd__taps taps;
     for (i = 0; !q->accumulate && i < s->h * s->w; i++)
         for (k = first; k < end; k++) dx[i * c + k] = 0;
-    for (i = 0; i < s->oh; i++)
-    for (j = 0; j < s->ow; j++, dy += c) {
-        cgd__taps_move(&taps, s, i, j);
-        for (k = first; k + CGD__W <= end; k += CGD__W) {
-            CGD__V d = CGD__VLOAD(dy + k);
-            for (t = 0; t < taps.count; t++) {
-                float *to = dx + taps.at[t] + k;
-                CGD__VSTORE(to, CGD__VFMA(CGD__VLOAD(q->w + taps.w[t] + k), d,
-                                          CGD__VLOAD(to)));
+    for (j = 0; j < s->ow; j += taps.run)
+    for (i = 0; i < s->oh; i++) {
+        const float *from = dy + (i * s->ow + j) * c;
+        cgd__taps_at(&taps, s, i, j);
+        for (t = 0; t < taps.count; t++) {
+            const float *w = q->w + taps.w[t];
+            float *to = dx + taps.at[t];
+            for (k = first; k + CGD__W <= end; k += CGD__W) {
+                CGD__V weight = CGD__VLOAD(w + k);
+                for (p = 0; p < taps.run; p++)
+                    CGD__VSTORE(to + p * step + k,
+                        CGD__VFMA(weight, CGD__VLOAD(from + p * c + k),
+                                  CGD__VLOAD(to + p * step + k)));
             }
+            for (; k < end; k++)
+                for (p = 0; p < taps.run; p++)
+                    to[p * step + k] += w[k] * from[p * c + k];
         }
-        for (; k < end; k++)
-            for (t = 0; t < taps.count; t++)
-                dx[taps.at[t] + k] += q->w[taps.w[t] + k] * dy[k];
     }
 }
 
@@ -5329,25 +5341,27 @@ CGD__HOT static void CGD__NAME(cgd__depth_weights_)(void *job, size_t slice)
 {
     const cgd__depth_job *q = (const cgd__depth_job *)job;
     const cgd__shape *s = q->s;
-    size_t c = s->c, first = slice * CGD__DEPTH_CHANNELS, i, j, k, t;
-    size_t end = cgd__min(first + CGD__DEPTH_CHANNELS, c);
-    const float *x = q->x, *dy = q->y;
+    size_t c = s->c, first = slice * CGD__DEPTH_CHANNELS, i, j, k, t, p;
+    size_t end = cgd__min(first + CGD__DEPTH_CHANNELS, c), step = s->stride * c;
     cgd__taps taps;
+    for (j = 0; j < s->ow; j += taps.run)
     for (i = 0; i < s->n * s->oh; i++) {
-        if (i > 0 && i % s->oh == 0) x += s->h * s->w * c;
-        for (j = 0; j < s->ow; j++, dy += c) {
-            cgd__taps_move(&taps, s, i % s->oh, j);
+        const float *x = q->x + i / s->oh * s->h * s->w * c;
+        const float *dy = q->y + (i * s->ow + j) * c;
+        cgd__taps_at(&taps, s, i % s->oh, j);
+        for (t = 0; t < taps.count; t++) {
+            const float *from = x + taps.at[t];
+            float *dw = q->out + taps.w[t];
             for (k = first; k + CGD__W <= end; k += CGD__W) {
-                CGD__V d = CGD__VLOAD(dy + k);
-                for (t = 0; t < taps.count; t++) {
-                    float *to = q->out + taps.w[t] + k;
-                    CGD__VSTORE(to, CGD__VFMA(CGD__VLOAD(x + taps.at[t] + k),
-                                              d, CGD__VLOAD(to)));
-                }
+                CGD__V sum = CGD__VLOAD(dw + k);
+                for (p = 0; p < taps.run; p++)
+                    sum = CGD__VFMA(CGD__VLOAD(from + p * step + k),
+                                    CGD__VLOAD(dy + p * c + k), sum);
+                CGD__VSTORE(dw + k, sum);
             }
             for (; k < end; k++)
-                for (t = 0; t < taps.count; t++)
-                    q->out[taps.w[t] + k] += x[taps.at[t] + k] * dy[k];
+                for (p = 0; p < taps.run; p++)
+                    dw[k] += from[p * step + k] * dy[p * c + k];
         }
     }
 }
