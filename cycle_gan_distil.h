@@ -10136,7 +10136,7 @@ CGDDEF cgd_status cgd_transfer(cgd_net *student, const cgd_net *teacher,
  * et al. 2015, "Learning both Weights and Connections"). A cut takes the
  * average and Adam's moments of the channels that stay along. */
 
-/* Cuts made before step `step` is, of at least one. */
+/* How many cuts are behind the student that takes a step: at step 0, one. */
 static int cgd__cuts_at(const cgd_distil_config *d, unsigned long step)
 {
     double span = (double)d->cut_part * (double)d->train.schedule.total;

@@ -96,33 +96,6 @@ twin() {
     record "$student" "$recipe" "$n" "$took"
 }
 
-# prune STUDENT STEPS STAGES...: cut the teacher down in several cuts, each of
-# which learns again for so many steps, the last, a student, for three times so
-# many; with the term on local contrast, for textures.
-prune() {
-    student=$1 n=$2 cut=$teacher all=0 taken=0
-    shift 2
-    known "$student" pruned && return
-    out=$study/$set-$student-pruned-$seed
-    while [ $# -gt 0 ]; do
-        [ $# -gt 1 ] || n=$((n * 3))
-        rm -rf "$out"
-        build/cgd prune "$cut" --stages "$1" -o $study/pruned.safetensors \
-            >"$out.log" || exit 1
-        # shellcheck disable=SC2086
-        learn "$out" build/cgd distil --preset demo $pictures --seed "$seed" \
-            --teacher "$teacher" --direction $direction --steps $n \
-            --init-student $study/pruned.safetensors --lr 0.002 --contrast 20
-        all=$(echo "$all $took" | awk '{ print $1 + $2 }')
-        taken=$((taken + n))
-        cut=$study/$set-$student-cut-$seed.safetensors
-        cp "$out/student.safetensors" "$cut" || exit 1
-        shift
-    done
-    judge "$cut"
-    record "$student" pruned $taken "$all"
-}
-
 # student STUDENT STEPS OPTIONS...: all three ways to it.
 student() {
     name=$1 n=$2
@@ -207,8 +180,8 @@ for set in $sets; do
             distil 9-blocks hidden "$many" --blocks 9 --block separable \
                 --stages 10,16,54,32,16,10 --output 5 --haar 5 --feature 1 \
                 --teacher-blocks 0,1,2,3,4,5,6,7,8
-            prune 9-blocks "$(steps 1000)" 14,28,112,64,28,14 \
-                14,24,80,40,24,14 10,16,54,32,16,10
+            distil 9-blocks pruned "$(steps 5000)" --blocks 9 --block separable \
+                --stages 10,16,54,32,16,10 --cuts 40 --contrast 20 --lr 0.002
             student 3-blocks "$many" --block separable \
                 --stages 8,16,80,80,16,8
             continue
