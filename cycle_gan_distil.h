@@ -2439,8 +2439,8 @@ typedef struct cgd__depth_job {
 enum { CGD__DEPTH_CHANNELS = 16 };
 
 /* The taps of a window that land inside a picture: where in the big map, and
- * where their weights are, both at the first channel. The same taps, moved on by
- * a stride, serve the next pixels of a run. */
+ * where their weights are, both at the first channel. The same taps, moved on
+ * by a stride, serve the next pixels of a run. */
 typedef struct cgd__taps { size_t count, run, at[256], w[256]; } cgd__taps;
 
 /* A run is so short that what it reads and writes of each row stays in the
