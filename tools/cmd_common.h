@@ -1,0 +1,182 @@
+/* cmd_common.h: what the commands share; part of tools/cgd.c
+ *
+ * Sizes and times in words, the live line on a terminal, warnings, contexts,
+ * files and folders.                                                       */
+
+#ifndef CMD_COMMON_H
+#define CMD_COMMON_H
+
+/* ======================================================================== */
+/* [report] What a user wants to know                                       */
+/* ======================================================================== */
+
+static double seconds_now(void)
+{
+#ifdef _WIN32
+    return (double)GetTickCount64() / 1000.0;
+#else
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+#endif
+}
+
+static int is_terminal(FILE *f)
+{
+#ifdef _WIN32
+    return _isatty(_fileno(f));
+#else
+    return isatty(fileno(f));
+#endif
+}
+
+/* Quantities for texts, put into a phrase and returned as a string. */
+typedef struct phrase { char text[40]; } phrase;
+
+static const char *in_bytes(phrase *p, size_t bytes)
+{
+    if (bytes < 1048576) sprintf(p->text, "%.0f KB", (double)bytes / 1024);
+    else if (bytes < (size_t)1 << 30)
+        sprintf(p->text, "%.1f MB", (double)bytes / 1048576);
+    else sprintf(p->text, "%.2f GB", (double)bytes / 1073741824);
+    return p->text;
+}
+
+static const char *in_macs(phrase *p, double macs)
+{
+    if (macs < 1e9) sprintf(p->text, "%.2f MMACs", macs / 1e6);
+    else sprintf(p->text, "%.2f GMACs", macs / 1e9);
+    return p->text;
+}
+
+/* "1 block", "9 blocks" */
+static const char *in_number(phrase *p, unsigned long n, const char *what)
+{
+    sprintf(p->text, "%lu %.20s%s", n, what, n == 1 ? "" : "s");
+    return p->text;
+}
+
+/* A line that is written over, on a terminal. */
+typedef struct live_line {
+    int terminal;
+    int length;                      /* of what stands there now             */
+    double last;                     /* when something was written           */
+} live_line;
+
+static void live_init(live_line *l)
+{
+    l->terminal = is_terminal(stderr);
+    l->length = 0;
+    l->last = 0;
+}
+
+/* Often on a terminal, every ten seconds elsewhere. */
+static int live_due(const live_line *l, double now)
+{
+    return now - l->last >= (l->terminal ? 0.1 : 10.0);
+}
+
+static void live_show(live_line *l, const char *text, double now)
+{
+    int n = (int)strlen(text);
+    if (l->terminal) {
+        fprintf(stderr, "\r%s%*s", text, l->length > n ? l->length - n : 0,
+                "");
+    } else {
+        fprintf(stderr, "%s\n", text);
+    }
+    fflush(stderr);
+    l->length = n;
+    l->last = now;
+}
+
+/* Something else is about to be written. */
+static void live_end(live_line *l)
+{
+    if (l->terminal && l->length > 0) fputc('\n', stderr);
+    l->length = 0;
+}
+
+static void on_warning(void *user, const char *sentence)
+{
+    live_end((live_line *)user);
+    fprintf(stderr, "cgd: warning: %s\n", sentence);
+}
+
+/* Fast kernels are compiled optimised under GCC whatever the flags; under
+ * other compilers the flags decide, so say when they were forgotten. */
+static void warn_unoptimised(void)
+{
+#if (defined(__clang__) && !defined(__OPTIMIZE__)) \
+    || (defined(_MSC_VER) && defined(_DEBUG))
+    fputs("cgd: this program was compiled without optimisation and will be "
+          "slow; compile it with -O2\n", stderr);
+#endif
+}
+
+/* A context with the threads and kernels asked for. */
+static int open_context(cgd_ctx *ctx, const settings *s, live_line *line)
+{
+    const char *kernels = s->kernels ? s->kernels : getenv("CGD_ISA");
+    cgd_options o;
+    cgd_status status = CGD_OK;
+    memset(&o, 0, sizeof o);
+    o.threads = s->threads;
+    o.warn = on_warning;
+    o.warn_user = line;
+    live_init(line);
+    cgd_init(ctx, &o);
+    if (s->precision == BF16) kernels = "bf16";
+    if (kernels && *kernels) status = cgd_use_kernels(ctx, kernels);
+    if (status == CGD_OK) return 0;
+    fail_status(ctx, status);
+    cgd_free(ctx);
+    return STATUS_FAILED;
+}
+
+/* The same for a command that writes a file. */
+static int open_writer(const command *cmd, settings *s, cgd_ctx *ctx,
+                       live_line *line)
+{
+    source from;
+    from.cmd = cmd;
+    from.file = NULL;
+    if (!s->out)
+        return fail_usage(&from, "-o FILE is missing: the file to write");
+    return open_context(ctx, s, line);
+}
+
+static int is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && (st.st_mode & S_IFMT) == S_IFDIR;
+}
+
+static int is_file(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && (st.st_mode & S_IFMT) != S_IFDIR;
+}
+
+/* Make a folder, and those above it, unless they are there. */
+static int make_folder(const char *path)
+{
+    char part[PATH_ROOM];
+    size_t i, n = strlen(path);
+    if (n >= PATH_ROOM) return fail("the path %s is too long", path);
+    for (i = 1; i <= n; i++) {
+        if (path[i] != '/' && path[i] != 0) continue;
+        memcpy(part, path, i);
+        part[i] = 0;
+        if (is_folder(part)) continue;
+#ifdef _WIN32
+        if (_mkdir(part) != 0)
+#else
+        if (mkdir(part, 0777) != 0)
+#endif
+            return fail("the folder %s cannot be made", part);
+    }
+    return 0;
+}
+
+#endif

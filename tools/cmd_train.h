@@ -1,0 +1,511 @@
+/* cmd_train.h: `cgd train`, `cgd distil`, `cgd prune`; part of tools/cgd.c
+ *
+ * Contents: [progress] [run] [train] [distil] [prune]                      */
+
+#ifndef CMD_TRAIN_H
+#define CMD_TRAIN_H
+
+/* ======================================================================== */
+/* [progress] While a run goes on                                           */
+/* ======================================================================== */
+
+static volatile sig_atomic_t interrupted = 0;
+
+/* The first signal asks for an orderly end; the second is not caught. */
+static void on_signal(int number)
+{
+    interrupted = 1;
+    signal(number, SIG_DFL);
+}
+
+/* A train or distil run, as the progress callback sees it. */
+typedef struct job {
+    const command *cmd;
+    settings *s;
+    cgd_ctx ctx;
+    live_line line;
+    unsigned long first, step;       /* steps done: at first report, now     */
+    double first_time;
+    int reports, noted;              /* noted: the interruption              */
+} job;
+
+static void put_time(char *out, double seconds)
+{
+    unsigned long t = (unsigned long)(seconds + 0.5);
+    if (t < 3600) sprintf(out, "%lu:%02lu", t / 60, t % 60);
+    else sprintf(out, "%lu:%02lu:%02lu", t / 3600, t / 60 % 60, t % 60);
+}
+
+static char *put_loss(char *out, const char *name, double value)
+{
+    return value == 0 ? out : out + sprintf(out, "  %s %.3f", name, value);
+}
+
+/* "step 120/1000  g 5.321  d 0.412  cycle 2.104  31.2 it/s  0:28 left" */
+static void show_progress(job *j, const cgd_progress *p, double now)
+{
+    char text[200], left[40];
+    double seconds = now - j->first_time;
+    double rate = seconds > 0 ? (double)(p->step - j->first) / seconds : 0;
+    const cgd_losses *l = &p->losses;
+    char *at = text + sprintf(text, "step %lu/%lu", p->step, p->total);
+    if (l->generators != l->output) at = put_loss(at, "g", l->generators);
+    at = put_loss(at, "d", l->d[0] + l->d[1]);
+    at = put_loss(at, "cycle", l->cycle[0] + l->cycle[1]);
+    at = put_loss(at, "output", l->output);
+    at = put_loss(at, "feature", l->feature);
+    if (rate > 0) {
+        put_time(left, (double)(p->total - p->step) / rate);
+        sprintf(at, "  %.*f it/s  %s left", rate < 10 ? 2 : 1, rate, left);
+    }
+    live_show(&j->line, text, now);
+}
+
+/* What the run takes, before it takes a step. */
+static void on_start(void *user, size_t bytes, size_t more)
+{
+    phrase held, growth;
+    (void)user;
+    printf("memory: %s", in_bytes(&held, bytes));
+    if (more > 0) printf(", and at most %s to keep what was computed once",
+                         in_bytes(&growth, more));
+    printf("\n");
+    fflush(stdout);
+}
+
+/* The first report: the run works, so its options are worth keeping. */
+static void first_report(job *j, const cgd_progress *p, double now)
+{
+    j->first = p->step;
+    j->first_time = now;
+    if (p->step > 1) printf("going on from step %lu\n", p->step - 1);
+    fflush(stdout);
+    if (!save_options(j->cmd, j->s))
+        on_warning(&j->line, "options.txt cannot be written; --resume will "
+                   "need all options again");
+}
+
+static int on_progress(void *user, const cgd_progress *p)
+{
+    job *j = (job *)user;
+    double now = seconds_now();
+    j->step = p->step;
+    if (j->reports++ == 0) first_report(j, p, now);
+    if (live_due(&j->line, now) || p->step == p->total)
+        show_progress(j, p, now);
+    if (interrupted && !j->noted) {
+        live_end(&j->line);
+        fputs("interrupted: saving\n", stderr);
+        j->noted = 1;
+    }
+    return interrupted != 0;
+}
+
+/* ======================================================================== */
+/* [run] What train and distil have in common                               */
+/* ======================================================================== */
+
+/* Both take a folder for the results, and will not write over another run. */
+static int check_out(const source *from, const settings *s)
+{
+    char state[PATH_ROOM];
+    if (!s->run.out)
+        return fail_usage(from, "--out RUN is missing: the folder for the "
+                          "results");
+    if (is_file(s->run.out))
+        return fail("%s is a file; --out needs a folder", s->run.out);
+    if (!join(state, s->run.out, "state.safetensors"))
+        return fail("the path %s is too long", s->run.out);
+    if (is_file(state) && !s->run.resume)
+        return fail("%s holds a run already; go on with it (--resume) or name "
+                    "another folder", s->run.out);
+    if (!is_file(state) && s->run.resume)
+        return fail("there is nothing to resume: %s does not exist", state);
+    return 0;
+}
+
+static int check_data(const source *from, const settings *s)
+{
+    const cgd_data_config *d = &s->run.data;
+    int d0 = d->dir[0] != NULL, d1 = d->dir[1] != NULL;
+    if (!d->root && !d0 && !d1)
+        return fail_usage(from, "--data DIR is missing: the pictures to learn "
+                          "from");
+    if (!d->root && d0 != d1)
+        return fail_usage(from, "--data-%s is missing: the pictures of "
+                          "domain %s", d0 ? "b" : "a", d0 ? "B" : "A");
+    if (s->size % 4 != 0)
+        return fail_usage(from, "--size %lu is no multiple of 4, as the nets "
+                          "need it", (unsigned long)s->size);
+    return 0;
+}
+
+/* Put what has one option but several places where it belongs. */
+static void spread_settings(settings *s)
+{
+    cgd_generator_config *g = &s->distil.train.generator;
+    if (g->norm == FROZEN) {
+        g->norm = CGD_NORM_BATCH;
+        if (s->freeze_part <= 0) s->freeze_part = 0.5f;
+    }
+    s->run.data.size = s->size;
+    s->run.data.load_size = s->load_size ? s->load_size : s->size;
+    s->distil.train.height = s->distil.train.width = s->size;
+    s->run.data.seed = s->distil.train.seed = s->seed;
+    s->distil.answer_bytes = s->answers > (size_t)-1 >> 20 ? (size_t)-1
+                           : s->answers << 20;
+}
+
+/* From epochs to steps, and when the learning rate begins to fall. */
+static void plan_steps(settings *s, unsigned long pictures)
+{
+    cgd_schedule *plan = &s->distil.train.schedule;
+    unsigned long batch = (unsigned long)s->distil.train.batch;
+    unsigned long epoch = (pictures + batch - 1) / batch;
+    unsigned long fall = s->decay * epoch;
+    int stairs = plan->kind == CGD_LR_STEP;
+    if (s->steps > 0) s->run.steps = s->steps;
+    else s->run.steps = (s->epochs + (stairs ? 0 : s->decay)) * epoch;
+    if (fall == 0)
+        fall = (unsigned long)(s->decay_part * (double)s->run.steps + 0.5);
+    if (fall > s->run.steps) fall = s->run.steps;
+    plan->total = s->run.steps;
+    s->distil.train.freeze = 0;                          /* never            */
+    if (s->freeze_part > 0)
+        s->distil.train.freeze = 1 + (unsigned long)
+            ((1 - (double)s->freeze_part) * (double)(s->run.steps - 1));
+    plan->start = stairs ? fall + (fall == 0) * s->run.steps
+                         : s->run.steps - fall;
+}
+
+/* Look at the data, without the warnings: the run itself will give them. */
+static int survey_data(settings *s)
+{
+    cgd_ctx ctx;
+    cgd_options quiet;
+    cgd_dataset data;
+    cgd_status status;
+    memset(&quiet, 0, sizeof quiet);
+    quiet.threads = 1;
+    cgd_init(&ctx, &quiet);
+    status = cgd_dataset_open(&ctx, &data, &s->run.data);
+    if (status == CGD_OK) {
+        printf("pictures: %lu of A, %lu of B, taken as %lu x %lu\n",
+               (unsigned long)cgd_dataset_count(&data, 0),
+               (unsigned long)cgd_dataset_count(&data, 1),
+               (unsigned long)s->size, (unsigned long)s->size);
+        plan_steps(s, data.epoch_length);
+        cgd_dataset_close(&data);
+    } else {
+        fail_status(&ctx, status);
+    }
+    cgd_free(&ctx);
+    return status == CGD_OK ? 0 : STATUS_FAILED;
+}
+
+/* "generator: 9 blocks, 16 wide, 714339 parameters, 208.01 MMACs a picture" */
+static void print_generator(cgd_ctx *ctx, const char *name,
+                            const cgd_generator_config *config, size_t size)
+{
+    phrase blocks, macs;
+    cgd_net net;
+    cgd_cost cost;
+    if (cgd_generator_init(ctx, &net, config) != CGD_OK) return;
+    cost = cgd_net_cost(&net, size, size);
+    printf("%s: %s, %d wide, %lu parameters, %s a picture\n", name,
+           in_number(&blocks, (unsigned long)config->blocks, "block"),
+           config->width, (unsigned long)cost.params,
+           in_macs(&macs, cost.macs));
+    cgd_net_free(&net);
+}
+
+static void print_discriminator(cgd_ctx *ctx,
+                                const cgd_discriminator_config *config,
+                                size_t size)
+{
+    phrase macs;
+    cgd_net net;
+    cgd_cost cost;
+    if (cgd_discriminator_init(ctx, &net, config) != CGD_OK) return;
+    cost = cgd_net_cost(&net, size, size);
+    printf("discriminator: %lu parameters, %s a picture\n",
+           (unsigned long)cost.params, in_macs(&macs, cost.macs));
+    cgd_net_free(&net);
+}
+
+static void print_plan(const job *j)
+{
+    const settings *s = j->s;
+    unsigned long batch = (unsigned long)s->distil.train.batch;
+    phrase threads, steps, pictures;
+    printf("kernels: %s, %s\n", cgd_kernels_name(&j->ctx),
+           in_number(&threads, (unsigned long)cgd_threads(&j->ctx),
+                     "thread"));
+    printf("run: %s of %s a domain, into %s\n",
+           in_number(&steps, s->run.steps, "step"),
+           in_number(&pictures, batch, "picture"), s->run.out);
+    fflush(stdout);
+}
+
+/* The last words. status is what the run returned. */
+static int finish_run(job *j, cgd_status status, const char *results)
+{
+    const char *out = j->s->run.out;
+    live_end(&j->line);
+    if (status == CGD_STOPPED) {
+        printf("stopped after step %lu; go on with: cgd %s --resume --out "
+               "%s\n", j->step, j->cmd->name, out);
+        return STATUS_INTERRUPTED;
+    }
+    if (status != CGD_OK) return fail_status(&j->ctx, status);
+    if (j->reports == 0)
+        printf("nothing to do: this run has done all its steps; --steps or "
+               "--epochs can give it more\n");
+    else
+        printf("done: %s in %s\n", results, out);
+    return 0;
+}
+
+static int open_job(job *j, const command *cmd, settings *s)
+{
+    memset(j, 0, sizeof *j);
+    j->cmd = cmd;
+    j->s = s;
+    s->run.started = on_start;
+    s->run.progress = on_progress;
+    s->run.user = j;
+    return open_context(&j->ctx, s, &j->line);
+}
+
+/* Begin to watch for Ctrl-C, as late as there is something to save. */
+static void watch_signals(void)
+{
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
+}
+
+/* ======================================================================== */
+/* [train]                                                                  */
+/* ======================================================================== */
+
+/* Nets to start from decide the shape of those that are trained. */
+static int follow_start(job *j, int i)
+{
+    cgd_train_config *c = &j->s->distil.train;
+    const char *path = j->s->run.start[i];
+    cgd_file file;
+    cgd_net net;
+    cgd_status status = cgd_import_open(&j->ctx, &file, path);
+    if (status == CGD_OK) {
+        status = cgd_import_net(&j->ctx, &net, &file, NULL);
+        cgd_file_close(&file);
+    }
+    if (status != CGD_OK) return fail_status(&j->ctx, status);
+    if (net.is_generator != (i < 2)) {
+        cgd_net_free(&net);
+        return fail("%s holds a %s, where a %s is needed", path,
+                    i < 2 ? "discriminator" : "generator",
+                    i < 2 ? "generator" : "discriminator");
+    }
+    if (i < 2) {
+        c->generator = net.generator;
+        c->generator.in_channels = i ? net.generator.out_channels
+                                     : net.generator.in_channels;
+        c->generator.out_channels = i ? net.generator.in_channels
+                                      : net.generator.out_channels;
+    } else {
+        c->discriminator = net.discriminator;
+    }
+    cgd_net_free(&net);
+    return 0;
+}
+
+static int follow_starts(job *j)
+{
+    int i, bad = 0;
+    for (i = 0; i < 4 && !bad; i++)
+        if (j->s->run.start[i]) bad = follow_start(j, i);
+    return bad;
+}
+
+static int run_train(const command *cmd, settings *s)
+{
+    const cgd_train_config *c = &s->distil.train;
+    source from;
+    job j;
+    int bad;
+    from.cmd = cmd;
+    from.file = NULL;
+    bad = check_out(&from, s);
+    if (!bad) bad = check_data(&from, s);
+    if (bad) return bad;
+    spread_settings(s);
+    bad = open_job(&j, cmd, s);
+    if (bad) return bad;
+    bad = follow_starts(&j);
+    if (!bad) bad = survey_data(s);
+    if (!bad) {
+        print_generator(&j.ctx, "generator", &c->generator, s->size);
+        print_discriminator(&j.ctx, &c->discriminator, s->size);
+        print_plan(&j);
+        watch_signals();
+        bad = finish_run(&j, cgd_train_run(&j.ctx, c, &s->run),
+                         "g_ab.safetensors and g_ba.safetensors");
+    }
+    cgd_free(&j.ctx);
+    return bad;
+}
+
+/* ======================================================================== */
+/* [distil]                                                                 */
+/* ======================================================================== */
+
+/* Is no stage of a wider than b's? */
+static int fits_in(const cgd_generator_config *a,
+                   const cgd_generator_config *b)
+{
+    size_t own[6], its[6], i;
+    cgd__stages(a, own);
+    cgd__stages(b, its);
+    for (i = 0; i < 6; i++) if (own[i] > its[i]) return 0;
+    return 1;
+}
+
+/* Fill in what the student's options leave to the teacher. */
+static void follow_teacher(settings *s, const cgd_generator_config *teacher)
+{
+    cgd_generator_config *g = &s->distil.train.generator;
+    int ba = s->distil.direction == 1;           /* the configuration is ab  */
+    g->in_channels = ba ? teacher->out_channels : teacher->in_channels;
+    g->out_channels = ba ? teacher->in_channels : teacher->out_channels;
+    if (g->norm == AS_TEACHER) g->norm = teacher->norm;
+    if (g->up == AS_TEACHER) g->up = teacher->up;
+    if (g->width == 0 || g->width == teacher->width) {
+        int i;
+        g->width = teacher->width;
+        if (g->blocks == teacher->blocks && g->stage[3] == 0)
+            memcpy(g->inside, teacher->inside, sizeof g->inside);
+        else if (g->stage[3] == 0)     /* fits into whichever block is met   */
+            for (i = 0; i < teacher->blocks; i++)
+                if (teacher->inside[i] && (g->stage[3] == 0
+                                           || teacher->inside[i] < g->stage[3]))
+                    g->stage[3] = teacher->inside[i];
+        for (i = 0; i < 6; i++)
+            if (g->stage[i] == 0) g->stage[i] = teacher->stage[i];
+    }
+    g->image_stats = teacher->image_stats;
+    s->run.data.channels[0] = (size_t)g->in_channels;
+    s->run.data.channels[1] = (size_t)g->out_channels;
+    if (s->distil.transfer == UNSET)
+        s->distil.transfer = !fits_in(g, teacher) ? CGD_TRANSFER_NONE
+                           : g->blocks == teacher->blocks || s->distil.cuts > 1
+                           ? CGD_TRANSFER_PRUNE : CGD_TRANSFER_FULL;
+}
+
+/* Read the teacher once, to know its shape and say what it is. */
+static int meet_teacher(job *j)
+{
+    settings *s = j->s;
+    cgd_model teacher;
+    cgd_status status = cgd_model_load(&j->ctx, &teacher, s->teacher);
+    if (status != CGD_OK) return fail_status(&j->ctx, status);
+    print_generator(&j->ctx, "teacher", &teacher.net.generator, s->size);
+    follow_teacher(s, &teacher.net.generator);
+    cgd_model_free(&teacher);
+    return 0;
+}
+
+static int check_distil(const source *from, const settings *s)
+{
+    if (!s->teacher)
+        return fail_usage(from, "--teacher FILE is missing: the generator to "
+                          "learn from");
+    if (s->distil.direction == UNSET)
+        return fail_usage(from, "--direction is missing: ab if the teacher "
+                          "translates A to B, or ba");
+    if (s->student && s->distil.cuts > 1)
+        return fail_usage(from, "--cuts begins with the teacher's channels: "
+                          "it goes without --init-student");
+    return 0;
+}
+
+static int run_distil(const command *cmd, settings *s)
+{
+    source from;
+    job j;
+    int bad;
+    from.cmd = cmd;
+    from.file = NULL;
+    bad = check_out(&from, s);
+    if (!bad) bad = check_data(&from, s);
+    if (!bad) bad = check_distil(&from, s);
+    if (bad) return bad;
+    spread_settings(s);
+    bad = open_job(&j, cmd, s);
+    if (bad) return bad;
+    bad = meet_teacher(&j);
+    s->run.start[s->distil.direction] = s->student;
+    if (!bad) bad = follow_starts(&j);
+    if (!bad) bad = survey_data(s);
+    if (!bad) {
+        print_generator(&j.ctx, "student", &s->distil.train.generator,
+                        s->size);
+        print_plan(&j);
+        watch_signals();
+        bad = finish_run(&j, cgd_distil_run(&j.ctx, &s->distil, &s->run,
+                                            s->teacher, s->reverse),
+                         "student.safetensors");
+    }
+    cgd_free(&j.ctx);
+    return bad;
+}
+
+/* ======================================================================== */
+/* [prune]                                                                  */
+/* ======================================================================== */
+
+/* Make the narrower net that the options ask for and save it. */
+static cgd_status prune(cgd_ctx *ctx, settings *s, const cgd_net *from)
+{
+    cgd_generator_config *g = &s->distil.train.generator;
+    cgd_net net;
+    cgd_status status;
+    g->norm = g->up = AS_TEACHER;
+    g->block = from->generator.block;
+    if (g->blocks == 0) g->blocks = from->generator.blocks;
+    follow_teacher(s, &from->generator);
+    status = cgd_generator_init(ctx, &net, g);
+    if (status != CGD_OK) return status;
+    status = cgd_transfer(&net, from, CGD_TRANSFER_PRUNE,
+                          s->distil.teacher_blocks);
+    if (status == CGD_OK) status = cgd_net_save(&net, NULL, s->out);
+    cgd_net_free(&net);
+    return status;
+}
+
+static int run_prune(const command *cmd, settings *s)
+{
+    cgd_ctx ctx;
+    live_line line;
+    cgd_model model;
+    cgd_status status;
+    int bad;
+    s->threads = 1;
+    bad = open_writer(cmd, s, &ctx, &line);
+    if (bad) return bad;
+    status = cgd_model_load(&ctx, &model, s->words[0]);
+    if (status == CGD_OK) {
+        status = prune(&ctx, s, &model.net);
+        if (status == CGD_OK) {
+            print_generator(&ctx, "before", &model.net.generator, s->size);
+            print_generator(&ctx, "after", &s->distil.train.generator,
+                            s->size);
+        }
+        cgd_model_free(&model);
+    }
+    if (status != CGD_OK) bad = fail_status(&ctx, status);
+    cgd_free(&ctx);
+    return bad;
+}
+
+#endif

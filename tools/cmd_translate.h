@@ -1,0 +1,312 @@
+/* cmd_translate.h: `cgd translate`, pictures through a model; part of tools/cgd.c */
+
+#ifndef CMD_TRANSLATE_H
+#define CMD_TRANSLATE_H
+
+/* A translation of pictures, one after the other. */
+typedef struct translation {
+    settings *s;
+    cgd_ctx ctx;
+    live_line line;
+    cgd_model model;
+    int to_folder;
+    size_t done, failed;
+    double seconds;                  /* in the net alone                     */
+} translation;
+
+/* A single generator's file, or with --net one net of a training state. */
+static int load_model(cgd_ctx *ctx, cgd_model *model, const char *path,
+                      const char *net)
+{
+    char prefix[64];
+    cgd_file file;
+    cgd_status status;
+    memset(model, 0, sizeof *model);
+    if (!net) {
+        status = cgd_model_load(ctx, model, path);
+    } else {
+        sprintf(prefix, "%.60s.", net);
+        status = cgd_file_open(ctx, &file, path);
+        if (status == CGD_OK) {
+            status = cgd_net_load(ctx, &model->net, &file, prefix);
+            cgd_file_close(&file);
+        }
+    }
+    if (status != CGD_OK) return fail_status(ctx, status);
+    if (model->net.is_generator) return 0;
+    cgd_model_free(model);
+    return fail("%s of %s is a discriminator, not a generator", net, path);
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* Two names of one file? */
+static int same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    if (strcmp(a, b) == 0) return 1;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_ino != 0
+        && x.st_ino == y.st_ino && x.st_dev == y.st_dev;
+}
+
+/* Where the translation of a picture goes; 0 if the path is too long. */
+static int name_output(const translation *t, char out[PATH_ROOM],
+                       const char *in)
+{
+    const char *ending = t->s->raw ? ".f32" : "";
+    if (!t->to_folder) {
+        if (strlen(t->s->out) >= PATH_ROOM) return 0;
+        strcpy(out, t->s->out);
+        return 1;
+    }
+    if (!join(out, t->s->out, base_name(in))
+        || strlen(out) + strlen(ending) >= PATH_ROOM) return 0;
+    strcat(out, ending);
+    return 1;
+}
+
+static cgd_status translate_picture(translation *t, const char *in,
+                                    const char *out)
+{
+    const cgd_generator_config *g = &t->model.net.generator;
+    cgd_image from, to;
+    double start;
+    cgd_status status = cgd_image_load(&t->ctx, &from, in,
+                                       (size_t)g->in_channels);
+    if (status != CGD_OK) return status;
+    status = cgd_image_init(&t->ctx, &to, from.w, from.h,
+                            (size_t)g->out_channels);
+    start = seconds_now();
+    if (status == CGD_OK)
+        status = cgd_translate(&t->model, to.data, from.data, from.w, from.h,
+                               NULL, 0);
+    t->seconds += seconds_now() - start;
+    if (status == CGD_OK) status = cgd_image_save(&t->ctx, &to, out);
+    cgd_image_free(&t->ctx, &to);
+    cgd_image_free(&t->ctx, &from);
+    return status;
+}
+
+/* Repeat the right and lower edge until the sides suit a net: a multiple of
+ * 4, and 8 at least, as cgd_translate does it. */
+static cgd_status extend(cgd_ctx *ctx, cgd_image *out, const cgd_image *in)
+{
+    size_t w = in->w < 8 ? 8 : (in->w + 3) / 4 * 4;
+    size_t h = in->h < 8 ? 8 : (in->h + 3) / 4 * 4;
+    cgd_status status = cgd_image_init(ctx, out, w, h, in->c);
+    size_t x, y;
+    for (y = 0; y < h && status == CGD_OK; y++)
+        for (x = 0; x < w; x++) {
+            size_t from_x = x < in->w ? x : in->w - 1;
+            size_t from_y = y < in->h ? y : in->h - 1;
+            memcpy(out->data + (y * w + x) * in->c,
+                   in->data + (from_y * in->w + from_x) * in->c, in->c);
+        }
+    return status;
+}
+
+/* Apply the net to a picture and write w x h values of its output. */
+static cgd_status write_raw(translation *t, const cgd_image *picture,
+                            size_t w, size_t h, FILE *f)
+{
+    cgd_tensor x = cgd_tensor_view(1, picture->h, picture->w, picture->c,
+                                   NULL);
+    cgd_pass pass;
+    cgd_status status = cgd_pass_init(&pass, &t->model.net, 1, picture->h,
+                                      picture->w, CGD_INFER, NULL, 0, NULL);
+    size_t i;
+    if (status != CGD_OK) return status;
+    x.data = (float *)malloc(cgd_tensor_size(&x) * sizeof(float));
+    if (!x.data) status = CGD_ERR_MEMORY;
+    if (status == CGD_OK) {
+        cgd_tensor_from_bytes(&x, 0, picture->data);
+        status = cgd_pass_forward(&pass, &x);
+    }
+    for (i = 0; i < h && status == CGD_OK; i++)
+        if (fwrite(pass.y.data + i * pass.y.w * pass.y.c, sizeof(float),
+                   w * pass.y.c, f) != w * pass.y.c) status = CGD_ERR_IO;
+    free(x.data);
+    cgd_pass_free(&pass);
+    return status;
+}
+
+static cgd_status translate_raw(translation *t, const char *in,
+                                const char *out)
+{
+    cgd_image picture, extended;
+    FILE *f = NULL;
+    cgd_status status = cgd_image_load(&t->ctx, &picture, in,
+        (size_t)t->model.net.generator.in_channels);
+    if (status != CGD_OK) return status;
+    status = extend(&t->ctx, &extended, &picture);
+    if (status == CGD_OK && !(f = fopen(out, "wb"))) status = CGD_ERR_IO;
+    if (status == CGD_OK)
+        status = write_raw(t, &extended, picture.w, picture.h, f);
+    if (f && fclose(f) != 0 && status == CGD_OK) status = CGD_ERR_IO;
+    if (status != CGD_OK && f) remove(out);
+    cgd_image_free(&t->ctx, &extended);
+    cgd_image_free(&t->ctx, &picture);
+    return status;
+}
+
+static void translate_one(translation *t, const char *in, size_t of)
+{
+    char out[PATH_ROOM], text[60];
+    cgd_status status;
+    double now = seconds_now();
+    if (of > 1 && t->line.terminal && live_due(&t->line, now)) {
+        sprintf(text, "picture %lu/%lu",
+                (unsigned long)(t->done + t->failed + 1), (unsigned long)of);
+        live_show(&t->line, text, now);
+    }
+    t->failed++;                                     /* until it is not      */
+    if (!name_output(t, out, in)) {
+        fail("%s: the path of its translation is too long", in);
+        return;
+    }
+    if (same_file(in, out)) {
+        fail("%s: the translation would overwrite it; name another --out",
+             in);
+        return;
+    }
+    status = t->s->raw ? translate_raw(t, in, out)
+                       : translate_picture(t, in, out);
+    if (status == CGD_OK) {
+        t->failed--;
+        t->done++;
+    } else {
+        live_end(&t->line);
+        fail_status(&t->ctx, status);
+    }
+}
+
+/* The pictures that the arguments name: files, and what is in folders. */
+typedef struct inputs {
+    const char **paths;
+    size_t count, room;
+    cgd_listing *listings;           /* one for each argument                */
+    int n_listings;
+} inputs;
+
+static cgd_status add_input(inputs *in, const char *path)
+{
+    if (in->count == in->room) {
+        size_t room = 2 * in->room + 64;
+        const char **more = (const char **)realloc((void *)in->paths,
+                                                   room * sizeof *more);
+        if (!more) return CGD_ERR_MEMORY;
+        in->paths = more;
+        in->room = room;
+    }
+    in->paths[in->count++] = path;
+    return CGD_OK;
+}
+
+static cgd_status collect_inputs(cgd_ctx *ctx, inputs *in, char **words,
+                                 int n)
+{
+    cgd_status status = CGD_OK;
+    size_t k;
+    int i;
+    memset(in, 0, sizeof *in);
+    in->listings = (cgd_listing *)calloc((size_t)n, sizeof *in->listings);
+    if (!in->listings) return CGD_ERR_MEMORY;
+    in->n_listings = n;
+    for (i = 0; i < n && status == CGD_OK; i++) {
+        cgd_listing *l = &in->listings[i];
+        if (!is_folder(words[i])) {
+            status = add_input(in, words[i]);
+            continue;
+        }
+        status = cgd_list_pictures(ctx, l, words[i]);
+        for (k = 0; status == CGD_OK && k < l->count; k++)
+            status = add_input(in, l->paths[k]);
+    }
+    return status;
+}
+
+static void free_inputs(cgd_ctx *ctx, inputs *in)
+{
+    int i;
+    for (i = 0; i < in->n_listings; i++)
+        cgd_listing_free(ctx, &in->listings[i]);
+    free(in->listings);
+    free((void *)in->paths);
+}
+
+/* In one folder, every translation needs a name of its own. */
+static int check_names(const inputs *in)
+{
+    size_t i, k;
+    if (in->n_listings == 1) return 0;
+    for (i = 0; i < in->count; i++)
+        for (k = 0; k < i; k++)
+            if (strcmp(base_name(in->paths[i]), base_name(in->paths[k])) == 0)
+                return fail("%s and %s would both become %s; translate them "
+                            "one by one", in->paths[k], in->paths[i],
+                            base_name(in->paths[i]));
+    return 0;
+}
+
+#define PACKED_WEIGHTS ((size_t)96 << 20)  /* bytes, at most */
+
+static int translate_all(translation *t, const inputs *in)
+{
+    size_t i;
+    phrase p;
+    int bad = 0;
+    const char *out = t->s->out;
+    t->to_folder = in->n_listings > 1 || is_folder(t->s->words[1])
+        || is_folder(out) || out[strlen(out) - 1] == '/';
+    if (t->to_folder) bad = check_names(in);
+    if (t->to_folder && !bad) bad = make_folder(out);
+    if (bad) return bad;
+    /* Only many pictures repay it; without the memory it is as right. */
+    if (in->count >= 4) cgd_net_pack(&t->model.net, PACKED_WEIGHTS);
+    for (i = 0; i < in->count; i++) translate_one(t, in->paths[i], in->count);
+    live_end(&t->line);
+    if (t->done > 0 && !t->s->raw)
+        printf("%s translated to %s, %.1f ms each\n",
+               in_number(&p, (unsigned long)t->done, "picture"), out,
+               1000 * t->seconds / (double)t->done);
+    if (t->failed == 0) return 0;
+    if (in->count > 1)
+        fail("%lu of %lu pictures were not translated",
+             (unsigned long)t->failed, (unsigned long)in->count);
+    return STATUS_FAILED;
+}
+
+static int run_translate(const command *cmd, settings *s)
+{
+    translation t;
+    inputs in;
+    source from;
+    cgd_status status;
+    int bad;
+    from.cmd = cmd;
+    from.file = NULL;
+    if (!s->out)
+        return fail_usage(&from, "-o OUT is missing: where the translation "
+                          "goes");
+    memset(&t, 0, sizeof t);
+    t.s = s;
+    bad = open_context(&t.ctx, s, &t.line);
+    if (bad) return bad;
+    memset(&in, 0, sizeof in);
+    bad = load_model(&t.ctx, &t.model, s->words[0], s->net);
+    if (!bad) {
+        status = collect_inputs(&t.ctx, &in, s->words + 1, s->n_words - 1);
+        bad = status == CGD_OK ? translate_all(&t, &in)
+                               : fail_status(&t.ctx, status);
+        free_inputs(&t.ctx, &in);
+        cgd_model_free(&t.model);
+    }
+    cgd_free(&t.ctx);
+    return bad;
+}
+
+#endif
