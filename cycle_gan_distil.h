@@ -37,6 +37,7 @@
  *
  * Contents
  *
+ * the interface
  *   [api:config]          configuration macros
  *   [api:context]         status, context, memory, threads, random numbers
  *   [api:tensor]          tensors
@@ -53,16 +54,12 @@
  *   [api:run]             the full loops: folders in, models out
  *   [api:metrics]         judging: pairs, sets, alarms
  *
+ * the ground
  *   [impl:base]           memory, messages, random numbers, mathematics
  *   [impl:threads]        the thread pool
  *   [impl:reference]      convolution, reference kernels
  *   [impl:maps]           work between convolutions, as the kernels see it
- *   [impl:gemm]           convolution as a blocked matrix product
- *   [impl:narrow]         convolutions with few outputs
- *   [impl:tiles]          convolution in bf16, tile by tile
- *   [impl:winograd]       Winograd convolution
- *   [impl:vector]         vector vocabulary and micro kernels
- *   [impl:dispatch]       instruction sets
+ * the method
  *   [impl:tensor]         tensors
  *   [impl:ops]            operators
  *   [impl:backward]       operators, backward
@@ -72,6 +69,14 @@
  *   [impl:losses]         losses, Adam, schedules, image pool
  *   [impl:train]          the trainer
  *   [impl:distil]         the distiller
+ * the engine
+ *   [impl:gemm]           convolution as a blocked matrix product
+ *   [impl:narrow]         convolutions with few outputs
+ *   [impl:tiles]          convolution in bf16, tile by tile
+ *   [impl:winograd]       Winograd convolution
+ *   [impl:vector]         vector vocabulary and micro kernels
+ *   [impl:dispatch]       instruction sets
+ * around it
  *   [impl:model]          inference
  *   [impl:files]          weights files
  *   [impl:export]         frozen statistics, nets for other programs
@@ -2392,6 +2397,7 @@ static void cgd__adam_ref(float *p, float *m, float *v, const float *g,
  * about CGD__BLOCK values. */
 
 #define CGD__BLOCK 8192
+#define CGD__PANEL 64            /* most outputs in a panel                  */
 
 typedef struct cgd__map_job {
     const float *x, *y;
@@ -2544,3623 +2550,6 @@ static void cgd__pad(cgd_ctx *ctx, float *out, const float *in, size_t n,
     q.slope = 1;
     q.pad = pad; q.pad_mode = pad_mode;
     cgd__pad_run(ctx, &q);
-}
-
-/* ======================================================================== */
-/* [impl:gemm] Convolution as a blocked matrix product                      */
-/* ======================================================================== */
-/* Owns the fast path's bookkeeping. No column matrix is ever built: NHWC
- * makes each tap's channels one contiguous run, so a micro kernel takes a few
- * output pixels, a pointer per pixel and tap, and the weights packed in
- * panels, and multiplies from there. Both forward and adjoint are such
- * gathers: an adjoint of stride s falls into s*s phases, in each of which the
- * same few taps apply to every pixel, so nothing is multiplied by the zeros
- * of a stretched map. The weight gradient has a micro kernel of its own,
- * which runs over pixels instead of channels.
- *
- * Slices are fixed numbers of pixels (or of weight rows), so the results do
- * not depend on the number of threads. */
-
-#define CGD__GROUP 12            /* most pixels a micro kernel takes at once */
-#define CGD__CHUNK 192           /* most pixels in a slice                   */
-#define CGD__SLICES 16           /* at least, where there is work for them   */
-#define CGD__TAPS 8              /* taps whose weights stay near meanwhile   */
-#define CGD__TAP_BLOCK 16        /* taps at once of gradients, narrow maps   */
-#define CGD__PIXEL_BLOCK 128     /* pixels per pass of the weight gradient   */
-#define CGD__PANEL 64            /* most outputs in a panel                  */
-
-typedef struct cgd__tap { size_t di, dj, weight, phase; } cgd__tap;
-
-/* Outputs to which the same taps lead. */
-typedef struct cgd__phase {
-    size_t tap, n_taps;                    /* its part of all taps           */
-    size_t rows, cols, out_i, out_j;
-} cgd__phase;
-
-/* Panels of decreasing width cover the outputs: vectors[k] wide, each for
- * three numbers of pixels, rows[k][0] > rows[k][1] > rows[k][2]. */
-struct cgd__tiles;
-
-typedef struct cgd__micro {
-    const struct cgd__tiles *tiles;        /* bf16: see [impl:tiles]; or NULL */
-    size_t vector, kinds, vectors[3], rows[3][3];
-    /* To dst[pixel] + at, from src[tap * CGD__CHUNK + pixel]. ahead: a cache
-     * line of it is asked for at every step.                                */
-    void (*gather[3][3])(float *const *dst, size_t at,
-                         const float *const *src, size_t taps, size_t run,
-                         const float *panel, const float *ahead, int load);
-    void (*outer[3])(float *const *dst, const float *const *src,
-                     size_t pixels, const float *panel);
-    /* Add `count` pixels, at px[i] + at, to a row of moments. */
-    void (*moments)(float *sums, size_t plane, float *const *px, size_t at,
-                    size_t count, size_t width, int first);
-    void (*outer_narrow[2][2])(float *dw, size_t plane, const float *x,
-                               size_t step, const float *y, size_t pixels);
-    /* The transforms of [impl:winograd]. */
-    void (*patch_in)(float *v, size_t plane, const float *const px[36],
-                     const float *scale, const float *shift, float slope,
-                     size_t count);
-    void (*patch_out)(float *x, size_t line, size_t pixel, const float *m,
-                      size_t plane, size_t count);
-    void (*tile_in)(float *v, size_t plane, const float *const px[16],
-                    size_t first, size_t count);
-    void (*tile_out)(float *const px[16], const float *m, size_t plane,
-                     size_t count, const float *bias, int accumulate);
-    void (*weights_in)(float *u, size_t plane, const float *w, size_t tap,
-                       size_t lane);
-    void (*weights_out)(float *dw, size_t tap, const float *u, size_t plane,
-                        size_t count);
-} cgd__micro;
-
-typedef unsigned short cgd__bf16;
-
-typedef struct cgd__gather {
-    const cgd__micro *micro;
-    cgd__bf16 *map;                        /* copy of in, see [impl:tiles]   */
-    size_t map_c;
-    const float *in, *zeros;               /* map and a run of zeros         */
-    size_t n, ih, iw, ic;
-    int padded;                            /* in has margins: all taps see,
-                                              and those of a row are one     */
-    size_t in_step, in_pad;                /* taps count from -in_pad        */
-    int pad_mode;
-    cgd__tap taps[256];                    /* phase by phase                 */
-    cgd__phase phases[256];
-    size_t n_taps, n_phases;
-    const float *panels, *bias;
-    float *out, *sums;                     /* sums: rows of moments, or NULL */
-    size_t oh, ow, oc, out_step;
-    int accumulate;
-    size_t chunk, chunks, part;            /* a slice is so many pixels of a
-                                              phase, of so many chunks in a
-                                              picture, and so many outputs   */
-} cgd__gather;
-
-static size_t cgd__panel_kind(const cgd__micro *m, size_t left)
-{
-    size_t k = 0;
-    while (k + 1 < m->kinds
-           && m->vectors[k] * m->vector >= left + m->vector) k++;
-    return k;
-}
-
-/* The variant that takes an even share of the pixels left: 6 + 5 + 5 of 16,
- * not 6 + 6 + 4. */
-static size_t cgd__micro_rows(const cgd__micro *m, size_t kind, size_t left)
-{
-    size_t groups = cgd__ceil_div(left, m->rows[kind][0]), k = 2;
-    while (m->rows[kind][k] < cgd__ceil_div(left, groups)) k--;
-    return k;
-}
-
-/* Floats of one packed row of `outputs`, all panels together. */
-static size_t cgd__panels_width(const cgd__micro *m, size_t outputs)
-{
-    size_t o = 0;
-    while (o < outputs)
-        o += m->vectors[cgd__panel_kind(m, outputs - o)] * m->vector;
-    return o;
-}
-
-/* Taps of a padded map stand in reading order, so those of one row of the
- * window follow each other, in the packed weights too: one long tap. */
-static size_t cgd__taps_across(const cgd__gather *q, const cgd__phase *f)
-{
-    const cgd__tap *taps = q->taps + f->tap;
-    size_t across = 1;
-    if (q->padded)
-        while (across < f->n_taps && taps[across].di == taps[0].di) across++;
-    return across;
-}
-
-/* Where some taps (every across-th) read for `count` pixels of a picture,
- * rounded up to whole groups: table[tap * CGD__CHUNK + pixel]. */
-CGD__OPTIMIZED static void cgd__gather_pointers(const cgd__gather *q,
-                               const cgd__phase *f, const float **table,
-                               const float *in, size_t first, size_t count,
-                               size_t tap0, size_t taps, size_t across)
-{
-    size_t p, t, j = first % f->cols, i = first / f->cols;
-    size_t offset[CGD__TAPS];
-    const cgd__tap *tap = q->taps + f->tap + tap0 * across;
-    for (t = 0; t < taps; t++)
-        offset[t] = (tap[t * across].di * q->iw + tap[t * across].dj) * q->ic;
-    for (p = 0; p < count; p++) {
-        if (q->padded) {
-            const float *at = in + (i * q->iw + j) * q->in_step * q->ic;
-            for (t = 0; t < taps; t++)
-                table[t * CGD__CHUNK + p] = at + offset[t];
-        } else
-            for (t = 0; t < taps; t++) {
-                size_t a = cgd__tap_index(i * q->in_step + tap[t].di,
-                                          q->in_pad, q->ih, q->pad_mode);
-                size_t b = cgd__tap_index(j * q->in_step + tap[t].dj,
-                                          q->in_pad, q->iw, q->pad_mode);
-                table[t * CGD__CHUNK + p] =
-                    a == CGD__OUTSIDE || b == CGD__OUTSIDE ? q->zeros
-                    : in + (a * q->iw + b) * q->ic;
-            }
-        if (++j == f->cols) { j = 0; i++; }
-    }
-    for (; p % CGD__GROUP != 0; p++)
-        for (t = 0; t < taps; t++) table[t * CGD__CHUNK + p] = q->zeros;
-}
-
-/* Where the outputs of a picture's pixel go. */
-static float *cgd__gather_target(const cgd__gather *q, const cgd__phase *f,
-                                 size_t n, size_t at)
-{
-    size_t j = at % f->cols, i = at / f->cols;
-    return q->out + ((n * q->oh + i * q->out_step + f->out_i) * q->ow
-                     + j * q->out_step + f->out_j) * q->oc;
-}
-
-CGD__OPTIMIZED static void cgd__gather_targets(const cgd__gather *q,
-                               const cgd__phase *f, float **to, size_t n,
-                               size_t first, size_t count)
-{
-    size_t p, j = first % f->cols, step = q->out_step * q->oc;
-    float *row = cgd__gather_target(q, f, n, first - j);
-    for (p = 0; p < count; p++) {
-        to[p] = row + j * step;
-        if (++j == f->cols) { j = 0; row += q->ow * step; }
-    }
-}
-
-/* One group of pixels, one panel of outputs [o, o + valid), some taps. The
- * sums start from zero (plus bias) or go on from what the target holds; a
- * target that is narrower or shorter than the kernel goes through `spill`. */
-CGD__OPTIMIZED static void cgd__gather_group(const cgd__gather *q,
-                              size_t kind, size_t rows,
-                              const float *const *src, float *const *to,
-                              size_t taps, size_t run, const float *panel,
-                              size_t count, size_t o, int go_on)
-{
-    const cgd__micro *m = q->micro;
-    size_t width = m->vectors[kind] * m->vector, group = m->rows[kind][rows];
-    size_t valid = cgd__min(width, q->oc - o), p, k;
-    float spill[CGD__GROUP * CGD__PANEL], *dst[CGD__GROUP];
-    int direct = valid == width && count == group;
-    if (!go_on && q->bias)
-        for (p = 0; p < count; p++)
-            for (k = o; k < o + valid; k++)
-                to[p][k] = (q->accumulate ? to[p][k] : 0) + q->bias[k];
-    go_on = go_on || q->bias || q->accumulate;
-    if (direct) {
-        m->gather[kind][rows](to, o, src, taps, run, panel, panel, go_on);
-        return;
-    }
-    for (p = 0; p < group; p++) {
-        dst[p] = spill + p * width;
-        for (k = 0; go_on && k < width; k++)
-            dst[p][k] = p < count && k < valid ? to[p][o + k] : 0;
-    }
-    m->gather[kind][rows](dst, 0, src, taps, run, panel, panel, go_on);
-    for (p = 0; p < count; p++)
-        memcpy(to[p] + o, dst[p], valid * sizeof(float));
-}
-
-/* All outputs of a part for a chunk of pixels, from some taps. */
-static void cgd__gather_taps(const cgd__gather *q, const cgd__phase *f,
-                             const float *const *table, float *const *to,
-                             size_t count, size_t tap, size_t taps, size_t run,
-                             size_t begin)
-{
-    const cgd__micro *m = q->micro;
-    size_t depth = f->n_taps * q->ic, p, o, kind, rows, group, width;
-    size_t end = cgd__min(begin + q->part, q->oc);
-    const float *panels = q->panels + f->tap * q->ic
-                        * cgd__panels_width(m, q->oc);
-    for (o = begin; o < end; o += width) {
-        kind = cgd__panel_kind(m, q->oc - o);
-        width = m->vectors[kind] * m->vector;
-        for (p = 0; p < count; p += group) {
-            rows = cgd__micro_rows(m, kind, count - p);
-            group = m->rows[kind][rows];
-            cgd__gather_group(q, kind, rows, table + p, to + p, taps, run,
-                              panels + o * depth + tap * run * width,
-                              cgd__min(group, count - p), o, tap > 0);
-        }
-    }
-}
-
-/* The moments of a chunk's outputs, while they are in the nearest cache. */
-static void cgd__gather_sum(const cgd__gather *q, float *row,
-                            float *const *to, size_t count, size_t begin)
-{
-    const cgd__micro *m = q->micro;
-    size_t plane = cgd__round_up(q->oc, m->vector);
-    size_t end = cgd__min(begin + q->part, q->oc);
-    if (count > 0)
-        m->moments(row + begin, plane, to, begin, count, end - begin, 1);
-    if (begin == 0) row[3 * plane] = (float)count;
-}
-
-static void cgd__gather_slice(void *job, size_t slice)
-{
-    const cgd__gather *q = (const cgd__gather *)job;
-    const cgd__phase *f = q->phases + slice % q->n_phases;
-    size_t across = cgd__taps_across(q, f), tap = 0;
-    size_t rows = q->n * q->chunks * q->n_phases, row = slice % rows;
-    size_t begin = slice / rows * q->part, n, first, count;
-    size_t n_taps = f->n_taps / across, total = f->rows * f->cols;
-    const float *table[CGD__TAPS * CGD__CHUNK], *in;
-    float *to[CGD__CHUNK], *sums = NULL;
-    n = row / q->n_phases / q->chunks;
-    first = row / q->n_phases % q->chunks * q->chunk;
-    count = first < total ? cgd__min(q->chunk, total - first) : 0;
-    in = q->in + n * q->ih * q->iw * q->ic;
-    if (q->sums)
-        sums = q->sums + row * cgd__moments_row(cgd__round_up(q->oc,
-                                                    q->micro->vector));
-    cgd__gather_targets(q, f, to, n, first, count);
-    do {                        /* a stride may pass over outputs: no taps   */
-        size_t taps = cgd__min(CGD__TAPS, n_taps - tap);
-        cgd__gather_pointers(q, f, table, in, first, count, tap, taps, across);
-        cgd__gather_taps(q, f, table, to, count, tap, taps, across * q->ic,
-                         begin);
-        tap += taps;
-    } while (tap < n_taps);
-    if (sums) cgd__gather_sum(q, sums, to, count, begin);
-}
-
-/* Cut the work into slices: many pixels each, since every slice reads its
- * outputs' weights anew. Where a map has few, its outputs are shared out too,
- * the pixels of one panel side by side. The first phase is the largest. */
-static void cgd__panels_cut(cgd__gather *q)
-{
-    size_t pixels = q->phases->rows * q->phases->cols;
-    size_t panel = q->micro->vectors[0] * q->micro->vector;
-    size_t others = q->n * q->n_phases, parts;
-    q->chunks = cgd__ceil_div(pixels, CGD__CHUNK);
-    parts = cgd__min(cgd__ceil_div(q->oc, panel),
-                     cgd__ceil_div(CGD__SLICES, q->chunks * others));
-    q->chunks = cgd__max(q->chunks, cgd__min(
-        CGD__SLICES / (cgd__max(parts, 1) * others),
-        cgd__ceil_div(pixels, CGD__GROUP)));
-    q->chunk = cgd__round_up(cgd__ceil_div(pixels, q->chunks), CGD__GROUP);
-    q->chunks = cgd__ceil_div(pixels, q->chunk);
-    q->part = cgd__round_up(cgd__ceil_div(q->oc, parts), panel);
-}
-
-/* ---- the taps of forward and adjoint -------------------------------------*/
-
-static void cgd__forward_taps(cgd__gather *q, const cgd__shape *s)
-{
-    size_t t;
-    memset(q->phases, 0, sizeof *q->phases);
-    q->n_taps = q->phases->n_taps = s->kernel * s->kernel;
-    q->phases->rows = s->oh;
-    q->phases->cols = s->ow;
-    q->n_phases = 1;
-    for (t = 0; t < q->n_taps; t++) {
-        q->taps[t].di = t / s->kernel;
-        q->taps[t].dj = t % s->kernel;
-        q->taps[t].weight = t;
-        q->taps[t].phase = 0;
-    }
-}
-
-/* Phase (fi, fj) of the adjoint: outputs at i = fi + s*i', to which tap u
- * contributes from row i' + (fi + p - u)/s whenever s divides that. Taps
- * count from -in_pad = -kernel, which keeps them unsigned. */
-static void cgd__adjoint_phase(cgd__gather *q, const cgd__shape *s, size_t pad,
-                               size_t fi, size_t fj)
-{
-    cgd__phase *f = q->phases + q->n_phases;
-    size_t k = s->kernel, u, v;
-    f->tap = q->n_taps;
-    for (u = k; u-- > 0; )                 /* reading order: from the last   */
-        for (v = k; v-- > 0; ) {
-            size_t a = fi + pad + k * s->stride - u;
-            size_t b = fj + pad + k * s->stride - v;
-            cgd__tap *tap = q->taps + q->n_taps;
-            if (a % s->stride || b % s->stride) continue;
-            tap->di = a / s->stride;
-            tap->dj = b / s->stride;
-            tap->weight = u * k + v;
-            tap->phase = q->n_phases;
-            q->n_taps++;
-        }
-    f->n_taps = q->n_taps - f->tap;
-    f->out_i = fi;
-    f->out_j = fj;
-    f->rows = cgd__ceil_div(q->oh - fi, s->stride);
-    f->cols = cgd__ceil_div(q->ow - fj, s->stride);
-    q->n_phases++;
-}
-
-static void cgd__adjoint_taps(cgd__gather *q, const cgd__shape *s, size_t pad)
-{
-    size_t fi, fj;
-    q->n_taps = q->n_phases = 0;
-    for (fi = 0; fi < s->stride && fi < q->oh; fi++)
-        for (fj = 0; fj < s->stride && fj < q->ow; fj++)
-            cgd__adjoint_phase(q, s, pad, fi, fj);
-}
-
-/* ---- packed weights ------------------------------------------------------*/
-
-typedef struct cgd__pack_job {
-    const cgd__gather *q;
-    const float *w;
-    float *panels;
-    size_t along, across;          /* steps of w: values read, outputs       */
-} cgd__pack_job;
-
-/* Pack the weights of one tap into the panels: row k of a panel holds the
- * weights from the k-th gathered value to the panel's outputs. */
-CGD__OPTIMIZED static void cgd__pack_tap(void *job, size_t t)
-{
-    const cgd__pack_job *q = (const cgd__pack_job *)job;
-    const cgd__gather *g = q->q;
-    const cgd__phase *f = g->phases + g->taps[t].phase;
-    size_t run = g->ic, outputs = g->oc, depth = f->n_taps * run;
-    const float *w = q->w + g->taps[t].weight * run * outputs;
-    float *panels = q->panels + f->tap * run
-                  * cgd__panels_width(g->micro, outputs);
-    size_t o, k, i, width;
-    for (o = 0; o < outputs; o += width) {
-        float *row;
-        width = g->micro->vectors[cgd__panel_kind(g->micro, outputs - o)]
-              * g->micro->vector;
-        row = panels + o * depth + (t - f->tap) * run * width;
-        for (k = 0; k < run; k++, row += width)
-            for (i = 0; i < width; i++)
-                row[i] = o + i < outputs
-                    ? w[(o + i) * q->across + k * q->along] : 0;
-    }
-}
-
-/* ---- padded maps ---------------------------------------------------------*/
-/* Where few channels meet few outputs, finding out where a tap reads costs as
- * much as reading it. There the map is copied with its padding: then nothing
- * falls outside, the taps of a window's row are one run, and a pixel needs a
- * pointer for each row of the window only. */
-
-#define CGD__WIDE 2048             /* channels in times out, at most         */
-
-static int cgd__wide(const cgd__shape *s)
-{
-    return s->kernel > 1 && s->c * s->o <= CGD__WIDE;
-}
-
-/* Let q read a padded copy; returns the scratch behind it. */
-static float *cgd__gather_pad(cgd_ctx *ctx, cgd__gather *q,
-                              const cgd__extra *extra, float *scratch)
-{
-    cgd__pad_job pad;
-    pad.in = q->in; pad.out = scratch;
-    pad.scale = extra ? extra->scale : NULL;
-    pad.shift = extra ? extra->shift : NULL;
-    pad.slope = extra ? extra->slope : 1;
-    pad.n = q->n; pad.h = q->ih; pad.w = q->iw; pad.c = q->ic;
-    pad.pad = q->in_pad; pad.pad_mode = q->pad_mode;
-    cgd__pad_run(ctx, &pad);
-    q->in = scratch;
-    q->ih += 2 * q->in_pad;
-    q->iw += 2 * q->in_pad;
-    q->in_pad = 0;
-    q->padded = 1;
-    return scratch + cgd__round_up(q->n * q->ih * q->iw * q->ic, 16);
-}
-
-/* Does an adjoint make the whole padded map, and fold its margins? */
-static int cgd__folds(const cgd__shape *s)
-{
-    return s->pad_mode == CGD_PAD_REFLECT && s->pad > 0;
-}
-
-static int cgd__tiled(const cgd__micro *m, const cgd__shape *s);
-static float *cgd__tile_copy(cgd_ctx *ctx, cgd__gather *q,
-                             const cgd__extra *extra, float *scratch);
-static void cgd__tile_pack(cgd_ctx *ctx, const cgd__gather *q,
-                           const cgd__pack_job *pack);
-static void cgd__tile_run(cgd_ctx *ctx, cgd__gather *q);
-static size_t cgd__tile_panels(const cgd__gather *q);
-static int cgd__is_narrow(const cgd__micro *m, size_t outputs, size_t kernel,
-                          size_t stride);
-static size_t cgd__narrow_panels(const cgd__gather *q, size_t kernel);
-static void cgd__narrow_pack(cgd_ctx *ctx, const cgd__gather *q,
-                             size_t kernel, const cgd__pack_job *pack);
-static void cgd__narrow_run(cgd_ctx *ctx, cgd__gather *q, size_t kernel);
-
-static void cgd__tile_cut(cgd__gather *q);
-static size_t cgd__tile_map(size_t n, size_t h, size_t w, size_t c,
-                            size_t pad);
-static size_t cgd__halves(size_t count);
-
-/* How the gathers of a shape multiply. */
-enum { CGD__BY_PANELS, CGD__BY_ROWS, CGD__BY_TILES };
-
-static int cgd__gather_method(const cgd__micro *m, const cgd__shape *s,
-                              int adjoint)
-{
-    size_t outputs = adjoint ? s->c : s->o;
-    return cgd__tiled(m, s) ? CGD__BY_TILES
-         : cgd__wide(s) && cgd__is_narrow(m, outputs, s->kernel, s->stride)
-         ? CGD__BY_ROWS : CGD__BY_PANELS;
-}
-
-/* Taps and steps of a shape; the maps are up to the caller. */
-static void cgd__gather_init(cgd__gather *q, const cgd__micro *m,
-                             const cgd__shape *s, int adjoint)
-{
-    int folds = adjoint && cgd__folds(s);
-    q->micro = m;
-    q->map = NULL;
-    q->padded = 0;
-    q->sums = NULL;
-    q->n = s->n;
-    q->ih = adjoint ? s->oh : s->h;
-    q->iw = adjoint ? s->ow : s->w;
-    q->ic = adjoint ? s->o : s->c;
-    q->oc = adjoint ? s->c : s->o;
-    q->in_step = adjoint ? 1 : s->stride;
-    q->in_pad = adjoint ? s->kernel : s->pad;
-    q->pad_mode = adjoint ? CGD_PAD_ZERO : s->pad_mode;
-    q->out_step = adjoint ? s->stride : 1;
-    q->oh = adjoint ? s->h : s->oh;        /* an adjoint that reflects makes */
-    q->ow = adjoint ? s->w : s->ow;        /* the whole padded map           */
-    if (folds) {
-        q->oh += 2 * s->pad;
-        q->ow += 2 * s->pad;
-    }
-    if (adjoint) cgd__adjoint_taps(q, s, folds ? 0 : s->pad);
-    else cgd__forward_taps(q, s);
-}
-
-static size_t cgd__gather_panels(const cgd__gather *q, const cgd__shape *s,
-                                 int method)
-{
-    return method == CGD__BY_TILES ? cgd__tile_panels(q)
-         : method == CGD__BY_ROWS ? cgd__narrow_panels(q, s->kernel)
-         : q->n_taps * q->ic * cgd__panels_width(q->micro, q->oc);
-}
-
-static void cgd__gather_pack(cgd_ctx *ctx, const cgd__gather *q,
-                             const cgd__shape *s, int method, int adjoint,
-                             const float *w, float *panels)
-{
-    cgd__pack_job pack;
-    pack.q = q; pack.w = w; pack.panels = panels;
-    pack.along = adjoint ? 1 : s->o;
-    pack.across = adjoint ? s->o : 1;
-    if (method == CGD__BY_TILES) cgd__tile_pack(ctx, q, &pack);
-    else if (method == CGD__BY_ROWS)
-        cgd__narrow_pack(ctx, q, s->kernel, &pack);
-    else cgd__for(ctx, q->n_taps, cgd__pack_tap, &pack);
-}
-
-static void cgd__gather_cut(cgd__gather *q, int method)
-{
-    if (method == CGD__BY_TILES) cgd__tile_cut(q);
-    else cgd__panels_cut(q);
-}
-
-/* Rows of moments in a picture, once the work is cut. */
-static size_t cgd__gather_rows(const cgd__gather *q)
-{
-    return q->chunks * q->n_phases;
-}
-
-/* Add up each picture's rows of moments. */
-static void cgd__merge_moments(cgd_ctx *ctx, double *moments,
-                               const float *sums, size_t n, size_t rows,
-                               size_t plane, size_t c)
-{
-    size_t i;
-    for (i = 0; i < n; i++)
-        ctx->kernels->maps->merge(sums + i * rows * cgd__moments_row(plane),
-                                  rows, plane, c, moments + i * c,
-                                  moments + (n + i) * c);
-}
-
-/* Read, multiply, write: zeros, sums, maps and panels come from scratch. */
-static void cgd__gather_run(cgd_ctx *ctx, cgd__gather *q, const cgd__shape *s,
-                            int adjoint, const float *w,
-                            const cgd__extra *extra, float *scratch)
-{
-    int method = cgd__gather_method(q->micro, s, adjoint);
-    size_t plane = cgd__round_up(q->oc, q->micro->vector);
-    size_t zeros = cgd__round_up(q->ic * s->kernel, 16);
-    memset(scratch, 0, zeros * sizeof(float));
-    q->zeros = scratch;
-    scratch += zeros;
-    if (method == CGD__BY_TILES)
-        scratch = cgd__tile_copy(ctx, q, extra, scratch);
-    else if (cgd__wide(s))
-        scratch = cgd__gather_pad(ctx, q, extra, scratch);
-    cgd__gather_cut(q, method);
-    if (extra && extra->moments) {
-        q->sums = scratch;
-        scratch += cgd__moments_size(q->n * cgd__gather_rows(q), plane);
-    }
-    q->panels = extra ? extra->packed : NULL;
-    if (!q->panels) {
-        q->panels = scratch;
-        cgd__gather_pack(ctx, q, s, method, adjoint, w, scratch);
-        scratch += cgd__round_up(cgd__gather_panels(q, s, method), 16);
-    }
-    if (method == CGD__BY_TILES) cgd__tile_run(ctx, q);
-    else if (method == CGD__BY_ROWS)
-        cgd__narrow_run(ctx, q, s->kernel);
-    else
-        cgd__for(ctx, cgd__ceil_div(q->oc, q->part) * q->n
-                      * cgd__gather_rows(q), cgd__gather_slice, q);
-    if (q->sums)
-        cgd__merge_moments(ctx, extra->moments, q->sums, q->n,
-                           cgd__gather_rows(q), plane, q->oc);
-}
-
-static void cgd__conv_forward_gemm(cgd_ctx *ctx, const cgd__micro *micro,
-                                   const cgd__shape *s, float *y,
-                                   const float *x, const float *w,
-                                   const float *b, int accumulate,
-                                   const cgd__extra *extra, float *scratch)
-{
-    cgd__gather q;
-    cgd__gather_init(&q, micro, s, 0);
-    q.in = x; q.out = y; q.bias = b;
-    q.accumulate = accumulate;
-    cgd__gather_run(ctx, &q, s, 0, w, extra, scratch);
-}
-
-static void cgd__conv_adjoint_gemm(cgd_ctx *ctx, const cgd__micro *micro,
-                                   const cgd__shape *s, float *x,
-                                   const float *y, const float *w,
-                                   const float *b, int accumulate,
-                                   const cgd__extra *extra, float *scratch)
-{
-    cgd__gather q;
-    cgd__fold_job fold;
-    cgd__gather_init(&q, micro, s, 1);
-    q.in = y; q.out = x; q.bias = b;
-    q.accumulate = accumulate;
-    if (!cgd__folds(s)) {
-        cgd__gather_run(ctx, &q, s, 1, w, extra, scratch);
-        return;
-    }
-    q.out = scratch;               /* the whole padded map, then fold it     */
-    q.bias = NULL;
-    q.accumulate = 0;
-    scratch += cgd__round_up(s->n * q.oh * q.ow * q.oc, 16);
-    fold.in = q.out; fold.out = x; fold.bias = b;
-    fold.h = s->h; fold.w = s->w; fold.c = s->c;
-    fold.pad = s->pad; fold.pad_mode = s->pad_mode;
-    fold.accumulate = accumulate;
-    cgd__gather_run(ctx, &q, s, 1, w, extra, scratch);
-    cgd__for(ctx, s->n * s->h, ctx->kernels->maps->fold, &fold);
-}
-
-/* What gathers do beside multiplying. A map without a copy is read as it is;
- * sums that are folded, or turned from points to outputs, come too late. */
-static int cgd__gather_extras(const cgd__micro *m, const cgd__shape *s,
-                              int adjoint)
-{
-    int method = cgd__gather_method(m, s, adjoint);
-    int reads = method == CGD__BY_TILES || cgd__wide(s) ? CGD__READS_RAW : 0;
-    if (adjoint && cgd__folds(s)) return reads;
-    return reads | (method == CGD__BY_ROWS ? 0 : CGD__TAKES_MOMENTS);
-}
-
-/* ---- the weight gradient -------------------------------------------------*/
-/* A slice takes a band of pixels and some rows (tap, channel) of the gradient.
- * Where pixels are many, each band sums into a gradient of its own, and these
- * are then added in order, so that both maps are read once; where weights are
- * many, there is one band, and the slices share out the rows. */
-
-typedef struct cgd__outer {
-    const cgd__micro *micro;
-    const cgd__shape *s;
-    const float *x, *y, *zeros;
-    float *dw, *sums, *panels;
-    size_t h, w, pad;              /* of x, which may be a padded copy       */
-    size_t across, run;            /* taps in a row of the window; values in
-                                      each                                   */
-    size_t pixels, rows, width;    /* rows of dw, floats of a packed pixel   */
-    size_t bands, band, chunk;     /* pixels in a band, rows in a slice      */
-} cgd__outer;
-
-/* Copy a block of y's pixels into panels of pixel rows. */
-CGD__OPTIMIZED static void cgd__outer_pack(const cgd__outer *q, float *panel,
-                                           size_t first, size_t count)
-{
-    size_t oc = q->s->o, o, p, width;
-    for (o = 0; o < oc; o += width) {
-        size_t valid;
-        width = q->micro->vectors[cgd__panel_kind(q->micro, oc - o)]
-              * q->micro->vector;
-        valid = cgd__min(width, oc - o);
-        for (p = 0; p < count; p++, panel += width) {
-            memcpy(panel, q->y + (first + p) * oc + o, valid * sizeof(float));
-            if (valid < width)
-                memset(panel + valid, 0, (width - valid) * sizeof(float));
-        }
-    }
-}
-
-/* table[tap][pixel]: what a tap reads at each pixel of a block. */
-CGD__OPTIMIZED static void cgd__outer_pointers(const cgd__outer *q,
-                               const float *(*table)[CGD__PIXEL_BLOCK],
-                               size_t tap, size_t taps, size_t first,
-                               size_t count)
-{
-    const cgd__shape *s = q->s;
-    for (; taps > 0; taps--, tap++, table++) {
-        size_t u = tap / q->across, v = tap % q->across, p, a = 0, b;
-        size_t j = first % s->ow, i = first / s->ow;   /* of all the rows    */
-        for (p = 0; p < count; p++) {
-            if (p == 0 || j == 0)
-                a = cgd__tap_index(i % s->oh * s->stride + u, q->pad, q->h,
-                                   s->pad_mode);
-            b = cgd__tap_index(j * s->stride + v, q->pad, q->w, s->pad_mode);
-            (*table)[p] = a == CGD__OUTSIDE || b == CGD__OUTSIDE ? q->zeros
-                : q->x + ((i / s->oh * q->h + a) * q->w + b) * s->c;
-            if (++j == s->ow) { j = 0; i++; }
-        }
-    }
-}
-
-/* Rows [row, row + group) of the weight matrix (tap, channel) over a block of
- * pixels. Rows of one tap are read in place, others are gathered first. */
-CGD__OPTIMIZED static void cgd__outer_sources(const cgd__outer *q,
-                               const float *(*table)[CGD__PIXEL_BLOCK],
-                               size_t tap0, const float **src, float *rows,
-                               size_t row, size_t group, size_t end,
-                               size_t count)
-{
-    size_t c = q->run, p, r, tap = row / c;
-    if (row + group <= end && (row + group - 1) / c == tap) {
-        for (p = 0; p < count; p++) src[p] = table[tap - tap0][p] + row % c;
-        return;
-    }
-    for (r = 0; r < group; r++) {
-        size_t k = (row + r) % c;
-        if (row + r >= end) {
-            for (p = 0; p < count; p++) rows[p * group + r] = 0;
-            continue;
-        }
-        tap = (row + r) / c - tap0;
-        for (p = 0; p < count; p++) rows[p * group + r] = table[tap][p][k];
-    }
-    for (p = 0; p < count; p++) src[p] = rows + p * group;
-}
-
-/* One block of pixels into rows [begin, end) of a gradient. */
-static void cgd__outer_block(const cgd__outer *q, float *dw,
-                             const float *(*table)[CGD__PIXEL_BLOCK],
-                             const float *panel, size_t begin, size_t end,
-                             size_t count)
-{
-    const cgd__micro *m = q->micro;
-    size_t oc = q->s->o, o, row, r, k, width;
-    const float *src[CGD__PIXEL_BLOCK];
-    float rows[CGD__PIXEL_BLOCK * CGD__GROUP], spill[CGD__GROUP * CGD__PANEL];
-    float *dst[CGD__GROUP];
-    for (o = 0; o < oc; o += width) {
-        size_t kind = cgd__panel_kind(m, oc - o), group = m->rows[kind][0];
-        size_t valid;
-        width = m->vectors[kind] * m->vector;
-        valid = cgd__min(width, oc - o);
-        for (row = begin; row < end; row += group) {
-            int direct = valid == width && row + group <= end;
-            cgd__outer_sources(q, table, begin / q->run, src, rows, row,
-                               group, end, count);
-            for (r = 0; r < group; r++)
-                dst[r] = direct ? dw + (row + r) * oc + o : spill + r * width;
-            if (!direct) memset(spill, 0, group * width * sizeof(float));
-            m->outer[kind](dst, src, count, panel);
-            if (direct) continue;
-            for (r = 0; r < group && row + r < end; r++)
-                for (k = 0; k < valid; k++)
-                    dw[(row + r) * oc + o + k] += dst[r][k];
-        }
-        panel += count * width;
-    }
-}
-
-static void cgd__outer_slice(void *job, size_t slice)
-{
-    const cgd__outer *q = (const cgd__outer *)job;
-    size_t band = slice % q->bands, size = q->rows * q->s->o;
-    size_t first = band * q->band, last = cgd__min(first + q->band, q->pixels);
-    size_t begin = slice / q->bands * q->chunk;
-    size_t end = cgd__min(begin + q->chunk, q->rows), tap = begin / q->run;
-    const float *table[CGD__TAP_BLOCK][CGD__PIXEL_BLOCK];
-    float *panel = q->panels + slice * CGD__PIXEL_BLOCK * q->width;
-    float *dw = q->bands > 1 ? q->sums + band * size : q->dw;
-    if (q->bands > 1)
-        memset(dw + begin * q->s->o, 0,
-               (end - begin) * q->s->o * sizeof(float));
-    for (; first < last; first += CGD__PIXEL_BLOCK) {
-        size_t count = cgd__min(CGD__PIXEL_BLOCK, last - first);
-        cgd__outer_pointers(q, table, tap, (end - 1) / q->run - tap + 1,
-                            first, count);
-        cgd__outer_pack(q, panel, first, count);
-        cgd__outer_block(q, dw, table, panel, begin, end, count);
-    }
-}
-
-/* Add the bands' gradients of one row. */
-CGD__OPTIMIZED static void cgd__outer_add(void *job, size_t row)
-{
-    const cgd__outer *q = (const cgd__outer *)job;
-    size_t oc = q->s->o, band, k;
-    float *dw = q->dw + row * oc;
-    for (band = 0; band < q->bands; band++) {
-        const float *sums = q->sums + (band * q->rows + row) * oc;
-        for (k = 0; k < oc; k++) dw[k] += sums[k];
-    }
-}
-
-/* Bands while their gradients weigh no more than the map; rows for the rest
- * of the slices, as many as the table of taps holds. */
-static void cgd__outer_cut(cgd__outer *q, const cgd__micro *m,
-                           const cgd__shape *s)
-{
-    int wide = cgd__wide(s);
-    q->micro = m; q->s = s;
-    q->across = wide ? 1 : s->kernel;
-    q->run = wide ? s->kernel * s->c : s->c;
-    q->rows = s->kernel * s->kernel * s->c;
-    q->width = cgd__panels_width(m, s->o);
-    q->pixels = s->n * s->oh * s->ow;
-    q->bands = cgd__min(q->pixels / q->rows,
-                        q->pixels / (2 * CGD__PIXEL_BLOCK));
-    q->bands = cgd__min(cgd__max(q->bands, 1), CGD__SLICES);
-    q->band = cgd__round_up(cgd__ceil_div(q->pixels, q->bands),
-                            CGD__PIXEL_BLOCK);
-    q->bands = cgd__ceil_div(q->pixels, q->band);
-    q->chunk = cgd__ceil_div(q->rows * q->bands, CGD__SLICES);
-    q->chunk = cgd__min(cgd__round_up(q->chunk, CGD__GROUP),
-                        (CGD__TAP_BLOCK - 1) * q->run);
-}
-
-static size_t cgd__outer_slices(const cgd__outer *q)
-{
-    return q->bands * cgd__ceil_div(q->rows, q->chunk);
-}
-
-static void cgd__conv_weights_gemm(cgd_ctx *ctx, const cgd__micro *micro,
-                                   const cgd__shape *s, float *dw,
-                                   const float *x, const float *y,
-                                   float *scratch)
-{
-    cgd__outer q;
-    size_t zeros = cgd__round_up(s->c + CGD__GROUP, 16);
-    cgd__outer_cut(&q, micro, s);
-    q.x = x; q.y = y; q.dw = dw;
-    q.h = s->h; q.w = s->w; q.pad = s->pad;
-    if (cgd__wide(s)) {
-        cgd__pad(ctx, scratch, x, s->n, s->h, s->w, s->c, s->pad,
-                 s->pad_mode);
-        q.x = scratch;
-        q.h += 2 * s->pad;
-        q.w += 2 * s->pad;
-        q.pad = 0;
-        scratch += cgd__round_up(s->n * q.h * q.w * s->c, 16);
-    }
-    memset(scratch, 0, zeros * sizeof(float));
-    q.zeros = scratch;
-    q.panels = scratch + zeros;
-    q.sums = q.panels + cgd__outer_slices(&q) * CGD__PIXEL_BLOCK * q.width;
-    cgd__for(ctx, cgd__outer_slices(&q), cgd__outer_slice, &q);
-    if (q.bands > 1) cgd__for(ctx, q.rows, cgd__outer_add, &q);
-}
-
-static size_t cgd__outer_scratch(const cgd__micro *m, const cgd__shape *s)
-{
-    cgd__outer q;
-    cgd__outer_cut(&q, m, s);
-    return cgd__outer_slices(&q) * CGD__PIXEL_BLOCK * q.width
-         + (q.bands > 1 ? q.bands * q.rows * s->o : 0);
-}
-
-/* A map of c channels with a margin all around, in floats. */
-static size_t cgd__padded(size_t n, size_t h, size_t w, size_t c, size_t pad)
-{
-    return cgd__round_up(n * (h + 2 * pad) * (w + 2 * pad) * c, 16);
-}
-
-/* Floats of scratch for a gather of tiles or panels. */
-static size_t cgd__gather_scratch(const cgd__micro *m, const cgd__shape *s,
-                                  int adjoint)
-{
-    cgd__gather q;
-    int method = cgd__gather_method(m, s, adjoint);
-    size_t size, plane;
-    cgd__gather_init(&q, m, s, adjoint);
-    cgd__gather_cut(&q, method);
-    plane = cgd__round_up(q.oc, m->vector);
-    size = cgd__round_up(q.ic * s->kernel, 16)
-         + cgd__moments_size(q.n * cgd__gather_rows(&q), plane)
-         + cgd__round_up(cgd__gather_panels(&q, s, method), 16);
-    if (adjoint && cgd__folds(s))
-        size += cgd__padded(s->n, s->h, s->w, s->c, s->pad);
-    if (method == CGD__BY_TILES)
-        size += cgd__halves(cgd__tile_map(q.n, q.ih, q.iw, q.ic, q.in_pad));
-    else if (cgd__wide(s))
-        size += cgd__padded(q.n, q.ih, q.iw, q.ic, q.in_pad);
-    return size;
-}
-
-static size_t cgd__conv_scratch_gemm(const cgd__micro *m, const cgd__shape *s)
-{
-    size_t weights = cgd__round_up(s->c + CGD__GROUP, 16)
-                   + cgd__outer_scratch(m, s);
-    if (cgd__wide(s))
-        weights += cgd__padded(s->n, s->h, s->w, s->c, s->pad);
-    return cgd__max(weights, cgd__max(cgd__gather_scratch(m, s, 0),
-                                      cgd__gather_scratch(m, s, 1)));
-}
-
-/* ======================================================================== */
-/* [impl:narrow] Convolutions with few outputs                              */
-/* ======================================================================== */
-/* Owns the head's path (64 channels to RGB), its weight gradient, and that of
- * a discriminator's last layer. Three outputs would leave most of a vector's
- * lanes empty. So the window is taken apart: what a column of it makes of a
- * pixel, for each of its columns v and for R rows of outputs at once, are
- * many outputs,
- *
- *   t[x, r, v, o] = sum_{a,c} w[a - r, v, c, o] * x[i + a, x, c]
- *
- * and each output the sum of a few: y[i + r, j, o] = sum_v t[j + v, r, v, o].
- * Reads a padded map. */
-
-#define CGD__NARROW 64             /* most pixels of a row at once           */
-
-/* What a pixel costs by so many rows at once, times 12: vectors of products,
- * those with the zeros around the window too. */
-static size_t cgd__narrow_cost(const cgd__micro *m, size_t outputs,
-                               size_t kernel, size_t rows)
-{
-    size_t width = cgd__panels_width(m, rows * kernel * outputs);
-    return width > CGD__PANEL ? (size_t)-1
-         : 12 * (kernel + rows - 1) * width / rows;
-}
-
-static size_t cgd__narrow_rows(const cgd__micro *m, size_t outputs,
-                               size_t kernel)
-{
-    size_t rows, best = 1;
-    for (rows = 2; rows <= 4 && kernel + rows <= CGD__TAP_BLOCK; rows++)
-        if (cgd__narrow_cost(m, outputs, kernel, rows)
-            <= cgd__narrow_cost(m, outputs, kernel, best)) best = rows;
-    return best;
-}
-
-/* Where it halves the work, since adding up takes time too. */
-static int cgd__is_narrow(const cgd__micro *m, size_t outputs, size_t kernel,
-                          size_t stride)
-{
-    size_t rows = cgd__narrow_rows(m, outputs, kernel);
-    return stride == 1 && kernel > 1 && outputs <= CGD__PANEL / kernel
-        && cgd__narrow_cost(m, outputs, kernel, rows)
-           <= 6 * kernel * kernel * cgd__panels_width(m, outputs);
-}
-
-typedef struct cgd__narrow_job {
-    const cgd__gather *q;
-    const cgd__pack_job *pack;
-    size_t kernel, rows, taps;         /* rows of outputs, of the map read   */
-    size_t made, width;                /* values t of a pixel, and room      */
-    size_t chunk, chunks, bands;       /* in a row, and in a picture         */
-} cgd__narrow_job;
-
-static void cgd__narrow_cut(cgd__narrow_job *job, const cgd__gather *q,
-                            size_t kernel)
-{
-    const cgd__phase *f = q->phases;
-    job->q = q;
-    job->kernel = kernel;
-    job->rows = cgd__narrow_rows(q->micro, q->oc, kernel);
-    job->taps = kernel + job->rows - 1;
-    job->made = job->rows * kernel * q->oc;
-    job->width = cgd__panels_width(q->micro, job->made);
-    job->chunks = cgd__ceil_div(f->cols, CGD__NARROW);
-    job->chunk = cgd__ceil_div(f->cols, job->chunks);
-    job->bands = cgd__ceil_div(f->rows, job->rows);
-}
-
-static size_t cgd__narrow_panels(const cgd__gather *q, size_t kernel)
-{
-    cgd__narrow_job job;
-    cgd__narrow_cut(&job, q, kernel);
-    return job.taps * q->ic * job.width;
-}
-
-/* Weights of one row of the map to all that is made of it. */
-CGD__OPTIMIZED static void cgd__narrow_pack_row(void *data, size_t tap)
-{
-    const cgd__narrow_job *job = (const cgd__narrow_job *)data;
-    const cgd__gather *q = job->q;
-    size_t depth = job->taps * q->ic, o, i, k, width;
-    for (o = 0; o < job->made; o += width) {
-        float *to = job->pack->panels + o * depth;
-        width = q->micro->vectors[cgd__panel_kind(q->micro, job->made - o)]
-              * q->micro->vector;
-        to += tap * q->ic * width;
-        for (i = o; i < o + width; i++, to++) {
-            size_t v = i / q->oc % job->kernel;
-            size_t u = tap - i / q->oc / job->kernel;  /* wraps if negative  */
-            const float *w = job->pack->w + i % q->oc * job->pack->across;
-            int none = i >= job->made || u >= job->kernel;
-            if (!none) w += q->taps[u * job->kernel + v].weight * q->ic * q->oc;
-            for (k = 0; k < q->ic; k++)
-                to[k * width] = none ? 0 : w[k * job->pack->along];
-        }
-    }
-}
-
-static void cgd__narrow_pack(cgd_ctx *ctx, const cgd__gather *q,
-                             size_t kernel, const cgd__pack_job *pack)
-{
-    cgd__narrow_job job;
-    cgd__narrow_cut(&job, q, kernel);
-    job.pack = pack;
-    cgd__for(ctx, job.taps, cgd__narrow_pack_row, &job);
-}
-
-/* t of some pixels from (n, i, j) on. */
-static void cgd__narrow_make(const cgd__narrow_job *job, float *t, size_t n,
-                             size_t i, size_t j, size_t pixels)
-{
-    const cgd__gather *q = job->q;
-    const cgd__micro *m = q->micro;
-    const float *src[CGD__TAP_BLOCK * CGD__CHUNK];
-    float *dst[CGD__GROUP];
-    size_t o, p, r, a, width, group;
-    for (o = 0; o < job->made; o += width) {
-        size_t kind = cgd__panel_kind(m, job->made - o);
-        const float *panel = q->panels + o * job->taps * q->ic;
-        width = m->vectors[kind] * m->vector;
-        for (p = 0; p < pixels; p += group) {
-            size_t rows = cgd__micro_rows(m, kind, pixels - p);
-            group = m->rows[kind][rows];
-            for (a = 0; a < job->taps; a++) {
-                size_t row = cgd__min(i + q->taps[0].di + a, q->ih - 1);
-                const float *in = q->in + ((n * q->ih + row) * q->iw
-                                + j + q->taps[0].dj) * q->ic;
-                for (r = 0; r < group; r++)
-                    src[a * CGD__CHUNK + r] =
-                        in + cgd__min(p + r, pixels - 1) * q->ic;
-            }
-            for (r = 0; r < group; r++) dst[r] = t + (p + r) * job->width;
-            m->gather[kind][rows](dst, o, src, job->taps, q->ic, panel, panel,
-                                  0);
-        }
-    }
-}
-
-CGD__OPTIMIZED static void cgd__narrow_slice(void *data, size_t slice)
-{
-    const cgd__narrow_job *job = (const cgd__narrow_job *)data;
-    const cgd__gather *q = job->q;
-    const cgd__phase *f = q->phases;
-    float t[(CGD__NARROW + 16 + CGD__GROUP) * CGD__PANEL];
-    size_t first = slice % job->chunks * job->chunk, j, r, v, o, k;
-    size_t count = cgd__min(job->chunk, f->cols - first);
-    size_t i = slice / job->chunks % job->bands * job->rows;
-    size_t n = slice / job->chunks / job->bands;
-    cgd__narrow_make(job, t, n, i, first, count + job->kernel - 1);
-    for (r = 0; r < job->rows && i + r < f->rows; r++) {
-        float *out = cgd__gather_target(q, f, n, (i + r) * f->cols + first);
-        for (j = 0; j < count; j++, out += q->oc)
-            for (o = 0; o < q->oc; o += 4) {       /* four lanes, some idle  */
-                const float *at = t + j * job->width
-                                + r * job->kernel * q->oc + o;
-                float sum[4] = { 0, 0, 0, 0 };
-                for (v = 0; v < job->kernel; v++, at += job->width + q->oc)
-                    for (k = 0; k < 4; k++) sum[k] += at[k];
-                for (k = 0; k < 4 && o + k < q->oc; k++)
-                    out[o + k] = (q->accumulate ? out[o + k] : 0)
-                               + (q->bias ? q->bias[o + k] : 0) + sum[k];
-            }
-    }
-}
-
-static void cgd__narrow_run(cgd_ctx *ctx, cgd__gather *q, size_t kernel)
-{
-    cgd__narrow_job job;
-    cgd__narrow_cut(&job, q, kernel);
-    cgd__for(ctx, q->n * job.bands * job.chunks, cgd__narrow_slice, &job);
-}
-
-/* ---- the weight gradient of one or three outputs -------------------------*/
-/* A band of output rows sums into a buffer of its own, (output, tap row, run),
- * lanes over what is read; the bands are then added in order. Needs windows
- * whose rows fill vectors. */
-#define CGD__BANDS 16
-
-static int cgd__is_narrow_outer(const cgd__micro *m, const cgd__shape *s)
-{
-    return (s->o == 1 || s->o == 3) && s->kernel > 1
-        && s->c * s->kernel % m->vector == 0;
-}
-
-typedef struct cgd__narrow {
-    const cgd__micro *micro;
-    const cgd__shape *s;
-    const float *x, *y;            /* x padded                               */
-    float *sums, *dw;
-    size_t w, run, size, bands;    /* padded width, K*C, values of dw        */
-} cgd__narrow;
-
-static void cgd__narrow_row(const cgd__narrow *q, size_t row, float *sums)
-{
-    const cgd__shape *s = q->s;
-    const cgd__micro *m = q->micro;
-    size_t u, r, width, wide = m->vectors[0] * m->vector;
-    size_t n = row / s->oh, i = row % s->oh;
-    for (u = 0; u < s->kernel; u++)
-        for (r = 0; r < q->run; r += width) {
-            size_t full = q->run - r >= wide;
-            width = full ? wide : m->vector;
-            m->outer_narrow[s->o == 3][full](sums + u * q->run + r,
-                q->size / s->o, q->x + ((n * (s->h + 2 * s->pad)
-                + i * s->stride + u) * q->w) * s->c + r, s->stride * s->c,
-                q->y + row * s->ow * s->o, s->ow);
-        }
-}
-
-static void cgd__narrow_band(void *job, size_t band)
-{
-    const cgd__narrow *q = (const cgd__narrow *)job;
-    size_t rows = q->s->n * q->s->oh, row = rows * band / q->bands;
-    size_t end = rows * (band + 1) / q->bands;
-    float *sums = q->sums + band * q->size;
-    memset(sums, 0, q->size * sizeof(float));
-    for (; row < end; row++) cgd__narrow_row(q, row, sums);
-}
-
-static void cgd__narrow_weights(cgd_ctx *ctx, const cgd__micro *m,
-                                const cgd__shape *s, float *dw,
-                                const float *x, const float *y,
-                                float *scratch)
-{
-    cgd__narrow q;
-    size_t k, o, band, ph = s->h + 2 * s->pad;
-    q.micro = m; q.s = s; q.x = scratch; q.y = y; q.dw = dw;
-    q.w = s->w + 2 * s->pad;
-    q.run = s->kernel * s->c;
-    q.size = s->kernel * q.run * s->o;
-    q.bands = cgd__min(CGD__BANDS, s->n * s->oh);
-    q.sums = scratch + cgd__round_up(s->n * ph * q.w * s->c, 16);
-    cgd__pad(ctx, scratch, x, s->n, s->h, s->w, s->c, s->pad, s->pad_mode);
-    cgd__for(ctx, q.bands, cgd__narrow_band, &q);
-    for (band = 0; band < q.bands; band++)
-        for (o = 0; o < s->o; o++)
-            for (k = 0; k < q.size / s->o; k++)
-                dw[k * s->o + o] += q.sums[band * q.size
-                                           + o * (q.size / s->o) + k];
-}
-
-static size_t cgd__narrow_scratch(const cgd__shape *s)
-{
-    return cgd__padded(s->n, s->h, s->w, s->c, s->pad)
-         + CGD__BANDS * s->kernel * s->kernel * s->c * s->o;
-}
-
-/* ======================================================================== */
-/* [impl:tiles] Convolution in bf16, tile by tile                           */
-/* ======================================================================== */
-/* Owns the kernels of mixed precision: maps and weights are rounded to bf16
- * (a float's upper half) while they are packed, their products are summed in
- * float32, and all else stays float32: the weights that learn, Adam, norms
- * and losses. Each of the three sums becomes
- *
- *   C (32 x 32) = A (32 x K) B (K x 32)
- *
- * where a row of A is a run of memory, rows lie a fixed step apart, and B is
- * packed in pairs along K. An instruction for matrix tiles (Intel's AMX) takes
- * that as it is, one for dot products of pairs row by row. Forward and
- * adjoint: rows are pixels side by side, K runs over taps and channels.
- * Weights: rows are channels, K runs over pixels.
- *
- * Three channels in or out have no use for this; such layers and those of
- * less than 32 channels take the kernels above. */
-
-#define CGD__TILE 16
-#define CGD__TILE_PAIR 32          /* rows, columns and depth of one step    */
-#define CGD__TILE_STEP 1024        /* values of B in a step                  */
-#define CGD__TILE_BAND 1024        /* pixels per band of a weight gradient,  */
-#define CGD__TILE_DEPTH 512        /* and at once: 32 lines fit a near cache */
-
-typedef struct cgd__tiles {
-    int beat_winograd;             /* on its own ground                      */
-    void (*begin)(void);           /* before a thread's first block ...      */
-    void (*end)(void);             /* ... and after its last                 */
-    /* c[2*row + column]: where each 16 x 16 tile goes, rows c_step apart;
-     * load: it is added to what is there; a: the first row of each half, rows
-     * a_step apart; offsets: what a tap adds to them; depth: values in a tap,
-     * a multiple of 32. */
-    void (*block)(float *const c[4], size_t c_step, int load,
-                  const cgd__bf16 *const a[2], size_t a_step,
-                  const size_t *offsets, size_t taps, size_t depth,
-                  const cgd__bf16 *b);
-    void (*round)(cgd__bf16 *out, const float *in, size_t count);
-    /* 16 pairs: even in the lower halves, odd in the upper. */
-    void (*pair)(cgd__bf16 *out, const float *even, const float *odd);
-    /* Such pairs to lines: at out[k * step] and behind it, k < 16. */
-    void (*turn)(cgd__bf16 *out, size_t step, const float *even,
-                 const float *odd);
-} cgd__tiles;
-
-static int cgd__wino_fits(const cgd__micro *m, const cgd__shape *s);
-
-static int cgd__tiled(const cgd__micro *m, const cgd__shape *s)
-{
-    return m->tiles && s->c >= CGD__TILE_PAIR && s->o >= CGD__TILE_PAIR
-        && s->stride <= 2
-        && (m->tiles->beat_winograd || !cgd__wino_fits(m, s));
-}
-
-/* Floats that hold so many bf16 values. */
-static size_t cgd__halves(size_t count)
-{
-    return cgd__round_up(cgd__ceil_div(count, 2), 16);
-}
-
-/* A padded copy, and the rows that a last tile may read beyond it. */
-static size_t cgd__tile_map(size_t n, size_t h, size_t w, size_t c,
-                            size_t pad)
-{
-    return (n * (h + 2 * pad) * (w + 2 * pad) + 2 * CGD__TILE)
-         * cgd__round_up(c, CGD__TILE_PAIR);
-}
-
-typedef struct cgd__tile_pad {
-    const cgd__gather *q;
-    const cgd__extra *extra;
-} cgd__tile_pad;
-
-/* Round a pixel's channels, normalised where the map is raw. */
-static void cgd__tile_round(const cgd__tile_pad *job, cgd__bf16 *out,
-                            const float *in, size_t n)
-{
-    const cgd__gather *q = job->q;
-    const cgd__extra *e = job->extra;
-    size_t c, k;
-    if (!e || !e->scale) {
-        q->micro->tiles->round(out, in, q->ic);
-        return;
-    }
-    for (c = 0; c < q->ic; c += CGD__PANEL) {
-        float v[CGD__PANEL];
-        const float *scale = e->scale + n * q->ic + c;
-        const float *shift = e->shift + n * q->ic + c;
-        size_t count = cgd__min(CGD__PANEL, q->ic - c);
-        for (k = 0; k < count; k++) {
-            float y = in[c + k] * scale[k] + shift[k], less = e->slope * y;
-            v[k] = y > less ? y : less;
-        }
-        q->micro->tiles->round(out + c, v, count);
-    }
-}
-
-CGD__OPTIMIZED static void cgd__tile_pad_row(void *data, size_t row)
-{
-    const cgd__tile_pad *job = (const cgd__tile_pad *)data;
-    const cgd__gather *q = job->q;
-    size_t pw = q->iw + 2 * q->in_pad, ph = q->ih + 2 * q->in_pad, j;
-    size_t n = row / ph;
-    size_t a = cgd__tap_index(row % ph, q->in_pad, q->ih, q->pad_mode);
-    for (j = 0; j < pw; j++) {
-        cgd__bf16 *out = q->map + (row * pw + j) * q->map_c;
-        size_t b = cgd__tap_index(j, q->in_pad, q->iw, q->pad_mode);
-        size_t count = a == CGD__OUTSIDE || b == CGD__OUTSIDE ? 0 : q->ic;
-        if (count > 0)
-            cgd__tile_round(job, out, q->in + ((n * q->ih + a) * q->iw + b)
-                                      * q->ic, n);
-        memset(out + count, 0, (q->map_c - count) * sizeof *out);
-    }
-}
-
-static float *cgd__tile_copy(cgd_ctx *ctx, cgd__gather *q,
-                             const cgd__extra *extra, float *scratch)
-{
-    size_t rows = q->n * (q->ih + 2 * q->in_pad);
-    size_t size = cgd__tile_map(q->n, q->ih, q->iw, q->ic, q->in_pad), used;
-    cgd__tile_pad job;
-    q->map = (cgd__bf16 *)(void *)scratch;
-    q->map_c = cgd__round_up(q->ic, CGD__TILE_PAIR);
-    used = rows * (q->iw + 2 * q->in_pad) * q->map_c;
-    memset(q->map + used, 0, (size - used) * sizeof *q->map);
-    job.q = q;
-    job.extra = extra;
-    cgd__for(ctx, rows, cgd__tile_pad_row, &job);
-    return scratch + cgd__halves(size);
-}
-
-/* Packed weights, in floats: (phase, 32 outputs, tap, 32 channels). */
-static size_t cgd__tile_panels(const cgd__gather *q)
-{
-    return cgd__halves(q->n_taps * cgd__round_up(q->ic, CGD__TILE_PAIR)
-                       * cgd__round_up(q->oc, CGD__TILE_PAIR));
-}
-
-/* Where those of a phase for 32 outputs lie. */
-static size_t cgd__tile_panel(const cgd__gather *q, const cgd__phase *f,
-                              size_t panel)
-{
-    return (f->tap * cgd__ceil_div(q->oc, CGD__TILE_PAIR) + panel * f->n_taps)
-         * cgd__round_up(q->ic, CGD__TILE_PAIR) * CGD__TILE_PAIR;
-}
-
-/* Sixteen outputs' weights from one channel, zeros beyond the last. */
-static void cgd__tile_weights_of(const cgd__pack_job *q, const float *w,
-                                 size_t channel, size_t o, float *to)
-{
-    size_t valid = o < q->q->oc ? cgd__min(CGD__TILE, q->q->oc - o) : 0, i;
-    if (channel >= q->q->ic) valid = 0;
-    for (i = 0; i < CGD__TILE; i++)
-        to[i] = i < valid ? w[channel * q->along + (o + i) * q->across] : 0;
-}
-
-CGD__OPTIMIZED static void cgd__tile_pack_panel(void *job, size_t panel)
-{
-    const cgd__pack_job *q = (const cgd__pack_job *)job;
-    const cgd__gather *g = q->q;
-    size_t t, c, half, r;
-    float even[CGD__TILE], odd[CGD__TILE];
-    for (t = 0; t < g->n_taps; t++) {
-        const float *w = q->w + g->taps[t].weight * g->ic * g->oc;
-        const cgd__phase *f = g->phases + g->taps[t].phase;
-        cgd__bf16 *to = (cgd__bf16 *)(void *)q->panels
-                      + cgd__tile_panel(g, f, panel) + (t - f->tap)
-                      * cgd__round_up(g->ic, CGD__TILE_PAIR) * CGD__TILE_PAIR;
-        for (c = 0; c < g->ic; c += CGD__TILE_PAIR)
-            for (half = 0; half < 2; half++)
-                for (r = 0; r < CGD__TILE; r++, to += CGD__TILE_PAIR) {
-                    size_t o = panel * CGD__TILE_PAIR + half * CGD__TILE;
-                    cgd__tile_weights_of(q, w, c + 2 * r, o, even);
-                    cgd__tile_weights_of(q, w, c + 2 * r + 1, o, odd);
-                    g->micro->tiles->pair(to, even, odd);
-                }
-    }
-}
-
-static void cgd__tile_pack(cgd_ctx *ctx, const cgd__gather *q,
-                           const cgd__pack_job *pack)
-{
-    cgd__pack_job job = *pack;
-    cgd__for(ctx, cgd__ceil_div(q->oc, CGD__TILE_PAIR), cgd__tile_pack_panel,
-             &job);
-}
-
-/* A slice: tiles of 16 pixels in a row, and panels of 32 outputs. */
-#define CGD__TILE_CHUNK 8
-
-static void cgd__tile_cut(cgd__gather *q)
-{
-    size_t panels = cgd__ceil_div(q->oc, CGD__TILE_PAIR);
-    q->chunk = CGD__TILE_CHUNK;
-    q->chunks = cgd__ceil_div(q->phases->rows * cgd__ceil_div(q->phases->cols,
-                              CGD__TILE), q->chunk);
-    q->part = cgd__ceil_div(panels, cgd__min(panels,
-        cgd__ceil_div(CGD__SLICES, q->n * q->chunks * q->n_phases)));
-}
-
-/* One slice's work: some tiles of a phase of picture n. */
-typedef struct cgd__tile_job {
-    const cgd__gather *q;
-    const cgd__phase *f;
-    size_t n, first, tiles;
-    float *sums;                   /* a row of moments, or NULL              */
-    size_t offsets[256];           /* of the taps                            */
-} cgd__tile_job;
-
-/* Pixels of a tile, and where it reads and writes its first. */
-static size_t cgd__tile_place(const cgd__tile_job *job, size_t tile,
-                              const cgd__bf16 **from, float **to)
-{
-    const cgd__gather *q = job->q;
-    size_t across = cgd__ceil_div(job->f->cols, CGD__TILE);
-    size_t i = tile / across, j = tile % across * CGD__TILE;
-    *from = q->map + ((job->n * (q->ih + 2 * q->in_pad) + i * q->in_step)
-                      * (q->iw + 2 * q->in_pad) + j * q->in_step) * q->map_c;
-    *to = cgd__gather_target(q, job->f, job->n, i * job->f->cols + j);
-    return cgd__min(CGD__TILE, job->f->cols - j);
-}
-
-/* Two tiles of sums to their pixels, outputs [o, o + 32). */
-CGD__OPTIMIZED static void cgd__tile_emit(const cgd__gather *q, float *to,
-                                          size_t pixels, const float *sums,
-                                          size_t o)
-{
-    size_t valid = cgd__min(CGD__TILE_PAIR, q->oc - o), p, k;
-    for (p = 0, to += o; p < pixels; p++, to += q->out_step * q->oc)
-        for (k = 0; k < valid; k++)
-            to[k] = (q->accumulate ? to[k] : 0) + (q->bias ? q->bias[o + k] : 0)
-                  + sums[p * CGD__TILE_PAIR + k];
-}
-
-static void cgd__tile_sum(const cgd__tile_job *job, float *to, size_t pixels,
-                          size_t o, int first)
-{
-    const cgd__gather *q = job->q;
-    float *px[CGD__TILE];
-    size_t p;
-    for (p = 0; p < pixels; p++) px[p] = to + p * q->out_step * q->oc;
-    q->micro->moments(job->sums + o, cgd__round_up(q->oc, q->micro->vector),
-                      px, o, pixels, cgd__min(CGD__TILE_PAIR, q->oc - o),
-                      first);
-}
-
-/* Two tiles by one panel: straight to the outputs where all of them exist,
- * else by way of a buffer. */
-static void cgd__tile_block(const cgd__tile_job *job, size_t tile,
-                            size_t panel)
-{
-    const cgd__gather *q = job->q;
-    float sums[CGD__TILE_PAIR * CGD__TILE_PAIR], *to[2], *c[4];
-    const cgd__bf16 *a[2];
-    size_t o = panel * CGD__TILE_PAIR, step = CGD__TILE_PAIR, pixels[2], k;
-    int two = tile + 1 < job->tiles, direct;
-    pixels[0] = cgd__tile_place(job, tile, &a[0], &to[0]);
-    pixels[1] = two ? cgd__tile_place(job, tile + 1, &a[1], &to[1]) : 0;
-    direct = pixels[0] == CGD__TILE && pixels[1] == CGD__TILE && !q->bias
-          && o + CGD__TILE_PAIR <= q->oc;
-    if (!two) a[1] = a[0];
-    if (direct) step = q->out_step * q->oc;
-    for (k = 0; k < 4; k++)
-        c[k] = (direct ? to[k / 2] + o
-                : sums + k / 2 * CGD__TILE * CGD__TILE_PAIR)
-             + k % 2 * CGD__TILE;
-    q->micro->tiles->block(c, step, direct && q->accumulate, a,
-                           q->in_step * q->map_c, job->offsets, job->f->n_taps,
-                           q->map_c, (const cgd__bf16 *)(const void *)q->panels
-                           + cgd__tile_panel(q, job->f, panel));
-    for (k = 0; k < 2 && pixels[k] > 0; k++) {
-        if (!direct)
-            cgd__tile_emit(q, to[k], pixels[k],
-                           sums + k * CGD__TILE * CGD__TILE_PAIR, o);
-        if (job->sums)
-            cgd__tile_sum(job, to[k], pixels[k], o, tile + k == job->first);
-    }
-}
-
-static void cgd__tile_slice(void *data, size_t slice)
-{
-    const cgd__gather *q = (const cgd__gather *)data;
-    size_t rows = q->n * q->chunks * q->n_phases, row = slice % rows, t;
-    size_t panels = cgd__ceil_div(q->oc, CGD__TILE_PAIR), pixels = 0;
-    size_t panel = slice / rows * q->part, tile;
-    size_t last = cgd__min(panel + q->part, panels);
-    cgd__tile_job job;
-    job.q = q;
-    job.f = q->phases + row % q->n_phases;
-    job.n = row / q->n_phases / q->chunks;
-    job.first = row / q->n_phases % q->chunks * q->chunk;
-    job.tiles = cgd__min(job.first + q->chunk, job.f->rows
-                         * cgd__ceil_div(job.f->cols, CGD__TILE));
-    job.sums = q->sums ? q->sums + row * cgd__moments_row(
-                         cgd__round_up(q->oc, q->micro->vector)) : NULL;
-    for (t = 0; t < job.f->n_taps; t++) {
-        const cgd__tap *tap = q->taps + job.f->tap + t;
-        job.offsets[t] = (tap->di * (q->iw + 2 * q->in_pad) + tap->dj)
-                       * q->map_c;
-    }
-    q->micro->tiles->begin();
-    for (; panel < last; panel++)
-        for (tile = job.first; tile < job.tiles; tile += 2)
-            cgd__tile_block(&job, tile, panel);
-    q->micro->tiles->end();
-    if (!job.sums || slice >= rows) return;
-    for (tile = job.first; tile < job.tiles; tile++) {
-        const cgd__bf16 *from;
-        float *to;
-        pixels += cgd__tile_place(&job, tile, &from, &to);
-    }
-    job.sums[3 * cgd__round_up(q->oc, q->micro->vector)] = (float)pixels;
-}
-
-static void cgd__tile_run(cgd_ctx *ctx, cgd__gather *q)
-{
-    size_t panels = cgd__ceil_div(q->oc, CGD__TILE_PAIR);
-    cgd__for(ctx, cgd__ceil_div(panels, q->part) * q->n * cgd__gather_rows(q),
-             cgd__tile_slice, q);
-}
-
-/* ---- the weight gradient -------------------------------------------------*/
-/* Pixels run through the padded map, so that a tap is a shift: x is turned
- * into a line per channel (with stride 2 four of them, one for each parity of
- * row and column), y into pairs of pixels at the same places, with zeros where
- * it has none. */
-
-typedef struct cgd__tile_outer {
-    const cgd__micro *micro;
-    const cgd__shape *s;
-    const float *x, *y;
-    float *dw, *sums;
-    cgd__bf16 *lines, *pairs;
-    size_t h, w, c;                /* of a parity's map; channels, filled up */
-    size_t depth, line;            /* pixels in all; and behind them         */
-    size_t panels, blocks;         /* of 32 outputs; of 32 channels and a tap */
-    size_t bands, chunk;
-} cgd__tile_outer;
-
-static void cgd__tile_outer_cut(cgd__tile_outer *q, const cgd__micro *m,
-                                const cgd__shape *s)
-{
-    size_t taps = s->kernel * s->kernel, reach = (s->kernel - 1) / s->stride;
-    q->micro = m; q->s = s;
-    q->h = cgd__ceil_div(s->h + 2 * s->pad, s->stride);
-    q->w = cgd__ceil_div(s->w + 2 * s->pad, s->stride);
-    q->c = cgd__round_up(s->c, CGD__TILE_PAIR);
-    q->depth = cgd__round_up(s->n * q->h * q->w, CGD__TILE_PAIR);
-    q->line = cgd__round_up(q->depth + reach * (q->w + 1), CGD__TILE_PAIR)
-            + CGD__TILE_PAIR;
-    q->panels = cgd__ceil_div(s->o, CGD__TILE_PAIR);
-    q->blocks = taps * q->c / CGD__TILE_PAIR;
-    q->bands = cgd__min(cgd__ceil_div(q->depth, CGD__TILE_BAND),
-                        cgd__max(q->depth / (taps * s->c) * 4, 1));
-    q->chunk = cgd__max(q->blocks * q->bands / (2 * CGD__SLICES), 1);
-}
-
-/* The parts of the scratch, in floats. */
-static size_t cgd__tile_lines(const cgd__tile_outer *q)
-{
-    return cgd__halves(q->s->stride * q->s->stride * q->c * q->line);
-}
-
-static size_t cgd__tile_pairs(const cgd__tile_outer *q)
-{
-    return cgd__halves(q->panels * CGD__TILE_PAIR * q->depth);
-}
-
-static size_t cgd__tile_outer_scratch(const cgd__micro *m, const cgd__shape *s)
-{
-    cgd__tile_outer q;
-    cgd__tile_outer_cut(&q, m, s);
-    return cgd__tile_lines(&q) + cgd__tile_pairs(&q)
-         + (q.bands > 1 ? q.bands * s->kernel * s->kernel * s->c * s->o : 0);
-}
-
-/* Up to sixteen channels of a pixel, the rest zeros. */
-static const float *cgd__tile_values(const float *pixel, size_t valid,
-                                     float *spill)
-{
-    size_t k;
-    if (valid == CGD__TILE) return pixel;
-    for (k = 0; k < CGD__TILE; k++) spill[k] = k < valid ? pixel[k] : 0;
-    return spill;
-}
-
-/* Sixteen channels of x at place (i, j) of a parity's map, or zeros. */
-static const float *cgd__tile_input(const cgd__tile_outer *q, size_t parity,
-                                    size_t i, size_t j, size_t c, float *spill)
-{
-    const cgd__shape *s = q->s;
-    size_t a = i % q->h * s->stride + parity / s->stride;
-    size_t b = j * s->stride + parity % s->stride, valid = 0;
-    const float *x = q->x;
-    if (a < s->h + 2 * s->pad && b < s->w + 2 * s->pad && c < s->c) {
-        a = cgd__tap_index(a, s->pad, s->h, s->pad_mode);
-        b = cgd__tap_index(b, s->pad, s->w, s->pad_mode);
-        if (a != CGD__OUTSIDE && b != CGD__OUTSIDE) {
-            valid = cgd__min(CGD__TILE, s->c - c);
-            x += ((i / q->h * s->h + a) * s->w + b) * s->c + c;
-        }
-    }
-    return cgd__tile_values(x, valid, spill);
-}
-
-/* Sixteen channels' lines of one parity. A row of odd length writes a zero
- * where the next one begins, before that does. */
-CGD__OPTIMIZED static void cgd__tile_turn(void *job, size_t slice)
-{
-    const cgd__tile_outer *q = (const cgd__tile_outer *)job;
-    size_t parity = slice / (q->c / CGD__TILE), i, j, end;
-    size_t c = slice % (q->c / CGD__TILE) * CGD__TILE;
-    cgd__bf16 *line = q->lines + (parity * q->c + c) * q->line;
-    float even[CGD__TILE], odd[CGD__TILE];
-    for (i = 0; i < q->s->n * q->h; i++)
-        for (j = 0; j < q->w; j += 2)
-            q->micro->tiles->turn(line + i * q->w + j, q->line,
-                cgd__tile_input(q, parity, i, j, c, even),
-                cgd__tile_input(q, parity, i, j + 1, c, odd));
-    end = q->s->n * q->h * q->w;
-    for (i = 0; i < CGD__TILE; i++)
-        memset(line + i * q->line + end, 0, (q->line - end) * sizeof *line);
-}
-
-/* Sixteen outputs of y at place k of the padded map, or zeros. */
-static const float *cgd__tile_pixel(const cgd__tile_outer *q, size_t k,
-                                    size_t o, float *spill)
-{
-    const cgd__shape *s = q->s;
-    size_t j = k % q->w, i = k / q->w % q->h, n = k / q->w / q->h;
-    size_t valid = n < s->n && i < s->oh && j < s->ow && o < s->o
-                 ? cgd__min(CGD__TILE, s->o - o) : 0;
-    const float *y = q->y;
-    if (valid > 0) y += ((n * s->oh + i) * s->ow + j) * s->o + o;
-    return cgd__tile_values(y, valid, spill);
-}
-
-CGD__OPTIMIZED static void cgd__tile_pair_step(void *job, size_t step)
-{
-    const cgd__tile_outer *q = (const cgd__tile_outer *)job;
-    size_t steps = q->depth / CGD__TILE_PAIR, panel, half, r;
-    float even[CGD__TILE], odd[CGD__TILE];
-    for (panel = 0; panel < q->panels; panel++) {
-        cgd__bf16 *to = q->pairs + (panel * steps + step) * CGD__TILE_STEP;
-        for (half = 0; half < 2; half++)
-            for (r = 0; r < CGD__TILE; r++, to += CGD__TILE_PAIR) {
-                size_t o = panel * CGD__TILE_PAIR + half * CGD__TILE;
-                size_t k = step * CGD__TILE_PAIR + 2 * r;
-                q->micro->tiles->pair(to, cgd__tile_pixel(q, k, o, even),
-                                      cgd__tile_pixel(q, k + 1, o, odd));
-            }
-    }
-}
-
-/* A block of rows by a panel over some pixels: straight into the gradient
- * where all of its channels exist, else by way of a buffer. */
-CGD__OPTIMIZED static void cgd__tile_outer_add(const cgd__tile_outer *q,
-                                  float *dw, size_t rows, size_t valid,
-                                  int load, const cgd__bf16 *const a[2],
-                                  size_t depth, const cgd__bf16 *b)
-{
-    int direct = rows == CGD__TILE_PAIR && valid == CGD__TILE_PAIR;
-    float sums[CGD__TILE_PAIR * CGD__TILE_PAIR], *to[4];
-    size_t step = direct ? q->s->o : CGD__TILE_PAIR, zero = 0, r, k;
-    for (k = 0; k < 4; k++)
-        to[k] = (direct ? dw : sums) + k / 2 * CGD__TILE * step
-              + k % 2 * CGD__TILE;
-    q->micro->tiles->block(to, step, direct && load, a, q->line, &zero, 1,
-                           depth, b);
-    for (r = 0; !direct && r < rows; r++)
-        for (k = 0; k < valid; k++) {
-            float *d = dw + r * q->s->o + k;
-            *d = (load ? *d : 0) + sums[r * CGD__TILE_PAIR + k];
-        }
-}
-
-/* One block of rows by all panels, over a band of pixels. */
-static void cgd__tile_outer_block(const cgd__tile_outer *q, float *dw,
-                                  size_t block, size_t first, size_t last)
-{
-    const cgd__shape *s = q->s;
-    size_t per_tap = q->c / CGD__TILE_PAIR, tap = block / per_tap, panel, at;
-    size_t c = block % per_tap * CGD__TILE_PAIR, u = tap / s->kernel;
-    size_t v = tap % s->kernel;
-    size_t parity = u % s->stride * s->stride + v % s->stride;
-    const cgd__bf16 *line = q->lines + (parity * q->c + c) * q->line
-                          + u / s->stride * q->w + v / s->stride;
-    for (at = first; at < last; at += CGD__TILE_DEPTH)
-        for (panel = 0; panel < q->panels; panel++) {
-            size_t o = panel * CGD__TILE_PAIR;
-            const cgd__bf16 *a[2];
-            a[0] = line + at;
-            a[1] = a[0] + CGD__TILE * q->line;
-            cgd__tile_outer_add(q, dw + (tap * s->c + c) * s->o + o,
-                cgd__min(CGD__TILE_PAIR, s->c - c),
-                cgd__min(CGD__TILE_PAIR, s->o - o), q->bands == 1 || at > first,
-                a, cgd__min(CGD__TILE_DEPTH, last - at),
-                q->pairs + (panel * q->depth + at) * CGD__TILE_PAIR);
-        }
-}
-
-static void cgd__tile_outer_slice(void *job, size_t slice)
-{
-    const cgd__tile_outer *q = (const cgd__tile_outer *)job;
-    size_t chunks = cgd__ceil_div(q->blocks, q->chunk), band = slice / chunks;
-    size_t steps = q->depth / CGD__TILE_PAIR;
-    size_t first = steps * band / q->bands * CGD__TILE_PAIR;
-    size_t last = steps * (band + 1) / q->bands * CGD__TILE_PAIR;
-    size_t block = slice % chunks * q->chunk;
-    size_t end = cgd__min(block + q->chunk, q->blocks);
-    float *dw = q->bands > 1 ? q->sums + band * q->s->kernel * q->s->kernel
-                               * q->s->c * q->s->o : q->dw;
-    q->micro->tiles->begin();
-    for (; block < end; block++)
-        cgd__tile_outer_block(q, dw, block, first, last);
-    q->micro->tiles->end();
-}
-
-static void cgd__tile_weights(cgd_ctx *ctx, const cgd__micro *m,
-                              const cgd__shape *s, float *dw, const float *x,
-                              const float *y, float *scratch)
-{
-    cgd__tile_outer q;
-    cgd__outer add;
-    cgd__tile_outer_cut(&q, m, s);
-    q.x = x; q.y = y; q.dw = dw;
-    q.lines = (cgd__bf16 *)(void *)scratch;
-    q.pairs = (cgd__bf16 *)(void *)(scratch + cgd__tile_lines(&q));
-    q.sums = scratch + cgd__tile_lines(&q) + cgd__tile_pairs(&q);
-    cgd__for(ctx, s->stride * s->stride * q.c / CGD__TILE, cgd__tile_turn, &q);
-    cgd__for(ctx, q.depth / CGD__TILE_PAIR, cgd__tile_pair_step, &q);
-    cgd__for(ctx, q.bands * cgd__ceil_div(q.blocks, q.chunk),
-             cgd__tile_outer_slice, &q);
-    if (q.bands < 2) return;
-    memset(&add, 0, sizeof add);
-    add.s = s; add.dw = dw; add.sums = q.sums;
-    add.bands = q.bands;
-    add.rows = s->kernel * s->kernel * s->c;
-    cgd__for(ctx, add.rows, cgd__outer_add, &add);
-}
-
-/* Floats of scratch for all three. */
-static size_t cgd__tile_scratch(const cgd__micro *m, const cgd__shape *s)
-{
-    return cgd__max(cgd__tile_outer_scratch(m, s),
-                    cgd__max(cgd__gather_scratch(m, s, 0),
-                             cgd__gather_scratch(m, s, 1)));
-}
-
-/* ======================================================================== */
-/* [impl:winograd] Winograd convolution                                     */
-/* ======================================================================== */
-/* Owns the fast path of 3x3 convolutions of stride 1, the residual blocks'
- * kind: Winograd's F(4x4, 3x3) makes 4x4 outputs from a 6x6 patch with 36
- * multiplications per pair of channels instead of 144 (Lavin & Gray 2015,
- * arXiv:1509.09308). With * for products in each of the 36 points:
- *
- *   forward   Y  = A' [ sum_c (G g G') * (B' x B) ] A       per 4x4 tile
- *   adjoint   x += B  [ sum_o (G g G') * (A y A') ] B'      per 6x6 patch
- *   weights   g += G' [ sum_tiles (B' x B) * (A y A') ] G
- *
- * so all three are matrix products over channels or tiles, point by point,
- * between transforms that are exact adjoints of each other. The points are 0,
- * 1, -1, 1/2, -2 and infinity, which loses less than the usual 0, +-1, +-2:
- * a polynomial through smaller numbers.
- *
- *   B' = 1 -3/2   -2  3/2    1  0    G = 1      0      0     A = 1  0   0   0
- *        0   -1  1/2  5/2    1  0        1/3    1/3    1/3       1  1   1   1
- *        0    1 -5/2  1/2    1  0       -1/3    1/3   -1/3       1 -1   1  -1
- *        0   -2   -1    2    1  0      -16/15  -8/15  -4/15      1 1/2 1/4 1/8
- *        0  1/2   -1 -1/2    1  0        1/15  -2/15   4/15      1 -2   4  -8
- *        0    1 -3/2   -2  3/2  1        0      0      1         0  0   0   1
- *
- * Tiles are handled in blocks of whole rows, small enough that a block's
- * transforms stay in a core's cache; a lane is the work and the buffer of
- * several blocks. Lanes are counted from the shape alone. */
-
-#define CGD__POINTS 36
-#define CGD__TILES 32            /* most tiles in a block                    */
-#define CGD__LANES 16
-#define CGD__TILE_BLOCK 256      /* tiles per pass of the weight gradient    */
-
-typedef struct cgd__wino {
-    const cgd__micro *micro;
-    const cgd__shape *s;
-    size_t th, tw;                     /* tiles down and across              */
-    size_t rows, cols;                 /* of tiles in a block                */
-    size_t blocks;                     /* in a picture                       */
-    size_t lanes, lane_size;
-    size_t plane;                      /* floats between points of V         */
-    const float *in, *zeros, *bias, *panels;
-    const float *scale, *shift;        /* see cgd__extra                     */
-    float slope;
-    float *out, *buffers, *strips;
-    float *sums;                       /* moments, a row per block, or NULL  */
-    int accumulate;
-} cgd__wino;
-
-/* Does a shape take this path? Channels must fill vectors. */
-static int cgd__wino_fits(const cgd__micro *m, const cgd__shape *s)
-{
-    return s->kernel == 3 && s->stride == 1 && s->pad <= 2
-        && s->c % m->vector == 0 && s->o % m->vector == 0
-        && s->oh * s->ow >= 64;
-}
-
-static void cgd__wino_tiles(cgd__wino *q, const cgd__micro *m,
-                            const cgd__shape *s, size_t depth, size_t outputs)
-{
-    memset(q, 0, sizeof *q);
-    q->micro = m;
-    q->s = s;
-    q->th = cgd__ceil_div(s->oh, 4);
-    q->tw = cgd__ceil_div(s->ow, 4);
-    q->rows = cgd__min(cgd__max(1, CGD__TILES / q->tw),
-                       cgd__ceil_div(s->n * q->th, 2));
-    q->rows = cgd__min(q->rows, q->th);
-    q->blocks = cgd__ceil_div(q->th, q->rows);
-    q->rows = cgd__ceil_div(q->th, q->blocks);
-    q->cols = cgd__min(q->tw, CGD__TILES / q->rows);
-    q->lanes = cgd__min(s->n * q->blocks, CGD__LANES);
-    /* Planes a power of two apart would share cache sets. */
-    q->plane = q->rows * q->cols * depth + 16;
-    q->lane_size = CGD__POINTS * (q->plane
-                 + CGD__TILES * cgd__min(cgd__round_up(outputs, 16),
-                                         CGD__PANEL));
-}
-
-/* Floats of the transformed weights: all panels, all points. Each has a row
- * more than it fills, lest all points share cache sets. */
-static size_t cgd__wino_panels(const cgd__micro *m, size_t depth,
-                               size_t outputs)
-{
-    return CGD__POINTS * (depth + 1) * cgd__panels_width(m, outputs);
-}
-
-/* Where the patch of tile (n, i, j) reads: 36 pointers to pixels of x. */
-static void cgd__wino_patch(const cgd__wino *q, size_t n, size_t i, size_t j,
-                            const float *px[CGD__POINTS])
-{
-    const cgd__shape *s = q->s;
-    size_t u, v;
-    for (u = 0; u < 6; u++) {
-        size_t a = 4 * i + u, row = CGD__OUTSIDE;
-        if (a < s->h + 2 * s->pad)
-            row = cgd__tap_index(a, s->pad, s->h, s->pad_mode);
-        for (v = 0; v < 6; v++) {
-            size_t b = 4 * j + v, col = CGD__OUTSIDE;
-            if (b < s->w + 2 * s->pad)
-                col = cgd__tap_index(b, s->pad, s->w, s->pad_mode);
-            px[u * 6 + v] = row == CGD__OUTSIDE || col == CGD__OUTSIDE
-                ? q->zeros : q->in + ((n * s->h + row) * s->w + col) * s->c;
-        }
-    }
-}
-
-/* The 16 pixels of y that a tile covers; those beyond the edge are `none`. */
-static void cgd__wino_tile(const cgd__shape *s, float *y, float *none,
-                           size_t n, size_t i, size_t j, float *px[16])
-{
-    size_t u, v;
-    for (u = 0; u < 4; u++)
-        for (v = 0; v < 4; v++)
-            px[u * 4 + v] = 4 * i + u < s->oh && 4 * j + v < s->ow
-                ? y + ((n * s->oh + 4 * i + u) * s->ow + 4 * j + v) * s->o
-                : none;
-}
-
-/* Pixel pointers of a tile of y to read from; beyond the edge: zeros. */
-static void cgd__wino_tile_source(const cgd__wino *q, size_t n, size_t i,
-                                  size_t j, const float *px[16])
-{
-    const cgd__shape *s = q->s;
-    size_t u, v;
-    for (u = 0; u < 4; u++)
-        for (v = 0; v < 4; v++)
-            px[u * 4 + v] = 4 * i + u < s->oh && 4 * j + v < s->ow
-                ? q->in + ((n * s->oh + 4 * i + u) * s->ow + 4 * j + v) * s->o
-                : q->zeros;
-}
-
-/* The products of a block: M (point, tile, width) for one panel. The weights
- * of all points seldom fit a core's cache, so the next point's are asked for
- * while this one's are at work. */
-static void cgd__wino_multiply(const cgd__wino *q, size_t kind, size_t depth,
-                               const float *v, const float *panel, float *m,
-                               size_t tiles)
-{
-    const cgd__micro *micro = q->micro;
-    size_t width = micro->vectors[kind] * micro->vector, point, t, k, r;
-    const float *src[CGD__GROUP];
-    float *dst[CGD__GROUP];
-    for (point = 0; point < CGD__POINTS; point++) {
-        const float *weights = panel + point * (depth + 1) * width;
-        const float *ahead = weights + (depth + 1) * width;
-        for (t = 0; t < tiles; t += r, ahead += 16 * depth) {
-            k = cgd__micro_rows(micro, kind, tiles - t);
-            r = micro->rows[kind][k];
-            for (r = 0; r < micro->rows[kind][k]; r++) {
-                size_t tile = cgd__min(t + r, tiles - 1);
-                src[r] = v + point * q->plane + tile * depth;
-                dst[r] = m + (point * CGD__TILES + tile) * width;
-            }
-            micro->gather[kind][k](dst, 0, src, 1, depth, weights, ahead, 0);
-        }
-    }
-}
-
-/* Tiles [first, first + rows) of picture n's tile rows, columns [j0, j0 +
- * cols), which a block does at once. */
-typedef struct cgd__wino_block { size_t n, first, rows, j0, cols; }
-    cgd__wino_block;
-
-/* Back from points to outputs [o, o + width), and their moments. */
-static void cgd__wino_forward_out(const cgd__wino *q, const cgd__wino_block *b,
-                                  const float *m, size_t o, size_t width)
-{
-    const cgd__shape *s = q->s;
-    size_t t, k, count, plane = cgd__round_up(s->o, q->micro->vector);
-    float none[CGD__PANEL], *sums = NULL;
-    if (q->sums)
-        sums = q->sums + (b->n * q->blocks + b->first / q->rows)
-             * cgd__moments_row(plane);
-    for (t = 0; t < b->rows * b->cols; t++) {
-        float *px[16];
-        cgd__wino_tile(s, q->out + o, none, b->n, b->first + t / b->cols,
-                       b->j0 + t % b->cols, px);
-        q->micro->tile_out(px, m + t * width, CGD__TILES * width, width,
-                           q->bias ? q->bias + o : NULL, q->accumulate);
-        if (!sums) continue;
-        for (k = count = 0; k < 16; k++)
-            if (px[k] != none) px[count++] = px[k];
-        q->micro->moments(sums + o, plane, px, 0, count, width,
-                          t == 0 && b->j0 == 0);
-    }
-}
-
-/* One block of the forward convolution. */
-static void cgd__wino_forward_block(const cgd__wino *q,
-                                    const cgd__wino_block *b, float *v,
-                                    float *m)
-{
-    const cgd__micro *micro = q->micro;
-    const cgd__shape *s = q->s;
-    size_t t, o, width, tiles = b->rows * b->cols;
-    for (t = 0; t < tiles; t++) {
-        const float *px[CGD__POINTS];
-        cgd__wino_patch(q, b->n, b->first + t / b->cols, b->j0 + t % b->cols,
-                        px);
-        micro->patch_in(v + t * s->c, q->plane, px,
-                        q->scale ? q->scale + b->n * s->c : NULL,
-                        q->scale ? q->shift + b->n * s->c : NULL, q->slope,
-                        s->c);
-    }
-    for (o = 0; o < s->o; o += width) {
-        size_t kind = cgd__panel_kind(micro, s->o - o);
-        width = micro->vectors[kind] * micro->vector;
-        cgd__wino_multiply(q, kind, s->c, v, q->panels
-                           + o * CGD__POINTS * (s->c + 1), m, tiles);
-        cgd__wino_forward_out(q, b, m, o, width);
-    }
-}
-
-/* The same for the adjoint: tiles of y in, patches added into the strips of
- * their tile rows, six lines each. */
-static void cgd__wino_adjoint_block(const cgd__wino *q,
-                                    const cgd__wino_block *b, float *v,
-                                    float *m)
-{
-    const cgd__micro *micro = q->micro;
-    const cgd__shape *s = q->s;
-    size_t t, c, width, tiles = b->rows * b->cols;
-    size_t line = (4 * q->tw + 2) * s->c;
-    float *strips = q->strips + (b->n * q->th + b->first) * 6 * line;
-    for (t = 0; t < tiles; t++) {
-        const float *px[16];
-        cgd__wino_tile_source(q, b->n, b->first + t / b->cols,
-                              b->j0 + t % b->cols, px);
-        micro->tile_in(v + t * s->o, q->plane, px, 0, s->o);
-    }
-    for (c = 0; c < s->c; c += width) {
-        size_t kind = cgd__panel_kind(micro, s->c - c);
-        width = micro->vectors[kind] * micro->vector;
-        cgd__wino_multiply(q, kind, s->o, v, q->panels
-                           + c * CGD__POINTS * (s->o + 1), m, tiles);
-        for (t = 0; t < tiles; t++)
-            micro->patch_out(strips + t / b->cols * 6 * line
-                             + 4 * (b->j0 + t % b->cols) * s->c + c, line,
-                             s->c, m + t * width, CGD__TILES * width, width);
-    }
-}
-
-/* A lane takes every lanes-th block. */
-static void cgd__wino_lane(void *job, size_t lane)
-{
-    const cgd__wino *q = (const cgd__wino *)job;
-    const cgd__shape *s = q->s;
-    float *v = q->buffers + lane * q->lane_size;
-    float *m = v + CGD__POINTS * q->plane;
-    size_t at, line = (4 * q->tw + 2) * s->c;
-    size_t plane = cgd__round_up(s->o, q->micro->vector);
-    for (at = lane; at < s->n * q->blocks; at += q->lanes) {
-        cgd__wino_block b;
-        b.n = at / q->blocks;
-        b.first = at % q->blocks * q->rows;
-        b.rows = cgd__min(q->rows, q->th - b.first);
-        if (q->strips)
-            memset(q->strips + (b.n * q->th + b.first) * 6 * line, 0,
-                   b.rows * 6 * line * sizeof(float));
-        if (q->sums)                       /* a block's number of pixels     */
-            q->sums[at * cgd__moments_row(plane) + 3 * plane] = (float)
-                ((cgd__min(4 * (b.first + b.rows), s->oh) - 4 * b.first)
-                 * s->ow);
-        for (b.j0 = 0; b.j0 < q->tw; b.j0 += q->cols) {
-            b.cols = cgd__min(q->cols, q->tw - b.j0);
-            if (q->strips) cgd__wino_adjoint_block(q, &b, v, m);
-            else cgd__wino_forward_block(q, &b, v, m);
-        }
-    }
-}
-
-/* Lines of the strips that hold row i of the map: each of its mirror images
- * in the padded map lies in one tile row's strip, or in two. */
-static size_t cgd__wino_lines(const cgd__wino *q, size_t n, size_t i,
-                              const float *lines[6])
-{
-    const cgd__shape *s = q->s;
-    size_t at[3], mirrors, k, t, count = 0;
-    size_t line = (4 * q->tw + 2) * s->c;
-    mirrors = cgd__mirrors(at, i, s->h, s->pad, s->pad_mode);
-    for (k = 0; k < mirrors; k++)
-        for (t = at[k] < 6 ? 0 : (at[k] - 2) / 4; t * 4 <= at[k]; t++)
-            if (t < q->th && at[k] - 4 * t < 6)
-                lines[count++] = q->strips
-                    + ((n * q->th + t) * 6 + at[k] - 4 * t) * line;
-    return count;
-}
-
-CGD__OPTIMIZED static void cgd__wino_fold_row(void *job, size_t row)
-{
-    const cgd__wino *q = (const cgd__wino *)job;
-    const cgd__shape *s = q->s;
-    const float *lines[6];
-    size_t count = cgd__wino_lines(q, row / s->h, row % s->h, lines);
-    size_t j, k, a, b, at[3], mirrors;
-    for (j = 0; j < s->w; j++) {
-        float *out = q->out + (row * s->w + j) * s->c;
-        mirrors = cgd__mirrors(at, j, s->w, s->pad, s->pad_mode);
-        for (k = 0; k < s->c; k++)
-            out[k] = (q->accumulate ? out[k] : 0) + (q->bias ? q->bias[k] : 0);
-        for (a = 0; a < count; a++)
-            for (b = 0; b < mirrors; b++) {
-                const float *in = lines[a] + at[b] * s->c;
-                for (k = 0; k < s->c; k++) out[k] += in[k];
-            }
-    }
-}
-
-/* ---- weights there and back ----------------------------------------------*/
-
-typedef struct cgd__wino_pack {
-    const cgd__micro *micro;
-    const cgd__shape *s;
-    const float *w;
-    float *panels;
-    size_t depth, outputs, along, across;  /* strides of w                   */
-} cgd__wino_pack;
-
-/* Transform the weights from the k-th value of depth to all outputs. */
-static void cgd__wino_pack_row(void *job, size_t k)
-{
-    const cgd__wino_pack *q = (const cgd__wino_pack *)job;
-    size_t o, i, width;
-    for (o = 0; o < q->outputs; o += width) {
-        float *panel = q->panels + o * CGD__POINTS * (q->depth + 1);
-        width = q->micro->vectors[cgd__panel_kind(q->micro, q->outputs - o)]
-              * q->micro->vector;
-        for (i = 0; i < width; i += q->micro->vector)
-            q->micro->weights_in(panel + k * width + i,
-                                 (q->depth + 1) * width,
-                                 q->w + k * q->along + (o + i) * q->across,
-                                 q->s->c * q->s->o, q->across);
-    }
-}
-
-/* Transform all weights into panels; transposed: for the adjoint. */
-static void cgd__wino_pack_weights(cgd_ctx *ctx, const cgd__micro *m,
-                                   const cgd__shape *s, const float *w,
-                                   int transposed, float *panels)
-{
-    cgd__wino_pack q;
-    q.micro = m; q.s = s; q.w = w;
-    q.panels = panels;
-    q.depth = transposed ? s->o : s->c;
-    q.outputs = transposed ? s->c : s->o;
-    q.along = transposed ? 1 : s->o;
-    q.across = transposed ? s->o : 1;
-    cgd__for(ctx, q.depth, cgd__wino_pack_row, &q);
-}
-
-/* The front of the scratch: zeros, which all three passes read. */
-static size_t cgd__wino_zeros(const cgd__shape *s)
-{
-    return cgd__round_up(cgd__max(s->c, s->o), 16);
-}
-
-static void cgd__wino_forward(cgd_ctx *ctx, const cgd__micro *m,
-                              const cgd__shape *s, float *y, const float *x,
-                              const float *w, const float *b, int accumulate,
-                              const cgd__extra *extra, float *scratch)
-{
-    cgd__wino q;
-    size_t zeros = cgd__wino_zeros(s), plane = cgd__round_up(s->o, m->vector);
-    cgd__wino_tiles(&q, m, s, s->c, s->o);
-    q.in = x; q.out = y; q.bias = b; q.accumulate = accumulate;
-    memset(scratch, 0, zeros * sizeof(float));
-    q.zeros = scratch;
-    scratch += zeros;
-    if (extra && extra->scale) {
-        q.scale = extra->scale;
-        q.shift = extra->shift;
-        q.slope = extra->slope;
-    }
-    if (extra && extra->moments) {
-        q.sums = scratch;
-        scratch += cgd__moments_size(s->n * q.blocks, plane);
-    }
-    q.panels = extra ? extra->packed : NULL;
-    if (!q.panels) {
-        cgd__wino_pack_weights(ctx, m, s, w, 0, scratch);
-        q.panels = scratch;
-        scratch += cgd__wino_panels(m, s->c, s->o);
-    }
-    q.buffers = scratch;
-    cgd__for(ctx, q.lanes, cgd__wino_lane, &q);
-    if (q.sums)
-        cgd__merge_moments(ctx, extra->moments, q.sums, s->n, q.blocks, plane,
-                           s->o);
-}
-
-static void cgd__wino_adjoint(cgd_ctx *ctx, const cgd__micro *m,
-                              const cgd__shape *s, float *x, const float *y,
-                              const float *w, const float *b, int accumulate,
-                              const cgd__extra *extra, float *scratch)
-{
-    cgd__wino q;
-    size_t zeros = cgd__wino_zeros(s);
-    float *panels = scratch + zeros;
-    cgd__wino_tiles(&q, m, s, s->o, s->c);
-    q.in = y; q.out = x; q.bias = b; q.accumulate = accumulate;
-    memset(scratch, 0, zeros * sizeof(float));
-    q.zeros = scratch;
-    q.panels = extra ? extra->packed : NULL;
-    if (!q.panels) {
-        cgd__wino_pack_weights(ctx, m, s, w, 1, panels);
-        q.panels = panels;
-    }
-    q.buffers = panels + cgd__wino_panels(m, s->o, s->c);
-    q.strips = q.buffers + q.lanes * q.lane_size;
-    cgd__for(ctx, q.lanes, cgd__wino_lane, &q);
-    cgd__for(ctx, s->n * s->h, cgd__wino_fold_row, &q);
-}
-
-/* ---- the weight gradient -------------------------------------------------*/
-
-typedef struct cgd__wino_outer {
-    cgd__wino x, y;                /* the patches' and the tiles' side       */
-    float *v, *m, *buffers, *dw;
-    size_t tiles, v_plane, chunk;
-} cgd__wino_outer;
-
-/* Transform one tile row of both maps: V (point, tile, c) and M (panel,
- * point, tile, width). */
-static void cgd__wino_outer_row(void *job, size_t row)
-{
-    const cgd__wino_outer *q = (const cgd__wino_outer *)job;
-    const cgd__micro *micro = q->x.micro;
-    const cgd__shape *s = q->x.s;
-    size_t n = row / q->x.th, i = row % q->x.th, j, o, width;
-    for (j = 0; j < q->x.tw; j++) {
-        size_t tile = row * q->x.tw + j;
-        const float *patch[CGD__POINTS], *px[16];
-        cgd__wino_patch(&q->x, n, i, j, patch);
-        micro->patch_in(q->v + tile * s->c, q->v_plane, patch, NULL, NULL, 1,
-                        s->c);
-        cgd__wino_tile_source(&q->y, n, i, j, px);
-        for (o = 0; o < s->o; o += width) {
-            width = micro->vectors[cgd__panel_kind(micro, s->o - o)]
-                  * micro->vector;
-            micro->tile_in(q->m + o * CGD__POINTS * q->tiles + tile * width,
-                           q->tiles * width, px, o, width);
-        }
-    }
-}
-
-/* The products of channels [c, c + rows) at one point, into u (rows, O). */
-static void cgd__wino_outer_point(const cgd__wino_outer *q, size_t point,
-                                  size_t c, size_t rows, float *u)
-{
-    const cgd__micro *micro = q->x.micro;
-    size_t outputs = q->x.s->o, depth = q->x.s->c, first, o, row, r, width;
-    float spill[CGD__GROUP * CGD__PANEL];
-    for (first = 0; first < q->tiles; first += CGD__TILE_BLOCK) {
-        size_t count = cgd__min(CGD__TILE_BLOCK, q->tiles - first);
-        const float *src[CGD__TILE_BLOCK];
-        for (o = 0; o < outputs; o += width) {
-            size_t kind = cgd__panel_kind(micro, outputs - o);
-            size_t group = micro->rows[kind][0];
-            const float *panel;
-            width = micro->vectors[kind] * micro->vector;
-            panel = q->m + (o * CGD__POINTS + point * width) * q->tiles
-                  + first * width;
-            for (row = 0; row < rows; row += group) {
-                float *dst[CGD__GROUP];
-                for (r = 0; r < count; r++)
-                    src[r] = q->v + point * q->v_plane
-                           + (first + r) * depth + c + row;
-                for (r = 0; r < group; r++)
-                    dst[r] = row + r < rows ? u + (row + r) * outputs + o
-                                            : spill + r * width;
-                micro->outer[kind](dst, src, count, panel);
-            }
-        }
-    }
-}
-
-/* Some input channels of the weight gradient: products at all points, then
- * back from points to taps. */
-static void cgd__wino_outer_chunk(void *job, size_t slice)
-{
-    const cgd__wino_outer *q = (const cgd__wino_outer *)job;
-    const cgd__shape *s = q->x.s;
-    size_t c = slice * q->chunk, rows = cgd__min(q->chunk, s->c - c), k;
-    size_t point, plane = q->chunk * s->o;
-    float *u = q->buffers + slice * CGD__POINTS * plane;
-    memset(u, 0, CGD__POINTS * plane * sizeof(float));
-    for (point = 0; point < CGD__POINTS; point++)
-        cgd__wino_outer_point(q, point, c, rows, u + point * plane);
-    for (k = 0; k < rows; k++)
-        q->x.micro->weights_out(q->dw + (c + k) * s->o, s->c * s->o,
-                                u + k * s->o, plane, s->o);
-}
-
-static size_t cgd__wino_outer_rows(size_t c)
-{
-    return cgd__round_up(cgd__ceil_div(c, 6), 6);
-}
-
-static void cgd__wino_weights(cgd_ctx *ctx, const cgd__micro *m,
-                              const cgd__shape *s, float *dw, const float *x,
-                              const float *y, float *scratch)
-{
-    cgd__wino_outer q;
-    size_t zeros = cgd__wino_zeros(s);
-    memset(scratch, 0, zeros * sizeof(float));
-    cgd__wino_tiles(&q.x, m, s, s->c, s->o);
-    q.y = q.x;
-    q.x.in = x;
-    q.y.in = y;
-    q.x.zeros = q.y.zeros = scratch;
-    q.tiles = s->n * q.x.th * q.x.tw;
-    q.chunk = cgd__wino_outer_rows(s->c);
-    q.v_plane = q.tiles * s->c + 16;
-    q.v = scratch + zeros;
-    q.m = q.v + CGD__POINTS * q.v_plane;
-    q.buffers = q.m + CGD__POINTS * q.tiles * s->o;
-    q.dw = dw;
-    cgd__for(ctx, s->n * q.x.th, cgd__wino_outer_row, &q);
-    cgd__for(ctx, cgd__ceil_div(s->c, q.chunk), cgd__wino_outer_chunk, &q);
-}
-
-/* Floats of scratch for all three. */
-static size_t cgd__wino_scratch(const cgd__micro *m, const cgd__shape *s)
-{
-    cgd__wino q;
-    size_t zeros = cgd__wino_zeros(s), chunk, tiles;
-    size_t forward, adjoint, weights;
-    cgd__wino_tiles(&q, m, s, s->c, s->o);
-    forward = cgd__wino_panels(m, s->c, s->o) + q.lanes * q.lane_size
-            + cgd__moments_size(s->n * q.blocks,
-                                cgd__round_up(s->o, m->vector));
-    cgd__wino_tiles(&q, m, s, s->o, s->c);
-    adjoint = cgd__wino_panels(m, s->o, s->c) + q.lanes * q.lane_size
-            + s->n * q.th * 6 * (4 * q.tw + 2) * s->c;
-    chunk = cgd__wino_outer_rows(s->c);
-    tiles = s->n * q.th * q.tw;
-    weights = CGD__POINTS * (tiles * s->c + 16 + tiles * s->o
-            + cgd__ceil_div(s->c, chunk) * chunk * s->o) + CGD__GROUP;
-    return zeros + cgd__max(forward, cgd__max(adjoint, weights));
-}
-
-/* ---- the choice ----------------------------------------------------------*/
-
-static int cgd__winograd(const cgd__micro *m, const cgd__shape *s)
-{
-    return cgd__wino_fits(m, s) && !cgd__tiled(m, s);
-}
-
-/* A shape of a size that does not change the method. */
-static cgd__shape cgd__any_size(const cgd__shape *s)
-{
-    cgd__shape any = *s;
-    any.n = 1;
-    any.h = any.w = s->stride * 64 + s->kernel;
-    any.oh = any.ow = (any.h + 2 * s->pad - s->kernel) / s->stride + 1;
-    return any;
-}
-
-/* Weights are packed without regard to a map's size, which decides about the
- * method where it is tiny: such maps do not use them. */
-static const cgd__extra *cgd__usable(const cgd__micro *m, const cgd__shape *s,
-                                     const cgd__extra *extra,
-                                     cgd__extra *copy)
-{
-    cgd__shape any = cgd__any_size(s);
-    if (!extra || cgd__winograd(m, s) == cgd__winograd(m, &any)) return extra;
-    *copy = *extra;
-    copy->packed = NULL;
-    return copy;
-}
-
-static void cgd__conv_forward_fast(cgd_ctx *ctx, const cgd__micro *m,
-                                   const cgd__shape *s, float *y,
-                                   const float *x, const float *w,
-                                   const float *b, int accumulate,
-                                   const cgd__extra *extra, float *scratch)
-{
-    cgd__extra copy;
-    extra = cgd__usable(m, s, extra, &copy);
-    if (cgd__winograd(m, s))
-        cgd__wino_forward(ctx, m, s, y, x, w, b, accumulate, extra, scratch);
-    else
-        cgd__conv_forward_gemm(ctx, m, s, y, x, w, b, accumulate, extra,
-                               scratch);
-}
-
-static void cgd__conv_adjoint_fast(cgd_ctx *ctx, const cgd__micro *m,
-                                   const cgd__shape *s, float *x,
-                                   const float *y, const float *w,
-                                   const float *b, int accumulate,
-                                   const cgd__extra *extra, float *scratch)
-{
-    cgd__extra copy;
-    extra = cgd__usable(m, s, extra, &copy);
-    if (cgd__winograd(m, s))
-        cgd__wino_adjoint(ctx, m, s, x, y, w, b, accumulate, extra, scratch);
-    else
-        cgd__conv_adjoint_gemm(ctx, m, s, x, y, w, b, accumulate, extra,
-                               scratch);
-}
-
-/* Winograd's patches cannot tell zeros around a map from its values. */
-static int cgd__extras_fast(const cgd__micro *m, const cgd__shape *s,
-                            int adjoint)
-{
-    if (!cgd__winograd(m, s)) return cgd__gather_extras(m, s, adjoint);
-    if (adjoint) return 0;
-    return CGD__TAKES_MOMENTS | (s->pad == 0 || cgd__folds(s)
-                                 ? CGD__READS_RAW : 0);
-}
-
-static void cgd__conv_weights_fast(cgd_ctx *ctx, const cgd__micro *m,
-                                   const cgd__shape *s, float *dw,
-                                   const float *x, const float *y,
-                                   float *scratch)
-{
-    if (cgd__is_narrow_outer(m, s))
-        cgd__narrow_weights(ctx, m, s, dw, x, y, scratch);
-    else if (cgd__tiled(m, s))
-        cgd__tile_weights(ctx, m, s, dw, x, y, scratch);
-    else if (cgd__wino_fits(m, s))
-        cgd__wino_weights(ctx, m, s, dw, x, y, scratch);
-    else
-        cgd__conv_weights_gemm(ctx, m, s, dw, x, y, scratch);
-}
-
-static size_t cgd__pack_size_fast(const cgd__micro *m, const cgd__shape *s,
-                                  int adjoint)
-{
-    cgd__shape any = cgd__any_size(s);
-    cgd__gather q;
-    if (cgd__winograd(m, &any))
-        return adjoint ? cgd__wino_panels(m, s->o, s->c)
-                       : cgd__wino_panels(m, s->c, s->o);
-    cgd__gather_init(&q, m, &any, adjoint);
-    return cgd__gather_panels(&q, &any, cgd__gather_method(m, &any, adjoint));
-}
-
-static void cgd__pack_fast(cgd_ctx *ctx, const cgd__micro *m,
-                           const cgd__shape *s, const float *w, int adjoint,
-                           float *packed)
-{
-    cgd__shape any = cgd__any_size(s);
-    cgd__gather q;
-    if (cgd__winograd(m, &any)) {
-        cgd__wino_pack_weights(ctx, m, s, w, adjoint, packed);
-        return;
-    }
-    cgd__gather_init(&q, m, &any, adjoint);
-    cgd__gather_pack(ctx, &q, &any, cgd__gather_method(m, &any, adjoint),
-                     adjoint, w, packed);
-}
-
-static size_t cgd__conv_scratch_fast(const cgd__micro *m, const cgd__shape *s)
-{
-    size_t narrow = cgd__is_narrow_outer(m, s) ? cgd__narrow_scratch(s) : 0;
-    return cgd__max(narrow, cgd__tiled(m, s) ? cgd__tile_scratch(m, s)
-                            : cgd__wino_fits(m, s) ? cgd__wino_scratch(m, s)
-                            : cgd__conv_scratch_gemm(m, s));
-}
-
-#endif /* CGD__IMPLEMENTED, first half */
-
-/* ======================================================================== */
-/* [impl:vector] Vector vocabulary and micro kernels                        */
-/* ======================================================================== */
-/* This section is compiled once per instruction set: the file includes itself
- * with CGD__ISA set (see [impl:dispatch]) and everything else skipped. It
- * needs of an instruction set: a vector V of W floats, load, store, broadcast,
- * a load of values some distance apart, fused multiply-add, add, subtract,
- * multiply, the greater of two, and for Adam divide and square root. */
-#ifdef CGD__ISA
-
-#define CGD__JOIN2(a, b) a##b
-#define CGD__JOIN(a, b) CGD__JOIN2(a, b)
-#define CGD__NAME(name) CGD__JOIN(name, CGD__ISA)
-
-/* R pixels by Q vectors of outputs in registers. The unrolling is what keeps
- * them there. */
-#define CGD__GATHER(name, R, Q)                                              \
-CGD__HOT static void CGD__NAME(name)(float *const *dst, size_t at,           \
-    const float *const *src, size_t taps, size_t run, const float *panel,    \
-    const float *ahead, int load)                                            \
-{                                                                            \
-    CGD__V sum[R][Q];                                                        \
-    size_t t, k, r, q;                                                       \
-    CGD__UNROLL for (r = 0; r < R; r++)                                      \
-        CGD__UNROLL for (q = 0; q < Q; q++)                                  \
-            sum[r][q] = load ? CGD__VLOAD(dst[r] + at + q * CGD__W)          \
-                             : CGD__VSET1(0.0f);                             \
-    for (t = 0; t < taps; t++, src += CGD__CHUNK)                            \
-        for (k = 0; k < run; k++, panel += Q * CGD__W, ahead += 16) {        \
-            CGD__V w[Q];                                                     \
-            CGD__PREFETCH(ahead);                                            \
-            CGD__UNROLL for (q = 0; q < Q; q++)                              \
-                w[q] = CGD__VLOAD(panel + q * CGD__W);                       \
-            CGD__UNROLL for (r = 0; r < R; r++) {                            \
-                CGD__V x = CGD__VSET1(src[r][k]);                            \
-                CGD__UNROLL for (q = 0; q < Q; q++)                          \
-                    sum[r][q] = CGD__VFMA(x, w[q], sum[r][q]);               \
-            }                                                                \
-        }                                                                    \
-    CGD__UNROLL for (r = 0; r < R; r++)                                      \
-        CGD__UNROLL for (q = 0; q < Q; q++)                                  \
-            CGD__VSTORE(dst[r] + at + q * CGD__W, sum[r][q]);                \
-}
-
-/* R rows of the weight matrix by Q vectors, summed over pixels. */
-#define CGD__OUTER(name, R, Q)                                               \
-CGD__HOT static void CGD__NAME(name)(float *const *dst,                      \
-    const float *const *src, size_t pixels, const float *panel)              \
-{                                                                            \
-    CGD__V sum[R][Q];                                                        \
-    size_t p, r, q;                                                          \
-    CGD__UNROLL for (r = 0; r < R; r++)                                      \
-        CGD__UNROLL for (q = 0; q < Q; q++)                                  \
-            sum[r][q] = CGD__VLOAD(dst[r] + q * CGD__W);                     \
-    for (p = 0; p < pixels; p++, panel += Q * CGD__W) {                      \
-        const float *x = src[p];                                             \
-        CGD__V w[Q];                                                         \
-        CGD__UNROLL for (q = 0; q < Q; q++)                                  \
-            w[q] = CGD__VLOAD(panel + q * CGD__W);                           \
-        CGD__UNROLL for (r = 0; r < R; r++) {                                \
-            CGD__V v = CGD__VSET1(x[r]);                                     \
-            CGD__UNROLL for (q = 0; q < Q; q++)                              \
-                sum[r][q] = CGD__VFMA(v, w[q], sum[r][q]);                   \
-        }                                                                    \
-    }                                                                        \
-    CGD__UNROLL for (r = 0; r < R; r++)                                      \
-        CGD__UNROLL for (q = 0; q < Q; q++)                                  \
-            CGD__VSTORE(dst[r] + q * CGD__W, sum[r][q]);                     \
-}
-
-/* dw (O planes) += y (pixel, O) times Q vectors of x, `step` a pixel. */
-#define CGD__OUTER_NARROW(name, Q, O)                                        \
-CGD__HOT static void CGD__NAME(name)(float *dw, size_t plane,                \
-    const float *x, size_t step, const float *y, size_t pixels)              \
-{                                                                            \
-    CGD__V sum[O][Q];                                                        \
-    size_t p, q, o;                                                          \
-    CGD__UNROLL for (o = 0; o < O; o++)                                      \
-        CGD__UNROLL for (q = 0; q < Q; q++)                                  \
-            sum[o][q] = CGD__VLOAD(dw + o * plane + q * CGD__W);             \
-    for (p = 0; p < pixels; p++, x += step, y += O) {                        \
-        CGD__V v[Q];                                                         \
-        CGD__UNROLL for (q = 0; q < Q; q++)                                  \
-            v[q] = CGD__VLOAD(x + q * CGD__W);                               \
-        CGD__UNROLL for (o = 0; o < O; o++) {                                \
-            CGD__V d = CGD__VSET1(y[o]);                                     \
-            CGD__UNROLL for (q = 0; q < Q; q++)                              \
-                sum[o][q] = CGD__VFMA(d, v[q], sum[o][q]);                   \
-        }                                                                    \
-    }                                                                        \
-    CGD__UNROLL for (o = 0; o < O; o++)                                      \
-        CGD__UNROLL for (q = 0; q < Q; q++)                                  \
-            CGD__VSTORE(dw + o * plane + q * CGD__W, sum[o][q]);             \
-}
-
-CGD__OUTER_NARROW(cgd__outer_narrow_10_, 1, 1)
-CGD__OUTER_NARROW(cgd__outer_narrow_11_, CGD__Q0, 1)
-CGD__OUTER_NARROW(cgd__outer_narrow_30_, 1, 3)
-CGD__OUTER_NARROW(cgd__outer_narrow_31_, CGD__Q0, 3)
-
-/* Three numbers of rows for each width; the first leaves just enough
- * registers for the weights and one broadcast value. */
-CGD__GATHER(cgd__gather_00_, 6, CGD__Q0)
-CGD__GATHER(cgd__gather_01_, 5, CGD__Q0)
-CGD__GATHER(cgd__gather_02_, 4, CGD__Q0)
-CGD__OUTER(cgd__outer_0_, 6, CGD__Q0)
-CGD__GATHER(cgd__gather_10_, 12, CGD__Q1)
-CGD__GATHER(cgd__gather_11_, 8, CGD__Q1)
-CGD__GATHER(cgd__gather_12_, 4, CGD__Q1)
-CGD__OUTER(cgd__outer_1_, 12, CGD__Q1)
-#if CGD__KINDS == 3
-CGD__GATHER(cgd__gather_20_, 12, 1)
-CGD__GATHER(cgd__gather_21_, 8, 1)
-CGD__GATHER(cgd__gather_22_, 4, 1)
-CGD__OUTER(cgd__outer_2_, 12, 1)
-#endif
-
-/* Pixels in a row of moments: see cgd__moments_row. */
-CGD__HOT static void CGD__NAME(cgd__moments_)(float *sums, size_t plane,
-    float *const *px, size_t at, size_t count, size_t width, int first)
-{
-    float *square = sums + 2 * plane, *sum = sums + plane, *shift = sums;
-    size_t k, p;
-    for (k = 0; k + CGD__W <= width; k += CGD__W) {
-        CGD__V s = CGD__VLOAD(first ? px[0] + at + k : shift + k);
-        CGD__V a = first ? CGD__VSET1(0.0f) : CGD__VLOAD(sum + k);
-        CGD__V b = first ? CGD__VSET1(0.0f) : CGD__VLOAD(square + k);
-        for (p = 0; p < count; p++) {
-            CGD__V d = CGD__VSUB(CGD__VLOAD(px[p] + at + k), s);
-            a = CGD__VADD(a, d);
-            b = CGD__VFMA(d, d, b);
-        }
-        CGD__VSTORE(shift + k, s);
-        CGD__VSTORE(sum + k, a);
-        CGD__VSTORE(square + k, b);
-    }
-    for (; k < width; k++) {
-        if (first) {
-            shift[k] = px[0][at + k];
-            sum[k] = square[k] = 0;
-        }
-        for (p = 0; p < count; p++) {
-            float d = px[p][at + k] - shift[k];
-            sum[k] += d;
-            square[k] += d * d;
-        }
-    }
-}
-
-/* Rows of moments to the mean and mean square deviation of them all, one row
- * after another (Chan, Golub & LeVeque 1979):
- *   m' = m + d b/(a+b),  M' = M + M_b + d^2 ab/(a+b),  d = m_b - m
- * for a pixels so far and b in the row. */
-CGD__HOT static void CGD__NAME(cgd__merge_)(const float *sums, size_t rows,
-    size_t plane, size_t c, double *mean, double *square)
-{
-    double count = 0;
-    size_t k;
-    for (k = 0; k < c; k++) mean[k] = square[k] = 0;
-    for (; rows > 0; rows--, sums += cgd__moments_row(plane)) {
-        const float *sum = sums + plane, *squares = sum + plane;
-        double here = (double)squares[plane], part, rate, both;
-        if (!(here > 0)) continue;
-        part = 1 / here;
-        rate = here / (count + here);
-        both = count * rate;
-        CGD__EACH for (k = 0; k < c; k++) {
-            double s = (double)sum[k], d;
-            d = (double)sums[k] + s * part - mean[k];
-            mean[k] += d * rate;
-            square[k] += (double)squares[k] - s * s * part + d * d * both;
-        }
-        count += here;
-    }
-    for (k = 0; k < c; k++)
-        square[k] = square[k] > 0 ? square[k] / count : 0;
-}
-
-/* ---- between convolutions ------------------------------------------------*/
-/* Plain loops: with wide registers enabled compilers vectorise them well. */
-
-CGD__HOT static void CGD__NAME(cgd__activate_)(void *job, size_t block)
-{
-    const cgd__map_job *q = (const cgd__map_job *)job;
-    size_t i = block * CGD__BLOCK, end = cgd__min(i + CGD__BLOCK, q->count);
-    const float *x = q->x;
-    float *out = q->out;
-    switch (q->act) {
-    case CGD_ACT_RELU:
-        CGD__EACH for (; i < end; i++) out[i] = x[i] > 0 ? x[i] : 0;
-        break;
-    case CGD_ACT_LEAKY:
-        CGD__EACH for (; i < end; i++) out[i] = x[i] > 0 ? x[i] : 0.2f * x[i];
-        break;
-    case CGD_ACT_TANH:
-        CGD__EACH for (; i < end; i++) out[i] = CGD_TANHF(x[i]);
-        break;
-    default:
-        CGD__EACH for (; i < end; i++) out[i] = x[i];
-    }
-}
-
-CGD__HOT static void CGD__NAME(cgd__activate_back_)(void *job, size_t block)
-{
-    const cgd__map_job *q = (const cgd__map_job *)job;
-    size_t i = block * CGD__BLOCK, end = cgd__min(i + CGD__BLOCK, q->count);
-    const float *dy = q->x, *y = q->y;
-    float *dx = q->out;
-    switch (q->act) {
-    case CGD_ACT_RELU:
-        CGD__EACH for (; i < end; i++) {
-            float d = dy[i];
-            dx[i] = y[i] > 0 ? d : 0;
-        }
-        break;
-    case CGD_ACT_LEAKY:
-        CGD__EACH for (; i < end; i++) {
-            float d = dy[i], less = 0.2f * d;
-            dx[i] = y[i] > 0 ? d : less;
-        }
-        break;
-    case CGD_ACT_TANH:
-        CGD__EACH for (; i < end; i++) dx[i] = dy[i] * (1 - y[i] * y[i]);
-        break;
-    default:
-        CGD__EACH for (; i < end; i++) dx[i] = dy[i];
-    }
-}
-
-CGD__HOT static void CGD__NAME(cgd__add_)(void *job, size_t block)
-{
-    const cgd__map_job *q = (const cgd__map_job *)job;
-    size_t i = block * CGD__BLOCK, end = cgd__min(i + CGD__BLOCK, q->count);
-    CGD__EACH for (; i < end; i++) q->out[i] += q->factor * q->x[i];
-}
-
-CGD__HOT static void CGD__NAME(cgd__norm_sums_)(void *job, size_t slice)
-{
-    const cgd__norm_job *q = (const cgd__norm_job *)job;
-    size_t c = q->c, picture, first, count, k;
-    double *sum = q->partial + slice * 2 * c, *square = sum + c;
-    const float *x;
-    cgd__norm_range(q, slice, &picture, &first, &count);
-    for (k = 0; k < 2 * c; k++) sum[k] = 0;
-    for (x = q->x + first * c; count > 0; count--, x += c)
-        for (k = 0; k < c; k++) {
-            double v = (double)x[k];
-            sum[k] += v;
-            square[k] += v * v;
-        }
-}
-
-CGD__HOT static void CGD__NAME(cgd__norm_apply_)(void *job, size_t slice)
-{
-    const cgd__norm_job *q = (const cgd__norm_job *)job;
-    size_t c = q->c, picture, first, count, k;
-    const float *x, *skip, *scale, *shift;
-    float *out;
-    cgd__norm_range(q, slice, &picture, &first, &count);
-    scale = q->scale + picture * c;
-    shift = q->shift + picture * c;
-    x = q->x + first * c;
-    out = q->out + first * c;
-    skip = q->skip ? q->skip + first * c : NULL;
-    for (; count > 0; count--, x += c, out += c) {
-        if (q->act == CGD_ACT_RELU)
-            CGD__EACH for (k = 0; k < c; k++) {
-                float v = x[k] * scale[k] + shift[k];
-                out[k] = v > 0 ? v : 0;
-            }
-        else if (q->act == CGD_ACT_LEAKY)
-            CGD__EACH for (k = 0; k < c; k++) {
-                float v = x[k] * scale[k] + shift[k];
-                out[k] = v > 0 ? v : 0.2f * v;
-            }
-        else if (skip)
-            CGD__EACH for (k = 0; k < c; k++)
-                out[k] = x[k] * scale[k] + shift[k] + skip[k];
-        else
-            CGD__EACH for (k = 0; k < c; k++)
-                out[k] = x[k] * scale[k] + shift[k];
-        if (q->act == CGD_ACT_TANH)
-            CGD__EACH for (k = 0; k < c; k++) out[k] = CGD_TANHF(out[k]);
-        if (skip) skip += c;
-    }
-}
-
-/* Sums of dy and dy * xhat, xhat = (x - mean) * rstd. */
-CGD__HOT static void CGD__NAME(cgd__norm_back_sums_)(void *job, size_t slice)
-{
-    const cgd__norm_job *q = (const cgd__norm_job *)job;
-    size_t c = q->c, picture, first, count, k;
-    double *sum = q->partial + slice * 2 * c, *dot = sum + c;
-    const float *x, *dy, *mean, *rstd, *on, *off;
-    float slope = CGD__SLOPE(q->act);
-    cgd__norm_range(q, slice, &picture, &first, &count);
-    mean = q->stats + picture * c;
-    rstd = mean + q->n * c;
-    on = q->on + picture * c;
-    off = q->off + picture * c;
-    x = q->x + first * c;
-    dy = q->dy + first * c;
-    for (k = 0; k < 2 * c; k++) sum[k] = 0;
-    for (; count > 0; count--, x += c, dy += c)
-        CGD__EACH for (k = 0; k < c; k++) {
-            float d = dy[k] * (x[k] * on[k] + off[k] > 0 ? 1 : slope);
-            sum[k] += (double)d;
-            dot[k] += (double)(d * ((x[k] - mean[k]) * rstd[k]));
-        }
-}
-
-CGD__HOT static void CGD__NAME(cgd__norm_back_apply_)(void *job, size_t slice)
-{
-    const cgd__norm_job *q = (const cgd__norm_job *)job;
-    size_t c = q->c, picture, first, count, k;
-    const float *x, *dy, *a, *b, *d, *on, *off;
-    float *dx;
-    float slope = CGD__SLOPE(q->act);
-    cgd__norm_range(q, slice, &picture, &first, &count);
-    a = q->scale + picture * c;
-    b = q->third + picture * c;
-    d = q->shift + picture * c;
-    on = q->on + picture * c;
-    off = q->off + picture * c;
-    x = q->x + first * c;
-    dy = q->dy + first * c;
-    dx = q->out + first * c;
-    for (; count > 0; count--, x += c, dy += c, dx += c)
-        CGD__EACH for (k = 0; k < c; k++) {
-            float past = dy[k] * (x[k] * on[k] + off[k] > 0 ? 1 : slope);
-            dx[k] = a[k] * past + b[k] * x[k] + d[k];
-        }
-}
-
-CGD__HOT static void CGD__NAME(cgd__fold_)(void *job, size_t row)
-{
-    const cgd__fold_job *q = (const cgd__fold_job *)job;
-    size_t n = row / q->h, i = row % q->h, j, k, a, b;
-    size_t rows[3], cols[3], n_rows, n_cols, pw = q->w + 2 * q->pad;
-    const float *map = q->in + n * (q->h + 2 * q->pad) * pw * q->c;
-    n_rows = cgd__mirrors(rows, i, q->h, q->pad, q->pad_mode);
-    for (j = 0; j < q->w; j++) {
-        float *out = q->out + (row * q->w + j) * q->c;
-        n_cols = cgd__mirrors(cols, j, q->w, q->pad, q->pad_mode);
-        for (k = 0; k < q->c; k++)
-            out[k] = (q->accumulate ? out[k] : 0) + (q->bias ? q->bias[k] : 0);
-        for (a = 0; a < n_rows; a++)
-            for (b = 0; b < n_cols; b++) {
-                const float *in = map + (rows[a] * pw + cols[b]) * q->c;
-                for (k = 0; k < q->c; k++) out[k] += in[k];
-            }
-    }
-}
-
-/* Pixels [j, end) of row `a` of picture n, normalised where the map is raw. */
-CGD__HOT static void CGD__NAME(cgd__pad_inside_)(const cgd__pad_job *q,
-    float *out, size_t n, size_t a, size_t j, size_t end)
-{
-    const float *in = q->in + ((n * q->h + a) * q->w + j) * q->c;
-    const float *scale, *shift;
-    size_t k;
-    if (!q->scale) {
-        memcpy(out, in, (end - j) * q->c * sizeof(float));
-        return;
-    }
-    scale = q->scale + n * q->c;
-    shift = q->shift + n * q->c;
-    for (; j < end; j++, in += q->c, out += q->c)
-        CGD__EACH for (k = 0; k < q->c; k++) {
-            float v = in[k] * scale[k] + shift[k], less = q->slope * v;
-            out[k] = v > less ? v : less;
-        }
-}
-
-CGD__HOT static void CGD__NAME(cgd__pad_)(void *job, size_t slice)
-{
-    const cgd__pad_job *q = (const cgd__pad_job *)job;
-    size_t ph = q->h + 2 * q->pad, pw = q->w + 2 * q->pad, j, run, row, end;
-    row = slice * q->band;
-    end = cgd__min(row + q->band, q->n * ph);
-    for (; row < end; row++) {
-        size_t a = cgd__tap_index(row % ph, q->pad, q->h, q->pad_mode);
-        float *out = q->out + row * pw * q->c;
-        if (a == CGD__OUTSIDE) {
-            memset(out, 0, pw * q->c * sizeof(float));
-            continue;
-        }
-        for (j = 0; j < pw; j += run, out += run * q->c) {
-            size_t b = cgd__tap_index(j, q->pad, q->w, q->pad_mode);
-            run = j == q->pad ? q->w : 1;      /* the inside is one run      */
-            if (b == CGD__OUTSIDE) memset(out, 0, q->c * sizeof(float));
-            else
-                CGD__NAME(cgd__pad_inside_)(q, out, row / ph, a, b, b + run);
-        }
-    }
-}
-
-CGD__HOT static void CGD__NAME(cgd__depth_)(void *job, size_t row)
-{
-    const cgd__depth_job *q = (const cgd__depth_job *)job;
-    const cgd__shape *s = q->s;
-    size_t c = s->c, step = s->stride * c, j, k, t, p;
-    const float *x = q->x + row / s->oh * s->h * s->w * c;
-    float *y = q->out + row * s->ow * c;
-    cgd__taps taps;
-    for (j = 0; j < s->ow; j += taps.run) {
-        cgd__taps_at(&taps, s, row % s->oh, j);
-        for (p = 0; p < taps.run; p++, y += c) {
-            const float *from = x + p * step;
-            for (k = 0; k + CGD__W <= c; k += CGD__W) {
-                CGD__V sum = q->b ? CGD__VLOAD(q->b + k) : CGD__VSET1(0.0f);
-                for (t = 0; t < taps.count; t++)
-                    sum = CGD__VFMA(CGD__VLOAD(q->w + taps.w[t] + k),
-                                    CGD__VLOAD(from + taps.at[t] + k), sum);
-                CGD__VSTORE(y + k, sum);
-            }
-            for (; k < c; k++) {
-                float sum = q->b ? q->b[k] : 0;
-                for (t = 0; t < taps.count; t++)
-                    sum += q->w[taps.w[t] + k] * from[taps.at[t] + k];
-                y[k] = sum;
-            }
-        }
-    }
-}
-
-/* The data gradient of some channels of one picture. */
-CGD__HOT static void CGD__NAME(cgd__depth_data_)(void *job, size_t slice)
-{
-    const cgd__depth_job *q = (const cgd__depth_job *)job;
-    const cgd__shape *s = q->s;
-    size_t c = s->c, groups = cgd__ceil_div(c, CGD__DEPTH_CHANNELS);
-    size_t first = slice % groups * CGD__DEPTH_CHANNELS, i, j, k, t, p;
-    size_t end = cgd__min(first + CGD__DEPTH_CHANNELS, c), step = s->stride * c;
-    const float *dy = q->y + slice / groups * s->oh * s->ow * c;
-    float *dx = q->out + slice / groups * s->h * s->w * c;
-    cgd__taps taps;
-    for (i = 0; !q->accumulate && i < s->h * s->w; i++)
-        for (k = first; k < end; k++) dx[i * c + k] = 0;
-    for (j = 0; j < s->ow; j += taps.run)
-    for (i = 0; i < s->oh; i++) {
-        const float *from = dy + (i * s->ow + j) * c;
-        cgd__taps_at(&taps, s, i, j);
-        for (t = 0; t < taps.count; t++) {
-            const float *w = q->w + taps.w[t];
-            float *to = dx + taps.at[t];
-            for (k = first; k + CGD__W <= end; k += CGD__W) {
-                CGD__V weight = CGD__VLOAD(w + k);
-                for (p = 0; p < taps.run; p++)
-                    CGD__VSTORE(to + p * step + k,
-                        CGD__VFMA(weight, CGD__VLOAD(from + p * c + k),
-                                  CGD__VLOAD(to + p * step + k)));
-            }
-            for (; k < end; k++)
-                for (p = 0; p < taps.run; p++)
-                    to[p * step + k] += w[k] * from[p * c + k];
-        }
-    }
-}
-
-/* The weights' gradient of some channels, over all pictures. */
-CGD__HOT static void CGD__NAME(cgd__depth_weights_)(void *job, size_t slice)
-{
-    const cgd__depth_job *q = (const cgd__depth_job *)job;
-    const cgd__shape *s = q->s;
-    size_t c = s->c, first = slice * CGD__DEPTH_CHANNELS, i, j, k, t, p;
-    size_t end = cgd__min(first + CGD__DEPTH_CHANNELS, c), step = s->stride * c;
-    cgd__taps taps;
-    for (j = 0; j < s->ow; j += taps.run)
-    for (i = 0; i < s->n * s->oh; i++) {
-        const float *x = q->x + i / s->oh * s->h * s->w * c;
-        const float *dy = q->y + (i * s->ow + j) * c;
-        cgd__taps_at(&taps, s, i % s->oh, j);
-        for (t = 0; t < taps.count; t++) {
-            const float *from = x + taps.at[t];
-            float *dw = q->out + taps.w[t];
-            for (k = first; k + CGD__W <= end; k += CGD__W) {
-                CGD__V sum = CGD__VLOAD(dw + k);
-                for (p = 0; p < taps.run; p++)
-                    sum = CGD__VFMA(CGD__VLOAD(from + p * step + k),
-                                    CGD__VLOAD(dy + p * c + k), sum);
-                CGD__VSTORE(dw + k, sum);
-            }
-            for (; k < end; k++)
-                for (p = 0; p < taps.run; p++)
-                    dw[k] += from[p * step + k] * dy[p * c + k];
-        }
-    }
-}
-
-static const cgd__maps CGD__NAME(cgd__maps_) = {
-    CGD__NAME(cgd__activate_), CGD__NAME(cgd__activate_back_),
-    CGD__NAME(cgd__add_), CGD__NAME(cgd__norm_sums_),
-    CGD__NAME(cgd__norm_apply_), CGD__NAME(cgd__norm_back_sums_),
-    CGD__NAME(cgd__norm_back_apply_), CGD__NAME(cgd__fold_),
-    CGD__NAME(cgd__pad_), CGD__NAME(cgd__depth_),
-    CGD__NAME(cgd__depth_data_), CGD__NAME(cgd__depth_weights_),
-    CGD__NAME(cgd__merge_)
-};
-
-/* ---- Winograd transforms -------------------------------------------------*/
-/* One dimension of each, on vectors of channels; see [impl:winograd] for the
- * matrices. `a` is the step between the elements of in and out. */
-
-#define CGD__SET(v) CGD__VSET1(v)
-
-/* 6 from 6: B' */
-#define CGD__WINO_BT(out, in, a)                                              \
-do {                                                                          \
-    CGD__V p = CGD__VSUB((in)[3 * a], (in)[1 * a]);                           \
-    CGD__V q = CGD__VSUB((in)[4 * a], (in)[2 * a]);                           \
-    CGD__V d1 = (in)[1 * a], d2 = (in)[2 * a], d3 = (in)[3 * a];              \
-    CGD__V d4 = (in)[4 * a], d5 = (in)[5 * a];                                \
-    (out)[0 * a] = CGD__VFMA(CGD__SET(1.5f), p, CGD__VFMA(CGD__SET(-2.0f),    \
-        d2, CGD__VADD((in)[0 * a], d4)));                                     \
-    (out)[1 * a] = CGD__VFMA(CGD__SET(2.5f), d3, CGD__VFMA(CGD__SET(0.5f),    \
-        d2, CGD__VSUB(d4, d1)));                                              \
-    (out)[2 * a] = CGD__VFMA(CGD__SET(0.5f), d3, CGD__VFMA(CGD__SET(-2.5f),   \
-        d2, CGD__VADD(d4, d1)));                                              \
-    (out)[3 * a] = CGD__VFMA(CGD__SET(2.0f), p, q);                           \
-    (out)[4 * a] = CGD__VFMA(CGD__SET(-0.5f), p, q);                          \
-    (out)[5 * a] = CGD__VFMA(CGD__SET(1.5f), q, CGD__VFMA(CGD__SET(-2.0f),    \
-        d3, CGD__VADD(d5, d1)));                                              \
-} while (0)
-
-/* 6 from 6: B */
-#define CGD__WINO_B(out, in, a)                                               \
-do {                                                                          \
-    CGD__V t0 = (in)[0 * a], t1 = (in)[1 * a], t2 = (in)[2 * a];              \
-    CGD__V t3 = (in)[3 * a], t4 = (in)[4 * a], t5 = (in)[5 * a];              \
-    CGD__V p = CGD__VFMA(CGD__SET(2.0f), t3, CGD__VMUL(CGD__SET(-0.5f), t4)); \
-    CGD__V q = CGD__VADD(t3, t4);                                             \
-    (out)[0 * a] = t0;                                                        \
-    (out)[1 * a] = CGD__VADD(CGD__VFMA(CGD__SET(-1.5f), t0,                   \
-        CGD__VSUB(t2, t1)), CGD__VSUB(t5, p));                                \
-    (out)[2 * a] = CGD__VFMA(CGD__SET(-2.0f), t0, CGD__VFMA(CGD__SET(0.5f),   \
-        t1, CGD__VFMA(CGD__SET(-2.5f), t2, CGD__VFMA(CGD__SET(-1.5f), t5,     \
-        CGD__VSUB(CGD__SET(0.0f), q)))));                                     \
-    (out)[3 * a] = CGD__VFMA(CGD__SET(1.5f), t0, CGD__VFMA(CGD__SET(2.5f),    \
-        t1, CGD__VFMA(CGD__SET(0.5f), t2, CGD__VFMA(CGD__SET(-2.0f), t5,      \
-        p))));                                                                \
-    (out)[4 * a] = CGD__VADD(CGD__VADD(t0, CGD__VADD(t1, t2)),                \
-        CGD__VFMA(CGD__SET(1.5f), t5, q));                                    \
-    (out)[5 * a] = t5;                                                        \
-} while (0)
-
-/* 4 from 6: A' */
-#define CGD__WINO_AT(out, b, in, a)                                           \
-do {                                                                          \
-    CGD__V p = CGD__VADD((in)[1 * a], (in)[2 * a]);                           \
-    CGD__V q = CGD__VSUB((in)[1 * a], (in)[2 * a]);                           \
-    CGD__V m3 = (in)[3 * a], m4 = (in)[4 * a], m5 = (in)[5 * a];              \
-    (out)[0 * b] = CGD__VADD(CGD__VADD((in)[0 * a], p), CGD__VADD(m3, m4));   \
-    (out)[1 * b] = CGD__VFMA(CGD__SET(0.5f), m3, CGD__VFMA(CGD__SET(-2.0f),   \
-        m4, q));                                                              \
-    (out)[2 * b] = CGD__VFMA(CGD__SET(0.25f), m3, CGD__VFMA(CGD__SET(4.0f),   \
-        m4, p));                                                              \
-    (out)[3 * b] = CGD__VFMA(CGD__SET(0.125f), m3, CGD__VFMA(CGD__SET(-8.0f), \
-        m4, CGD__VADD(q, m5)));                                               \
-} while (0)
-
-/* 6 from 4: A */
-#define CGD__WINO_A(out, b, in, a)                                            \
-do {                                                                          \
-    CGD__V y0 = (in)[0 * a], y1 = (in)[1 * a], y2 = (in)[2 * a];              \
-    CGD__V y3 = (in)[3 * a];                                                  \
-    CGD__V p = CGD__VADD(y0, y2), q = CGD__VADD(y1, y3);                      \
-    (out)[0 * b] = y0;                                                        \
-    (out)[1 * b] = CGD__VADD(p, q);                                           \
-    (out)[2 * b] = CGD__VSUB(p, q);                                           \
-    (out)[3 * b] = CGD__VFMA(CGD__SET(0.5f), y1, CGD__VFMA(CGD__SET(0.25f),   \
-        y2, CGD__VFMA(CGD__SET(0.125f), y3, y0)));                            \
-    (out)[4 * b] = CGD__VFMA(CGD__SET(-2.0f), y1, CGD__VFMA(CGD__SET(4.0f),   \
-        y2, CGD__VFMA(CGD__SET(-8.0f), y3, y0)));                             \
-    (out)[5 * b] = y3;                                                        \
-} while (0)
-
-/* 6 from 3: G */
-#define CGD__WINO_G(out, b, in, a)                                            \
-do {                                                                          \
-    CGD__V g0 = (in)[0 * a], g1 = (in)[1 * a], g2 = (in)[2 * a];              \
-    CGD__V p = CGD__VMUL(CGD__SET(1.0f / 3), CGD__VADD(g0, g2));              \
-    CGD__V q = CGD__VMUL(CGD__SET(1.0f / 3), g1);                             \
-    (out)[0 * b] = g0;                                                        \
-    (out)[1 * b] = CGD__VADD(p, q);                                           \
-    (out)[2 * b] = CGD__VSUB(q, p);                                           \
-    (out)[3 * b] = CGD__VFMA(CGD__SET(-16.0f / 15), g0, CGD__VFMA(            \
-        CGD__SET(-8.0f / 15), g1, CGD__VMUL(CGD__SET(-4.0f / 15), g2)));      \
-    (out)[4 * b] = CGD__VFMA(CGD__SET(1.0f / 15), g0, CGD__VFMA(              \
-        CGD__SET(-2.0f / 15), g1, CGD__VMUL(CGD__SET(4.0f / 15), g2)));       \
-    (out)[5 * b] = g2;                                                        \
-} while (0)
-
-/* 3 from 6: G' */
-#define CGD__WINO_GT(out, b, in, a)                                           \
-do {                                                                          \
-    CGD__V u3 = (in)[3 * a], u4 = (in)[4 * a];                                \
-    CGD__V p = CGD__VMUL(CGD__SET(1.0f / 3), CGD__VSUB((in)[1 * a],           \
-        (in)[2 * a]));                                                        \
-    CGD__V q = CGD__VMUL(CGD__SET(1.0f / 3), CGD__VADD((in)[1 * a],           \
-        (in)[2 * a]));                                                        \
-    (out)[0 * b] = CGD__VFMA(CGD__SET(-16.0f / 15), u3, CGD__VFMA(            \
-        CGD__SET(1.0f / 15), u4, CGD__VADD((in)[0 * a], p)));                 \
-    (out)[1 * b] = CGD__VFMA(CGD__SET(-8.0f / 15), u3, CGD__VFMA(             \
-        CGD__SET(-2.0f / 15), u4, q));                                        \
-    (out)[2 * b] = CGD__VFMA(CGD__SET(-4.0f / 15), u3, CGD__VFMA(             \
-        CGD__SET(4.0f / 15), u4, CGD__VADD((in)[5 * a], p)));                 \
-} while (0)
-
-/* A patch of 6x6 pixels to 36 points; of a raw map, normalised. */
-CGD__HOT static void CGD__NAME(cgd__patch_in_)(float *v, size_t plane,
-    const float *const px[36], const float *scale, const float *shift,
-    float slope, size_t count)
-{
-    size_t c, i;
-    for (c = 0; c < count; c += CGD__W) {
-        CGD__V d[36], t[36];
-        CGD__UNROLL for (i = 0; i < 36; i++) d[i] = CGD__VLOAD(px[i] + c);
-        if (scale) {
-            CGD__V a = CGD__VLOAD(scale + c), b = CGD__VLOAD(shift + c);
-            CGD__V less = CGD__VSET1(slope);
-            CGD__UNROLL for (i = 0; i < 36; i++) {
-                CGD__V y = CGD__VFMA(d[i], a, b);
-                d[i] = CGD__VMAX(y, CGD__VMUL(less, y));
-            }
-        }
-        CGD__UNROLL for (i = 0; i < 6; i++) CGD__WINO_BT(t + i, d + i, 6);
-        CGD__UNROLL for (i = 0; i < 6; i++)
-            CGD__WINO_BT(d + 6 * i, t + 6 * i, 1);
-        CGD__UNROLL for (i = 0; i < 36; i++)
-            CGD__VSTORE(v + i * plane + c, d[i]);
-    }
-}
-
-/* Points back to a patch, added to what lies there. */
-CGD__HOT static void CGD__NAME(cgd__patch_out_)(float *x, size_t line,
-    size_t pixel, const float *m, size_t plane, size_t count)
-{
-    size_t c, i, j;
-    for (c = 0; c < count; c += CGD__W) {
-        CGD__V d[36], t[36];
-        CGD__UNROLL for (i = 0; i < 36; i++)
-            d[i] = CGD__VLOAD(m + i * plane + c);
-        CGD__UNROLL for (i = 0; i < 6; i++) CGD__WINO_B(t + i, d + i, 6);
-        CGD__UNROLL for (i = 0; i < 6; i++)
-            CGD__WINO_B(d + 6 * i, t + 6 * i, 1);
-        for (i = 0; i < 6; i++)
-            CGD__UNROLL for (j = 0; j < 6; j++) {
-                float *to = x + i * line + j * pixel + c;
-                CGD__VSTORE(to, CGD__VADD(CGD__VLOAD(to), d[6 * i + j]));
-            }
-    }
-}
-
-/* A tile of 4x4 gradients to 36 points. */
-CGD__HOT static void CGD__NAME(cgd__tile_in_)(float *v, size_t plane,
-    const float *const px[16], size_t first, size_t count)
-{
-    size_t c, i;
-    for (c = first; c < first + count; c += CGD__W, v += CGD__W) {
-        CGD__V d[16], t[24], u[36];
-        CGD__UNROLL for (i = 0; i < 16; i++) d[i] = CGD__VLOAD(px[i] + c);
-        CGD__UNROLL for (i = 0; i < 4; i++)
-            CGD__WINO_A(t + i, 4, d + i, 4);
-        CGD__UNROLL for (i = 0; i < 6; i++)
-            CGD__WINO_A(u + 6 * i, 1, t + 4 * i, 1);
-        CGD__UNROLL for (i = 0; i < 36; i++)
-            CGD__VSTORE(v + i * plane, u[i]);
-    }
-}
-
-/* Points to a tile of 4x4 outputs, with bias. */
-CGD__HOT static void CGD__NAME(cgd__tile_out_)(float *const px[16],
-    const float *m, size_t plane, size_t count, const float *bias,
-    int accumulate)
-{
-    size_t c, i;
-    for (c = 0; c < count; c += CGD__W) {
-        CGD__V d[36], t[24], y[16];
-        CGD__V b = bias ? CGD__VLOAD(bias + c) : CGD__VSET1(0.0f);
-        CGD__UNROLL for (i = 0; i < 36; i++)
-            d[i] = CGD__VLOAD(m + i * plane + c);
-        CGD__UNROLL for (i = 0; i < 6; i++)
-            CGD__WINO_AT(t + i, 6, d + i, 6);
-        CGD__UNROLL for (i = 0; i < 4; i++)
-            CGD__WINO_AT(y + 4 * i, 1, t + 6 * i, 1);
-        CGD__UNROLL for (i = 0; i < 16; i++) {
-            CGD__V v = CGD__VADD(y[i], b);
-            if (accumulate) v = CGD__VADD(v, CGD__VLOAD(px[i] + c));
-            CGD__VSTORE(px[i] + c, v);
-        }
-    }
-}
-
-/* Nine taps (tap values apart, lane between neighbours) to 36 points. */
-CGD__HOT static void CGD__NAME(cgd__weights_in_)(float *u, size_t plane,
-    const float *w, size_t tap, size_t lane)
-{
-    CGD__V g[9], t[18], d[36];
-    size_t i;
-    for (i = 0; i < 9; i++)
-        g[i] = lane == 1 ? CGD__VLOAD(w + i * tap)
-                         : CGD__VSTRIDED(w + i * tap, lane);
-    CGD__UNROLL for (i = 0; i < 3; i++) CGD__WINO_G(t + i, 3, g + i, 3);
-    CGD__UNROLL for (i = 0; i < 6; i++)
-        CGD__WINO_G(d + 6 * i, 1, t + 3 * i, 1);
-    CGD__UNROLL for (i = 0; i < 36; i++) CGD__VSTORE(u + i * plane, d[i]);
-}
-
-/* Gradients at 36 points to nine taps, added. */
-CGD__HOT static void CGD__NAME(cgd__weights_out_)(float *dw, size_t tap,
-    const float *u, size_t plane, size_t count)
-{
-    size_t c, i;
-    for (c = 0; c < count; c += CGD__W) {
-        CGD__V d[36], t[18], g[9];
-        CGD__UNROLL for (i = 0; i < 36; i++)
-            d[i] = CGD__VLOAD(u + i * plane + c);
-        CGD__UNROLL for (i = 0; i < 6; i++)
-            CGD__WINO_GT(t + i, 6, d + i, 6);
-        CGD__UNROLL for (i = 0; i < 3; i++)
-            CGD__WINO_GT(g + 3 * i, 1, t + 6 * i, 1);
-        CGD__UNROLL for (i = 0; i < 9; i++) {
-            float *to = dw + i * tap + c;
-            CGD__VSTORE(to, CGD__VADD(CGD__VLOAD(to), g[i]));
-        }
-    }
-}
-
-#define CGD__THREE(name) { CGD__NAME(CGD__JOIN(name, 0_)),                   \
-    CGD__NAME(CGD__JOIN(name, 1_)), CGD__NAME(CGD__JOIN(name, 2_)) }
-
-CGD__HOT static void CGD__NAME(cgd__adam_)(float *p, float *m, float *v,
-    const float *g, size_t count, float beta1, float beta2, float rate,
-    float scale, float eps)
-{
-    CGD__V b1 = CGD__VSET1(beta1), a1 = CGD__VSET1(1 - beta1);
-    CGD__V b2 = CGD__VSET1(beta2), a2 = CGD__VSET1(1 - beta2);
-    CGD__V vrate = CGD__VSET1(-rate), vscale = CGD__VSET1(scale);
-    CGD__V veps = CGD__VSET1(eps);
-    size_t i;
-    for (i = 0; i + CGD__W <= count; i += CGD__W) {
-        CGD__V gi = CGD__VLOAD(g + i);
-        CGD__V mi = CGD__VFMA(b1, CGD__VLOAD(m + i), CGD__VMUL(a1, gi));
-        CGD__V vi = CGD__VFMA(b2, CGD__VLOAD(v + i),
-                              CGD__VMUL(CGD__VMUL(a2, gi), gi));
-        CGD__V root = CGD__VFMA(CGD__VSQRT(vi), vscale, veps);
-        CGD__VSTORE(m + i, mi);
-        CGD__VSTORE(v + i, vi);
-        CGD__VSTORE(p + i, CGD__VFMA(vrate, CGD__VDIV(mi, root),
-                                     CGD__VLOAD(p + i)));
-    }
-    cgd__adam_ref(p + i, m + i, v + i, g + i, count - i, beta1, beta2, rate,
-                  scale, eps);
-}
-
-/* The table of micro kernels, without and with a set of tiles. */
-#if CGD__KINDS == 3
-#define CGD__KIND_TABLES { CGD__Q0, CGD__Q1, 1 },                             \
-    { { 6, 5, 4 }, { 12, 8, 4 }, { 12, 8, 4 } },                              \
-    { CGD__THREE(cgd__gather_0), CGD__THREE(cgd__gather_1),                   \
-      CGD__THREE(cgd__gather_2) },                                            \
-    { CGD__NAME(cgd__outer_0_), CGD__NAME(cgd__outer_1_),                     \
-      CGD__NAME(cgd__outer_2_) }
-#else
-#define CGD__KIND_TABLES { CGD__Q0, CGD__Q1, 0 },                             \
-    { { 6, 5, 4 }, { 12, 8, 4 }, { 0, 0, 0 } },                               \
-    { CGD__THREE(cgd__gather_0), CGD__THREE(cgd__gather_1),                   \
-      { NULL, NULL, NULL } },                                                 \
-    { CGD__NAME(cgd__outer_0_), CGD__NAME(cgd__outer_1_), NULL }
-#endif
-#define CGD__MICRO(tiles) {                                                   \
-    tiles, CGD__W, CGD__KINDS, CGD__KIND_TABLES,                              \
-    CGD__NAME(cgd__moments_),                                                 \
-    { { CGD__NAME(cgd__outer_narrow_10_), CGD__NAME(cgd__outer_narrow_11_) }, \
-      { CGD__NAME(cgd__outer_narrow_30_),                                     \
-        CGD__NAME(cgd__outer_narrow_31_) } },                                 \
-    CGD__NAME(cgd__patch_in_), CGD__NAME(cgd__patch_out_),                    \
-    CGD__NAME(cgd__tile_in_), CGD__NAME(cgd__tile_out_),                      \
-    CGD__NAME(cgd__weights_in_), CGD__NAME(cgd__weights_out_)                 \
-}
-
-/* All kernels of one name, on such a table. */
-#define CGD__KERNELS(isa, text, tiles)                                        \
-static const cgd__micro cgd__micro_##isa = CGD__MICRO(tiles);                 \
-static void cgd__conv_forward_##isa(cgd_ctx *ctx, const cgd__shape *s,        \
-    float *y, const float *x, const float *w, const float *b, int accumulate, \
-    const cgd__extra *extra, float *scratch)                                  \
-{                                                                             \
-    cgd__conv_forward_fast(ctx, &cgd__micro_##isa, s, y, x, w, b, accumulate, \
-                           extra, scratch);                                   \
-}                                                                             \
-static void cgd__conv_adjoint_##isa(cgd_ctx *ctx, const cgd__shape *s,        \
-    float *x, const float *y, const float *w, const float *b, int accumulate, \
-    const cgd__extra *extra, float *scratch)                                  \
-{                                                                             \
-    cgd__conv_adjoint_fast(ctx, &cgd__micro_##isa, s, x, y, w, b, accumulate, \
-                           extra, scratch);                                   \
-}                                                                             \
-static void cgd__conv_weights_##isa(cgd_ctx *ctx, const cgd__shape *s,        \
-    float *dw, const float *x, const float *y, float *scratch)                \
-{                                                                             \
-    cgd__conv_weights_fast(ctx, &cgd__micro_##isa, s, dw, x, y, scratch);     \
-}                                                                             \
-static size_t cgd__conv_scratch_##isa(const cgd__shape *s)                    \
-{                                                                             \
-    return cgd__conv_scratch_fast(&cgd__micro_##isa, s);                      \
-}                                                                             \
-static int cgd__extras_##isa(const cgd__shape *s, int adjoint)                \
-{                                                                             \
-    return cgd__extras_fast(&cgd__micro_##isa, s, adjoint);                   \
-}                                                                             \
-static size_t cgd__pack_size_##isa(const cgd__shape *s, int adjoint)          \
-{                                                                             \
-    return cgd__pack_size_fast(&cgd__micro_##isa, s, adjoint);                \
-}                                                                             \
-static void cgd__pack_##isa(cgd_ctx *ctx, const cgd__shape *s,                \
-                            const float *w, int adjoint, float *packed)       \
-{                                                                             \
-    cgd__pack_fast(ctx, &cgd__micro_##isa, s, w, adjoint, packed);            \
-}                                                                             \
-static const cgd__kernels cgd__kernels_##isa = {                              \
-    text, cgd__conv_forward_##isa, cgd__conv_adjoint_##isa,                   \
-    cgd__conv_weights_##isa, cgd__conv_scratch_##isa, cgd__extras_##isa,      \
-    cgd__pack_size_##isa, cgd__pack_##isa, CGD__NAME(cgd__adam_),             \
-    &CGD__NAME(cgd__maps_)                                                    \
-};
-#define CGD__ALL_OF(isa, text) CGD__KERNELS(isa, text, NULL)
-
-CGD__ALL_OF(CGD__ISA, CGD__ISA_NAME)
-#if defined(CGD__BF16) && CGD__W == 16
-CGD__KERNELS(bf16_dot, "bf16-dot", &cgd__tiles_dot)
-CGD__KERNELS(bf16_amx, "bf16-amx", &cgd__tiles_amx)
-#endif
-
-#undef CGD__GATHER
-#undef CGD__THREE
-#undef CGD__KIND_TABLES
-#undef CGD__MICRO
-#undef CGD__KERNELS
-#undef CGD__ALL_OF
-#undef CGD__SET
-#undef CGD__WINO_BT
-#undef CGD__WINO_B
-#undef CGD__WINO_AT
-#undef CGD__WINO_A
-#undef CGD__WINO_G
-#undef CGD__WINO_GT
-#undef CGD__VADD
-#undef CGD__VSUB
-#undef CGD__OUTER
-#undef CGD__OUTER_NARROW
-#undef CGD__NAME
-#undef CGD__JOIN
-#undef CGD__JOIN2
-#undef CGD__ISA
-#undef CGD__ISA_NAME
-#undef CGD__HOT
-#undef CGD__V
-#undef CGD__W
-#undef CGD__VLOAD
-#undef CGD__VSTORE
-#undef CGD__VSET1
-#undef CGD__VSTRIDED
-#undef CGD__VFMA
-#undef CGD__VMUL
-#undef CGD__VMAX
-#undef CGD__VDIV
-#undef CGD__VSQRT
-#undef CGD__KINDS
-#undef CGD__Q0
-#undef CGD__Q1
-#endif /* CGD__ISA */
-
-#ifndef CGD__IMPLEMENTED_KERNELS
-#define CGD__IMPLEMENTED_KERNELS
-
-/* ======================================================================== */
-/* [impl:dispatch] Instruction sets                                         */
-/* ======================================================================== */
-/* Compiles [impl:vector] for each instruction set that the compiler can
- * enable function by function, and picks the best that the processor and its
- * operating system support. */
-
-#ifndef CGD_HEADER                     /* this file's own name, for itself   */
-#define CGD_HEADER "cycle_gan_distil.h"
-#endif
-
-#if defined(__GNUC__)
-#define CGD__PREFETCH(p) __builtin_prefetch(p, 0, 2)
-#else
-#define CGD__PREFETCH(p) ((void)(p))
-#endif
-#if defined(__clang__)
-#define CGD__UNROLL _Pragma("unroll")
-#elif defined(__GNUC__)
-#define CGD__UNROLL _Pragma("GCC unroll 36")
-#else
-#define CGD__UNROLL
-#endif
-
-#if !defined(CGD_NO_SIMD) && defined(__GNUC__) && defined(__x86_64__)
-#define CGD__X86 1
-#include <immintrin.h>
-
-/* bf16 needs a compiler that knows the instructions; GCC's for tiles do not
- * assemble where a long is shorter than a pointer, as on Windows. */
-#if !defined(_WIN32) && ((defined(__clang__) && __clang_major__ >= 12)        \
-    || (!defined(__clang__) && __GNUC__ >= 11))
-#define CGD__BF16 1
-#include <cpuid.h>
-#define CGD__TILE_HOT(set) CGD__OPTIMIZED __attribute__((target(              \
-    "avx512f,avx512bw,avx512vl,avx512bf16" set)))
-
-static void cgd__tiles_idle(void) { }
-
-CGD__TILE_HOT("") static void cgd__round_bf16(cgd__bf16 *out, const float *in,
-                                              size_t count)
-{
-    size_t i;
-    for (i = 0; i < count; i += 16) {
-        __mmask16 mask = (__mmask16)(count - i < 16 ? (1U << (count - i)) - 1
-                                                    : 0xffffU);
-        _mm256_mask_storeu_epi16(out + i, mask, (__m256i)_mm512_cvtneps_pbh(
-            _mm512_maskz_loadu_ps(mask, in + i)));
-    }
-}
-
-/* The masked forms, since GCC warns of its own headers' others in C++. */
-CGD__TILE_HOT("") static void cgd__pair_bf16(cgd__bf16 *out, const float *even,
-                                             const float *odd)
-{
-    __mmask16 all = (__mmask16)-1;
-    __m512i low = _mm512_maskz_cvtepu16_epi32(all,
-        (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(even)));
-    __m512i high = _mm512_maskz_cvtepu16_epi32(all,
-        (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(odd)));
-    high = _mm512_maskz_slli_epi32(all, high, 16);
-    _mm512_storeu_si512(out, _mm512_or_si512(low, high));
-}
-
-CGD__TILE_HOT("") static void cgd__turn_bf16(cgd__bf16 *out, size_t step,
-                                             const float *even,
-                                             const float *odd)
-{
-    cgd__bf16 row[32];
-    size_t k;
-    cgd__pair_bf16(row, even, odd);
-    CGD__UNROLL for (k = 0; k < 16; k++)
-        memcpy(out + k * step, row + 2 * k, 2 * sizeof *out);
-}
-
-/* Eight rows by 32 columns: pairs of A broadcast, against rows of B. */
-CGD__TILE_HOT("") static void cgd__block_dot(float *const c[4], size_t c_step,
-    int load, const cgd__bf16 *const a[2], size_t a_step,
-    const size_t *offsets, size_t taps, size_t depth, const cgd__bf16 *b)
-{
-    size_t group, t, k, r;
-    for (group = 0; group < 4; group++) {
-        const cgd__bf16 *row = a[group / 2] + group % 2 * 8 * a_step;
-        const cgd__bf16 *panel = b;
-        float *left = c[group / 2 * 2] + group % 2 * 8 * c_step;
-        float *right = c[group / 2 * 2 + 1] + group % 2 * 8 * c_step;
-        __m512 sum[8][2];
-        CGD__UNROLL for (r = 0; r < 8; r++) {
-            sum[r][0] = load ? _mm512_loadu_ps(left + r * c_step)
-                             : _mm512_setzero_ps();
-            sum[r][1] = load ? _mm512_loadu_ps(right + r * c_step)
-                             : _mm512_setzero_ps();
-        }
-        for (t = 0; t < taps; t++)
-            for (k = 0; k < depth; k += 2) {
-                const cgd__bf16 *x = row + offsets[t] + k;
-                const cgd__bf16 *w = panel + k % 32 * 16;
-                __m512bh w0 = (__m512bh)_mm512_loadu_si512(w);
-                __m512bh w1 = (__m512bh)_mm512_loadu_si512(w + 512);
-                CGD__UNROLL for (r = 0; r < 8; r++) {
-                    int pair;
-                    __m512bh v;
-                    memcpy(&pair, x + r * a_step, sizeof pair);
-                    v = (__m512bh)_mm512_set1_epi32(pair);
-                    sum[r][0] = _mm512_dpbf16_ps(sum[r][0], v, w0);
-                    sum[r][1] = _mm512_dpbf16_ps(sum[r][1], v, w1);
-                }
-                if (k % 32 == 30) panel += CGD__TILE_STEP;
-            }
-        CGD__UNROLL for (r = 0; r < 8; r++) {
-            _mm512_storeu_ps(left + r * c_step, sum[r][0]);
-            _mm512_storeu_ps(right + r * c_step, sum[r][1]);
-        }
-    }
-}
-
-/* Palette 1: eight tiles of 16 rows of 64 bytes. */
-static const unsigned char cgd__amx_config[64] = {
-    1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    64, 0, 64, 0, 64, 0, 64, 0, 64, 0, 64, 0, 64, 0, 64, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    16, 16, 16, 16, 16, 16, 16, 16
-};
-
-CGD__TILE_HOT(",amx-tile") static void cgd__amx_begin(void)
-{
-    _tile_loadconfig(cgd__amx_config);
-}
-
-CGD__TILE_HOT(",amx-tile") static void cgd__amx_end(void)
-{
-    _tile_release();
-}
-
-CGD__TILE_HOT(",amx-tile,amx-bf16") static void cgd__block_amx(
-    float *const c[4], size_t c_step, int load, const cgd__bf16 *const a[2],
-    size_t a_step, const size_t *offsets, size_t taps, size_t depth,
-    const cgd__bf16 *b)
-{
-    size_t t, k, a_bytes = a_step * sizeof **a, c_bytes = c_step * sizeof **c;
-    if (load) {
-        _tile_loadd(0, c[0], c_bytes);
-        _tile_loadd(1, c[1], c_bytes);
-        _tile_loadd(2, c[2], c_bytes);
-        _tile_loadd(3, c[3], c_bytes);
-    } else {
-        _tile_zero(0);
-        _tile_zero(1);
-        _tile_zero(2);
-        _tile_zero(3);
-    }
-    for (t = 0; t < taps; t++)
-        for (k = 0; k < depth; k += 32, b += CGD__TILE_STEP) {
-            _tile_loadd(4, a[0] + offsets[t] + k, a_bytes);
-            _tile_loadd(6, b, 64);
-            _tile_loadd(5, a[1] + offsets[t] + k, a_bytes);
-            _tile_loadd(7, b + 512, 64);
-            _tile_dpbf16ps(0, 4, 6);
-            _tile_dpbf16ps(2, 5, 6);
-            _tile_dpbf16ps(1, 4, 7);
-            _tile_dpbf16ps(3, 5, 7);
-        }
-    _tile_stored(0, c[0], c_bytes);
-    _tile_stored(1, c[1], c_bytes);
-    _tile_stored(2, c[2], c_bytes);
-    _tile_stored(3, c[3], c_bytes);
-}
-
-static const cgd__tiles cgd__tiles_dot = {
-    0, cgd__tiles_idle, cgd__tiles_idle, cgd__block_dot, cgd__round_bf16,
-    cgd__pair_bf16, cgd__turn_bf16
-};
-static const cgd__tiles cgd__tiles_amx = {
-    1, cgd__amx_begin, cgd__amx_end, cgd__block_amx, cgd__round_bf16,
-    cgd__pair_bf16, cgd__turn_bf16
-};
-#endif
-
-#define CGD__ISA avx512
-#define CGD__ISA_NAME "avx512"
-#define CGD__HOT CGD__OPTIMIZED __attribute__((target("avx512f")))
-#define CGD__V __m512
-#define CGD__W 16
-#define CGD__VLOAD(p) _mm512_loadu_ps(p)
-#define CGD__VSTORE(p, v) _mm512_storeu_ps(p, v)
-#define CGD__VSET1(x) _mm512_set1_ps(x)
-/* Not the gather instruction: without -O GCC makes a macro of it that warns. */
-#define CGD__VSTRIDED(p, s) _mm512_set_ps((p)[15 * (s)], (p)[14 * (s)],      \
-    (p)[13 * (s)], (p)[12 * (s)], (p)[11 * (s)], (p)[10 * (s)],              \
-    (p)[9 * (s)], (p)[8 * (s)], (p)[7 * (s)], (p)[6 * (s)], (p)[5 * (s)],    \
-    (p)[4 * (s)], (p)[3 * (s)], (p)[2 * (s)], (p)[s], *(p))
-#define CGD__VFMA(a, b, c) _mm512_fmadd_ps(a, b, c)
-#define CGD__VADD(a, b) _mm512_add_ps(a, b)
-#define CGD__VSUB(a, b) _mm512_sub_ps(a, b)
-#define CGD__VMUL(a, b) _mm512_mul_ps(a, b)
-#define CGD__VMAX(a, b) _mm512_maskz_max_ps((__mmask16)-1, a, b)
-#define CGD__VDIV(a, b) _mm512_div_ps(a, b)
-#define CGD__VSQRT(a) _mm512_maskz_sqrt_ps((__mmask16)-1, a)
-#define CGD__KINDS 3
-#define CGD__Q0 4
-#define CGD__Q1 2
-#include CGD_HEADER
-
-#define CGD__ISA avx2
-#define CGD__ISA_NAME "avx2"
-#define CGD__HOT CGD__OPTIMIZED __attribute__((target("avx2,fma")))
-#define CGD__V __m256
-#define CGD__W 8
-#define CGD__VLOAD(p) _mm256_loadu_ps(p)
-#define CGD__VSTORE(p, v) _mm256_storeu_ps(p, v)
-#define CGD__VSET1(x) _mm256_set1_ps(x)
-#define CGD__VSTRIDED(p, s) _mm256_set_ps((p)[7 * (s)], (p)[6 * (s)],        \
-    (p)[5 * (s)], (p)[4 * (s)], (p)[3 * (s)], (p)[2 * (s)], (p)[s], *(p))
-#define CGD__VFMA(a, b, c) _mm256_fmadd_ps(a, b, c)
-#define CGD__VADD(a, b) _mm256_add_ps(a, b)
-#define CGD__VSUB(a, b) _mm256_sub_ps(a, b)
-#define CGD__VMUL(a, b) _mm256_mul_ps(a, b)
-#define CGD__VMAX(a, b) _mm256_max_ps(a, b)
-#define CGD__VDIV(a, b) _mm256_div_ps(a, b)
-#define CGD__VSQRT(a) _mm256_sqrt_ps(a)
-#define CGD__KINDS 2
-#define CGD__Q0 2
-#define CGD__Q1 1
-#include CGD_HEADER
-#endif
-
-#if !defined(CGD_NO_SIMD) && defined(__GNUC__) && defined(__aarch64__)
-#include <arm_neon.h>
-#define CGD__ISA portable
-#define CGD__ISA_NAME "neon"
-#define CGD__HOT CGD__OPTIMIZED
-#define CGD__V float32x4_t
-#define CGD__W 4
-#define CGD__VLOAD(p) vld1q_f32(p)
-#define CGD__VSTORE(p, v) vst1q_f32(p, v)
-#define CGD__VSET1(x) vdupq_n_f32(x)
-#define CGD__VSTRIDED(p, s) vsetq_lane_f32((p)[3 * (s)], vsetq_lane_f32(     \
-    (p)[2 * (s)], vsetq_lane_f32((p)[s], vdupq_n_f32(*(p)), 1), 2), 3)
-#define CGD__VFMA(a, b, c) vfmaq_f32(c, a, b)
-#define CGD__VADD(a, b) vaddq_f32(a, b)
-#define CGD__VSUB(a, b) vsubq_f32(a, b)
-#define CGD__VMUL(a, b) vmulq_f32(a, b)
-#define CGD__VMAX(a, b) vmaxq_f32(a, b)
-#define CGD__VDIV(a, b) vdivq_f32(a, b)
-#define CGD__VSQRT(a) vsqrtq_f32(a)
-#define CGD__KINDS 3
-#define CGD__Q0 4
-#define CGD__Q1 2
-#elif !defined(CGD_NO_SIMD) && defined(__wasm_simd128__)
-#include <wasm_simd128.h>
-#define CGD__ISA portable
-#define CGD__ISA_NAME "wasm"
-#define CGD__HOT CGD__OPTIMIZED
-#define CGD__V v128_t
-#define CGD__W 4
-#define CGD__VLOAD(p) wasm_v128_load(p)
-#define CGD__VSTORE(p, v) wasm_v128_store(p, v)
-#define CGD__VSET1(x) wasm_f32x4_splat(x)
-#define CGD__VSTRIDED(p, s) wasm_f32x4_make(*(p), (p)[s], (p)[2 * (s)],      \
-    (p)[3 * (s)])
-#define CGD__VFMA(a, b, c) wasm_f32x4_add(wasm_f32x4_mul(a, b), c)
-#define CGD__VADD(a, b) wasm_f32x4_add(a, b)
-#define CGD__VSUB(a, b) wasm_f32x4_sub(a, b)
-#define CGD__VMUL(a, b) wasm_f32x4_mul(a, b)
-#define CGD__VMAX(a, b) wasm_f32x4_pmax(b, a)
-#define CGD__VDIV(a, b) wasm_f32x4_div(a, b)
-#define CGD__VSQRT(a) wasm_f32x4_sqrt(a)
-#define CGD__KINDS 2
-#define CGD__Q0 2
-#define CGD__Q1 1
-#elif !defined(CGD_NO_SIMD) && defined(CGD__X86)
-#define CGD__ISA portable
-#define CGD__ISA_NAME "portable"
-#define CGD__HOT CGD__OPTIMIZED
-#define CGD__V __m128
-#define CGD__W 4
-#define CGD__VLOAD(p) _mm_loadu_ps(p)
-#define CGD__VSTORE(p, v) _mm_storeu_ps(p, v)
-#define CGD__VSET1(x) _mm_set1_ps(x)
-#define CGD__VSTRIDED(p, s) _mm_set_ps((p)[3 * (s)], (p)[2 * (s)], (p)[s], *(p))
-#define CGD__VFMA(a, b, c) _mm_add_ps(_mm_mul_ps(a, b), c)
-#define CGD__VADD(a, b) _mm_add_ps(a, b)
-#define CGD__VSUB(a, b) _mm_sub_ps(a, b)
-#define CGD__VMUL(a, b) _mm_mul_ps(a, b)
-#define CGD__VMAX(a, b) _mm_max_ps(a, b)
-#define CGD__VDIV(a, b) _mm_div_ps(a, b)
-#define CGD__VSQRT(a) _mm_sqrt_ps(a)
-#define CGD__KINDS 2
-#define CGD__Q0 2
-#define CGD__Q1 1
-#else
-#define CGD__ISA portable
-#define CGD__ISA_NAME "portable"
-#define CGD__HOT CGD__OPTIMIZED
-#define CGD__V float
-#define CGD__W 1
-#define CGD__VLOAD(p) (*(p))
-#define CGD__VSTORE(p, v) (*(p) = (v))
-#define CGD__VSET1(x) (x)
-#define CGD__VSTRIDED(p, s) (*(p))
-#define CGD__VFMA(a, b, c) ((a) * (b) + (c))
-#define CGD__VADD(a, b) ((a) + (b))
-#define CGD__VSUB(a, b) ((a) - (b))
-#define CGD__VMUL(a, b) ((a) * (b))
-#define CGD__VMAX(a, b) ((a) > (b) ? (a) : (b))
-#define CGD__VDIV(a, b) ((a) / (b))
-#define CGD__VSQRT(a) CGD_SQRTF(a)
-#define CGD__KINDS 2
-#define CGD__Q0 4
-#define CGD__Q1 1
-#endif
-#include CGD_HEADER
-
-/* The reference is of convolutions; between them it is plain anyway. */
-static const cgd__kernels cgd__kernels_reference = {
-    "reference", cgd__conv_forward_ref, cgd__conv_adjoint_ref,
-    cgd__conv_weights_ref, cgd__conv_scratch_ref, cgd__extras_ref,
-    cgd__pack_size_ref, NULL,
-    cgd__adam_ref, &cgd__maps_portable
-};
-
-static const cgd__kernels *const cgd__all_kernels[] = {
-#ifdef CGD__X86
-    &cgd__kernels_avx512, &cgd__kernels_avx2,
-#endif
-    &cgd__kernels_portable, &cgd__kernels_reference
-#ifdef CGD__BF16
-    , &cgd__kernels_bf16_amx, &cgd__kernels_bf16_dot
-#endif
-};
-#define CGD__ALL_KERNELS (sizeof cgd__all_kernels / sizeof *cgd__all_kernels)
-
-#ifdef CGD__BF16
-/* The processor's word, and for tiles the operating system's: Linux gives
- * their state to a process that asks for it (arch_prctl, ARCH_REQ_XCOMP_PERM,
- * XTILEDATA). */
-static int cgd__bf16_supported(int amx)
-{
-    unsigned a, b, c, d;
-    if (!__builtin_cpu_supports("avx512bw")
-        || !__builtin_cpu_supports("avx512vl")
-        || !__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a >> 5 & 1)) return 0;
-    if (!amx) return 1;
-#ifdef __linux__
-    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1)
-        && (d >> 24 & 1)) {
-        long answer;
-        __asm__ __volatile__("syscall" : "=a"(answer)
-            : "a"(158L), "D"(0x1023L), "S"(18L) : "rcx", "r11", "memory");
-        return answer == 0;
-    }
-#endif
-    return 0;
-}
-#endif
-
-/* __builtin_cpu_supports also asks whether the operating system saves the
- * wide registers. */
-static int cgd__kernels_supported(const cgd__kernels *k)
-{
-#ifdef CGD__X86
-    __builtin_cpu_init();
-    if (k == &cgd__kernels_avx512) return __builtin_cpu_supports("avx512f");
-    if (k == &cgd__kernels_avx2)
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#endif
-#ifdef CGD__BF16
-    if (k == &cgd__kernels_bf16_amx) return cgd__bf16_supported(1);
-    if (k == &cgd__kernels_bf16_dot) return cgd__bf16_supported(0);
-#endif
-    return k != NULL;
-}
-
-static const cgd__kernels *cgd__best_kernels(void)
-{
-    size_t i = 0;
-    while (!cgd__kernels_supported(cgd__all_kernels[i])) i++;
-    return cgd__all_kernels[i];
-}
-
-CGDDEF cgd_status cgd_use_kernels(cgd_ctx *ctx, const char *name)
-{
-    char known[64];
-    cgd__text t;
-    size_t i;
-    if (!name || !*name) { ctx->kernels = cgd__best_kernels(); return CGD_OK; }
-    t.at = known;
-    t.room = sizeof known;
-    for (i = 0; i < CGD__ALL_KERNELS; i++) {
-        const cgd__kernels *k = cgd__all_kernels[i];
-        if (!cgd__kernels_supported(k)) continue;
-        if (strcmp(name, k->name) == 0 || (strcmp(name, "bf16") == 0
-            && strncmp(k->name, "bf16-", 5) == 0)) {
-            ctx->kernels = k;
-            return CGD_OK;
-        }
-        cgd__put_string(&t, t.at == known ? "" : ", ");
-        cgd__put_string(&t, k->name);
-    }
-    *t.at = 0;
-    return cgd__fail(ctx, CGD_ERR_UNSUPPORTED,
-        "this build and processor have no kernels \"%s\", but %s", name,
-        known);
-}
-
-CGDDEF const char *cgd_kernels_name(const cgd_ctx *ctx)
-{
-    return ctx->kernels->name;
 }
 
 /* ======================================================================== */
@@ -10748,6 +7137,3622 @@ CGDDEF cgd_status cgd_distil_step(cgd_distiller *s, const cgd_tensor *a,
     return cgd_train_step(s, a, b, losses);
 }
 #endif /* CGD_NO_TRAIN */
+
+/* ======================================================================== */
+/* [impl:gemm] Convolution as a blocked matrix product                      */
+/* ======================================================================== */
+/* Owns the fast path's bookkeeping. No column matrix is ever built: NHWC
+ * makes each tap's channels one contiguous run, so a micro kernel takes a few
+ * output pixels, a pointer per pixel and tap, and the weights packed in
+ * panels, and multiplies from there. Both forward and adjoint are such
+ * gathers: an adjoint of stride s falls into s*s phases, in each of which the
+ * same few taps apply to every pixel, so nothing is multiplied by the zeros
+ * of a stretched map. The weight gradient has a micro kernel of its own,
+ * which runs over pixels instead of channels.
+ *
+ * Slices are fixed numbers of pixels (or of weight rows), so the results do
+ * not depend on the number of threads. */
+
+#define CGD__GROUP 12            /* most pixels a micro kernel takes at once */
+#define CGD__CHUNK 192           /* most pixels in a slice                   */
+#define CGD__SLICES 16           /* at least, where there is work for them   */
+#define CGD__TAPS 8              /* taps whose weights stay near meanwhile   */
+#define CGD__TAP_BLOCK 16        /* taps at once of gradients, narrow maps   */
+#define CGD__PIXEL_BLOCK 128     /* pixels per pass of the weight gradient   */
+
+typedef struct cgd__tap { size_t di, dj, weight, phase; } cgd__tap;
+
+/* Outputs to which the same taps lead. */
+typedef struct cgd__phase {
+    size_t tap, n_taps;                    /* its part of all taps           */
+    size_t rows, cols, out_i, out_j;
+} cgd__phase;
+
+/* Panels of decreasing width cover the outputs: vectors[k] wide, each for
+ * three numbers of pixels, rows[k][0] > rows[k][1] > rows[k][2]. */
+struct cgd__tiles;
+
+typedef struct cgd__micro {
+    const struct cgd__tiles *tiles;        /* bf16: see [impl:tiles]; or NULL */
+    size_t vector, kinds, vectors[3], rows[3][3];
+    /* To dst[pixel] + at, from src[tap * CGD__CHUNK + pixel]. ahead: a cache
+     * line of it is asked for at every step.                                */
+    void (*gather[3][3])(float *const *dst, size_t at,
+                         const float *const *src, size_t taps, size_t run,
+                         const float *panel, const float *ahead, int load);
+    void (*outer[3])(float *const *dst, const float *const *src,
+                     size_t pixels, const float *panel);
+    /* Add `count` pixels, at px[i] + at, to a row of moments. */
+    void (*moments)(float *sums, size_t plane, float *const *px, size_t at,
+                    size_t count, size_t width, int first);
+    void (*outer_narrow[2][2])(float *dw, size_t plane, const float *x,
+                               size_t step, const float *y, size_t pixels);
+    /* The transforms of [impl:winograd]. */
+    void (*patch_in)(float *v, size_t plane, const float *const px[36],
+                     const float *scale, const float *shift, float slope,
+                     size_t count);
+    void (*patch_out)(float *x, size_t line, size_t pixel, const float *m,
+                      size_t plane, size_t count);
+    void (*tile_in)(float *v, size_t plane, const float *const px[16],
+                    size_t first, size_t count);
+    void (*tile_out)(float *const px[16], const float *m, size_t plane,
+                     size_t count, const float *bias, int accumulate);
+    void (*weights_in)(float *u, size_t plane, const float *w, size_t tap,
+                       size_t lane);
+    void (*weights_out)(float *dw, size_t tap, const float *u, size_t plane,
+                        size_t count);
+} cgd__micro;
+
+typedef unsigned short cgd__bf16;
+
+typedef struct cgd__gather {
+    const cgd__micro *micro;
+    cgd__bf16 *map;                        /* copy of in, see [impl:tiles]   */
+    size_t map_c;
+    const float *in, *zeros;               /* map and a run of zeros         */
+    size_t n, ih, iw, ic;
+    int padded;                            /* in has margins: all taps see,
+                                              and those of a row are one     */
+    size_t in_step, in_pad;                /* taps count from -in_pad        */
+    int pad_mode;
+    cgd__tap taps[256];                    /* phase by phase                 */
+    cgd__phase phases[256];
+    size_t n_taps, n_phases;
+    const float *panels, *bias;
+    float *out, *sums;                     /* sums: rows of moments, or NULL */
+    size_t oh, ow, oc, out_step;
+    int accumulate;
+    size_t chunk, chunks, part;            /* a slice is so many pixels of a
+                                              phase, of so many chunks in a
+                                              picture, and so many outputs   */
+} cgd__gather;
+
+static size_t cgd__panel_kind(const cgd__micro *m, size_t left)
+{
+    size_t k = 0;
+    while (k + 1 < m->kinds
+           && m->vectors[k] * m->vector >= left + m->vector) k++;
+    return k;
+}
+
+/* The variant that takes an even share of the pixels left: 6 + 5 + 5 of 16,
+ * not 6 + 6 + 4. */
+static size_t cgd__micro_rows(const cgd__micro *m, size_t kind, size_t left)
+{
+    size_t groups = cgd__ceil_div(left, m->rows[kind][0]), k = 2;
+    while (m->rows[kind][k] < cgd__ceil_div(left, groups)) k--;
+    return k;
+}
+
+/* Floats of one packed row of `outputs`, all panels together. */
+static size_t cgd__panels_width(const cgd__micro *m, size_t outputs)
+{
+    size_t o = 0;
+    while (o < outputs)
+        o += m->vectors[cgd__panel_kind(m, outputs - o)] * m->vector;
+    return o;
+}
+
+/* Taps of a padded map stand in reading order, so those of one row of the
+ * window follow each other, in the packed weights too: one long tap. */
+static size_t cgd__taps_across(const cgd__gather *q, const cgd__phase *f)
+{
+    const cgd__tap *taps = q->taps + f->tap;
+    size_t across = 1;
+    if (q->padded)
+        while (across < f->n_taps && taps[across].di == taps[0].di) across++;
+    return across;
+}
+
+/* Where some taps (every across-th) read for `count` pixels of a picture,
+ * rounded up to whole groups: table[tap * CGD__CHUNK + pixel]. */
+CGD__OPTIMIZED static void cgd__gather_pointers(const cgd__gather *q,
+                               const cgd__phase *f, const float **table,
+                               const float *in, size_t first, size_t count,
+                               size_t tap0, size_t taps, size_t across)
+{
+    size_t p, t, j = first % f->cols, i = first / f->cols;
+    size_t offset[CGD__TAPS];
+    const cgd__tap *tap = q->taps + f->tap + tap0 * across;
+    for (t = 0; t < taps; t++)
+        offset[t] = (tap[t * across].di * q->iw + tap[t * across].dj) * q->ic;
+    for (p = 0; p < count; p++) {
+        if (q->padded) {
+            const float *at = in + (i * q->iw + j) * q->in_step * q->ic;
+            for (t = 0; t < taps; t++)
+                table[t * CGD__CHUNK + p] = at + offset[t];
+        } else
+            for (t = 0; t < taps; t++) {
+                size_t a = cgd__tap_index(i * q->in_step + tap[t].di,
+                                          q->in_pad, q->ih, q->pad_mode);
+                size_t b = cgd__tap_index(j * q->in_step + tap[t].dj,
+                                          q->in_pad, q->iw, q->pad_mode);
+                table[t * CGD__CHUNK + p] =
+                    a == CGD__OUTSIDE || b == CGD__OUTSIDE ? q->zeros
+                    : in + (a * q->iw + b) * q->ic;
+            }
+        if (++j == f->cols) { j = 0; i++; }
+    }
+    for (; p % CGD__GROUP != 0; p++)
+        for (t = 0; t < taps; t++) table[t * CGD__CHUNK + p] = q->zeros;
+}
+
+/* Where the outputs of a picture's pixel go. */
+static float *cgd__gather_target(const cgd__gather *q, const cgd__phase *f,
+                                 size_t n, size_t at)
+{
+    size_t j = at % f->cols, i = at / f->cols;
+    return q->out + ((n * q->oh + i * q->out_step + f->out_i) * q->ow
+                     + j * q->out_step + f->out_j) * q->oc;
+}
+
+CGD__OPTIMIZED static void cgd__gather_targets(const cgd__gather *q,
+                               const cgd__phase *f, float **to, size_t n,
+                               size_t first, size_t count)
+{
+    size_t p, j = first % f->cols, step = q->out_step * q->oc;
+    float *row = cgd__gather_target(q, f, n, first - j);
+    for (p = 0; p < count; p++) {
+        to[p] = row + j * step;
+        if (++j == f->cols) { j = 0; row += q->ow * step; }
+    }
+}
+
+/* One group of pixels, one panel of outputs [o, o + valid), some taps. The
+ * sums start from zero (plus bias) or go on from what the target holds; a
+ * target that is narrower or shorter than the kernel goes through `spill`. */
+CGD__OPTIMIZED static void cgd__gather_group(const cgd__gather *q,
+                              size_t kind, size_t rows,
+                              const float *const *src, float *const *to,
+                              size_t taps, size_t run, const float *panel,
+                              size_t count, size_t o, int go_on)
+{
+    const cgd__micro *m = q->micro;
+    size_t width = m->vectors[kind] * m->vector, group = m->rows[kind][rows];
+    size_t valid = cgd__min(width, q->oc - o), p, k;
+    float spill[CGD__GROUP * CGD__PANEL], *dst[CGD__GROUP];
+    int direct = valid == width && count == group;
+    if (!go_on && q->bias)
+        for (p = 0; p < count; p++)
+            for (k = o; k < o + valid; k++)
+                to[p][k] = (q->accumulate ? to[p][k] : 0) + q->bias[k];
+    go_on = go_on || q->bias || q->accumulate;
+    if (direct) {
+        m->gather[kind][rows](to, o, src, taps, run, panel, panel, go_on);
+        return;
+    }
+    for (p = 0; p < group; p++) {
+        dst[p] = spill + p * width;
+        for (k = 0; go_on && k < width; k++)
+            dst[p][k] = p < count && k < valid ? to[p][o + k] : 0;
+    }
+    m->gather[kind][rows](dst, 0, src, taps, run, panel, panel, go_on);
+    for (p = 0; p < count; p++)
+        memcpy(to[p] + o, dst[p], valid * sizeof(float));
+}
+
+/* All outputs of a part for a chunk of pixels, from some taps. */
+static void cgd__gather_taps(const cgd__gather *q, const cgd__phase *f,
+                             const float *const *table, float *const *to,
+                             size_t count, size_t tap, size_t taps, size_t run,
+                             size_t begin)
+{
+    const cgd__micro *m = q->micro;
+    size_t depth = f->n_taps * q->ic, p, o, kind, rows, group, width;
+    size_t end = cgd__min(begin + q->part, q->oc);
+    const float *panels = q->panels + f->tap * q->ic
+                        * cgd__panels_width(m, q->oc);
+    for (o = begin; o < end; o += width) {
+        kind = cgd__panel_kind(m, q->oc - o);
+        width = m->vectors[kind] * m->vector;
+        for (p = 0; p < count; p += group) {
+            rows = cgd__micro_rows(m, kind, count - p);
+            group = m->rows[kind][rows];
+            cgd__gather_group(q, kind, rows, table + p, to + p, taps, run,
+                              panels + o * depth + tap * run * width,
+                              cgd__min(group, count - p), o, tap > 0);
+        }
+    }
+}
+
+/* The moments of a chunk's outputs, while they are in the nearest cache. */
+static void cgd__gather_sum(const cgd__gather *q, float *row,
+                            float *const *to, size_t count, size_t begin)
+{
+    const cgd__micro *m = q->micro;
+    size_t plane = cgd__round_up(q->oc, m->vector);
+    size_t end = cgd__min(begin + q->part, q->oc);
+    if (count > 0)
+        m->moments(row + begin, plane, to, begin, count, end - begin, 1);
+    if (begin == 0) row[3 * plane] = (float)count;
+}
+
+static void cgd__gather_slice(void *job, size_t slice)
+{
+    const cgd__gather *q = (const cgd__gather *)job;
+    const cgd__phase *f = q->phases + slice % q->n_phases;
+    size_t across = cgd__taps_across(q, f), tap = 0;
+    size_t rows = q->n * q->chunks * q->n_phases, row = slice % rows;
+    size_t begin = slice / rows * q->part, n, first, count;
+    size_t n_taps = f->n_taps / across, total = f->rows * f->cols;
+    const float *table[CGD__TAPS * CGD__CHUNK], *in;
+    float *to[CGD__CHUNK], *sums = NULL;
+    n = row / q->n_phases / q->chunks;
+    first = row / q->n_phases % q->chunks * q->chunk;
+    count = first < total ? cgd__min(q->chunk, total - first) : 0;
+    in = q->in + n * q->ih * q->iw * q->ic;
+    if (q->sums)
+        sums = q->sums + row * cgd__moments_row(cgd__round_up(q->oc,
+                                                    q->micro->vector));
+    cgd__gather_targets(q, f, to, n, first, count);
+    do {                        /* a stride may pass over outputs: no taps   */
+        size_t taps = cgd__min(CGD__TAPS, n_taps - tap);
+        cgd__gather_pointers(q, f, table, in, first, count, tap, taps, across);
+        cgd__gather_taps(q, f, table, to, count, tap, taps, across * q->ic,
+                         begin);
+        tap += taps;
+    } while (tap < n_taps);
+    if (sums) cgd__gather_sum(q, sums, to, count, begin);
+}
+
+/* Cut the work into slices: many pixels each, since every slice reads its
+ * outputs' weights anew. Where a map has few, its outputs are shared out too,
+ * the pixels of one panel side by side. The first phase is the largest. */
+static void cgd__panels_cut(cgd__gather *q)
+{
+    size_t pixels = q->phases->rows * q->phases->cols;
+    size_t panel = q->micro->vectors[0] * q->micro->vector;
+    size_t others = q->n * q->n_phases, parts;
+    q->chunks = cgd__ceil_div(pixels, CGD__CHUNK);
+    parts = cgd__min(cgd__ceil_div(q->oc, panel),
+                     cgd__ceil_div(CGD__SLICES, q->chunks * others));
+    q->chunks = cgd__max(q->chunks, cgd__min(
+        CGD__SLICES / (cgd__max(parts, 1) * others),
+        cgd__ceil_div(pixels, CGD__GROUP)));
+    q->chunk = cgd__round_up(cgd__ceil_div(pixels, q->chunks), CGD__GROUP);
+    q->chunks = cgd__ceil_div(pixels, q->chunk);
+    q->part = cgd__round_up(cgd__ceil_div(q->oc, parts), panel);
+}
+
+/* ---- the taps of forward and adjoint -------------------------------------*/
+
+static void cgd__forward_taps(cgd__gather *q, const cgd__shape *s)
+{
+    size_t t;
+    memset(q->phases, 0, sizeof *q->phases);
+    q->n_taps = q->phases->n_taps = s->kernel * s->kernel;
+    q->phases->rows = s->oh;
+    q->phases->cols = s->ow;
+    q->n_phases = 1;
+    for (t = 0; t < q->n_taps; t++) {
+        q->taps[t].di = t / s->kernel;
+        q->taps[t].dj = t % s->kernel;
+        q->taps[t].weight = t;
+        q->taps[t].phase = 0;
+    }
+}
+
+/* Phase (fi, fj) of the adjoint: outputs at i = fi + s*i', to which tap u
+ * contributes from row i' + (fi + p - u)/s whenever s divides that. Taps
+ * count from -in_pad = -kernel, which keeps them unsigned. */
+static void cgd__adjoint_phase(cgd__gather *q, const cgd__shape *s, size_t pad,
+                               size_t fi, size_t fj)
+{
+    cgd__phase *f = q->phases + q->n_phases;
+    size_t k = s->kernel, u, v;
+    f->tap = q->n_taps;
+    for (u = k; u-- > 0; )                 /* reading order: from the last   */
+        for (v = k; v-- > 0; ) {
+            size_t a = fi + pad + k * s->stride - u;
+            size_t b = fj + pad + k * s->stride - v;
+            cgd__tap *tap = q->taps + q->n_taps;
+            if (a % s->stride || b % s->stride) continue;
+            tap->di = a / s->stride;
+            tap->dj = b / s->stride;
+            tap->weight = u * k + v;
+            tap->phase = q->n_phases;
+            q->n_taps++;
+        }
+    f->n_taps = q->n_taps - f->tap;
+    f->out_i = fi;
+    f->out_j = fj;
+    f->rows = cgd__ceil_div(q->oh - fi, s->stride);
+    f->cols = cgd__ceil_div(q->ow - fj, s->stride);
+    q->n_phases++;
+}
+
+static void cgd__adjoint_taps(cgd__gather *q, const cgd__shape *s, size_t pad)
+{
+    size_t fi, fj;
+    q->n_taps = q->n_phases = 0;
+    for (fi = 0; fi < s->stride && fi < q->oh; fi++)
+        for (fj = 0; fj < s->stride && fj < q->ow; fj++)
+            cgd__adjoint_phase(q, s, pad, fi, fj);
+}
+
+/* ---- packed weights ------------------------------------------------------*/
+
+typedef struct cgd__pack_job {
+    const cgd__gather *q;
+    const float *w;
+    float *panels;
+    size_t along, across;          /* steps of w: values read, outputs       */
+} cgd__pack_job;
+
+/* Pack the weights of one tap into the panels: row k of a panel holds the
+ * weights from the k-th gathered value to the panel's outputs. */
+CGD__OPTIMIZED static void cgd__pack_tap(void *job, size_t t)
+{
+    const cgd__pack_job *q = (const cgd__pack_job *)job;
+    const cgd__gather *g = q->q;
+    const cgd__phase *f = g->phases + g->taps[t].phase;
+    size_t run = g->ic, outputs = g->oc, depth = f->n_taps * run;
+    const float *w = q->w + g->taps[t].weight * run * outputs;
+    float *panels = q->panels + f->tap * run
+                  * cgd__panels_width(g->micro, outputs);
+    size_t o, k, i, width;
+    for (o = 0; o < outputs; o += width) {
+        float *row;
+        width = g->micro->vectors[cgd__panel_kind(g->micro, outputs - o)]
+              * g->micro->vector;
+        row = panels + o * depth + (t - f->tap) * run * width;
+        for (k = 0; k < run; k++, row += width)
+            for (i = 0; i < width; i++)
+                row[i] = o + i < outputs
+                    ? w[(o + i) * q->across + k * q->along] : 0;
+    }
+}
+
+/* ---- padded maps ---------------------------------------------------------*/
+/* Where few channels meet few outputs, finding out where a tap reads costs as
+ * much as reading it. There the map is copied with its padding: then nothing
+ * falls outside, the taps of a window's row are one run, and a pixel needs a
+ * pointer for each row of the window only. */
+
+#define CGD__WIDE 2048             /* channels in times out, at most         */
+
+static int cgd__wide(const cgd__shape *s)
+{
+    return s->kernel > 1 && s->c * s->o <= CGD__WIDE;
+}
+
+/* Let q read a padded copy; returns the scratch behind it. */
+static float *cgd__gather_pad(cgd_ctx *ctx, cgd__gather *q,
+                              const cgd__extra *extra, float *scratch)
+{
+    cgd__pad_job pad;
+    pad.in = q->in; pad.out = scratch;
+    pad.scale = extra ? extra->scale : NULL;
+    pad.shift = extra ? extra->shift : NULL;
+    pad.slope = extra ? extra->slope : 1;
+    pad.n = q->n; pad.h = q->ih; pad.w = q->iw; pad.c = q->ic;
+    pad.pad = q->in_pad; pad.pad_mode = q->pad_mode;
+    cgd__pad_run(ctx, &pad);
+    q->in = scratch;
+    q->ih += 2 * q->in_pad;
+    q->iw += 2 * q->in_pad;
+    q->in_pad = 0;
+    q->padded = 1;
+    return scratch + cgd__round_up(q->n * q->ih * q->iw * q->ic, 16);
+}
+
+/* Does an adjoint make the whole padded map, and fold its margins? */
+static int cgd__folds(const cgd__shape *s)
+{
+    return s->pad_mode == CGD_PAD_REFLECT && s->pad > 0;
+}
+
+static int cgd__tiled(const cgd__micro *m, const cgd__shape *s);
+static float *cgd__tile_copy(cgd_ctx *ctx, cgd__gather *q,
+                             const cgd__extra *extra, float *scratch);
+static void cgd__tile_pack(cgd_ctx *ctx, const cgd__gather *q,
+                           const cgd__pack_job *pack);
+static void cgd__tile_run(cgd_ctx *ctx, cgd__gather *q);
+static size_t cgd__tile_panels(const cgd__gather *q);
+static int cgd__is_narrow(const cgd__micro *m, size_t outputs, size_t kernel,
+                          size_t stride);
+static size_t cgd__narrow_panels(const cgd__gather *q, size_t kernel);
+static void cgd__narrow_pack(cgd_ctx *ctx, const cgd__gather *q,
+                             size_t kernel, const cgd__pack_job *pack);
+static void cgd__narrow_run(cgd_ctx *ctx, cgd__gather *q, size_t kernel);
+
+static void cgd__tile_cut(cgd__gather *q);
+static size_t cgd__tile_map(size_t n, size_t h, size_t w, size_t c,
+                            size_t pad);
+static size_t cgd__halves(size_t count);
+
+/* How the gathers of a shape multiply. */
+enum { CGD__BY_PANELS, CGD__BY_ROWS, CGD__BY_TILES };
+
+static int cgd__gather_method(const cgd__micro *m, const cgd__shape *s,
+                              int adjoint)
+{
+    size_t outputs = adjoint ? s->c : s->o;
+    return cgd__tiled(m, s) ? CGD__BY_TILES
+         : cgd__wide(s) && cgd__is_narrow(m, outputs, s->kernel, s->stride)
+         ? CGD__BY_ROWS : CGD__BY_PANELS;
+}
+
+/* Taps and steps of a shape; the maps are up to the caller. */
+static void cgd__gather_init(cgd__gather *q, const cgd__micro *m,
+                             const cgd__shape *s, int adjoint)
+{
+    int folds = adjoint && cgd__folds(s);
+    q->micro = m;
+    q->map = NULL;
+    q->padded = 0;
+    q->sums = NULL;
+    q->n = s->n;
+    q->ih = adjoint ? s->oh : s->h;
+    q->iw = adjoint ? s->ow : s->w;
+    q->ic = adjoint ? s->o : s->c;
+    q->oc = adjoint ? s->c : s->o;
+    q->in_step = adjoint ? 1 : s->stride;
+    q->in_pad = adjoint ? s->kernel : s->pad;
+    q->pad_mode = adjoint ? CGD_PAD_ZERO : s->pad_mode;
+    q->out_step = adjoint ? s->stride : 1;
+    q->oh = adjoint ? s->h : s->oh;        /* an adjoint that reflects makes */
+    q->ow = adjoint ? s->w : s->ow;        /* the whole padded map           */
+    if (folds) {
+        q->oh += 2 * s->pad;
+        q->ow += 2 * s->pad;
+    }
+    if (adjoint) cgd__adjoint_taps(q, s, folds ? 0 : s->pad);
+    else cgd__forward_taps(q, s);
+}
+
+static size_t cgd__gather_panels(const cgd__gather *q, const cgd__shape *s,
+                                 int method)
+{
+    return method == CGD__BY_TILES ? cgd__tile_panels(q)
+         : method == CGD__BY_ROWS ? cgd__narrow_panels(q, s->kernel)
+         : q->n_taps * q->ic * cgd__panels_width(q->micro, q->oc);
+}
+
+static void cgd__gather_pack(cgd_ctx *ctx, const cgd__gather *q,
+                             const cgd__shape *s, int method, int adjoint,
+                             const float *w, float *panels)
+{
+    cgd__pack_job pack;
+    pack.q = q; pack.w = w; pack.panels = panels;
+    pack.along = adjoint ? 1 : s->o;
+    pack.across = adjoint ? s->o : 1;
+    if (method == CGD__BY_TILES) cgd__tile_pack(ctx, q, &pack);
+    else if (method == CGD__BY_ROWS)
+        cgd__narrow_pack(ctx, q, s->kernel, &pack);
+    else cgd__for(ctx, q->n_taps, cgd__pack_tap, &pack);
+}
+
+static void cgd__gather_cut(cgd__gather *q, int method)
+{
+    if (method == CGD__BY_TILES) cgd__tile_cut(q);
+    else cgd__panels_cut(q);
+}
+
+/* Rows of moments in a picture, once the work is cut. */
+static size_t cgd__gather_rows(const cgd__gather *q)
+{
+    return q->chunks * q->n_phases;
+}
+
+/* Add up each picture's rows of moments. */
+static void cgd__merge_moments(cgd_ctx *ctx, double *moments,
+                               const float *sums, size_t n, size_t rows,
+                               size_t plane, size_t c)
+{
+    size_t i;
+    for (i = 0; i < n; i++)
+        ctx->kernels->maps->merge(sums + i * rows * cgd__moments_row(plane),
+                                  rows, plane, c, moments + i * c,
+                                  moments + (n + i) * c);
+}
+
+/* Read, multiply, write: zeros, sums, maps and panels come from scratch. */
+static void cgd__gather_run(cgd_ctx *ctx, cgd__gather *q, const cgd__shape *s,
+                            int adjoint, const float *w,
+                            const cgd__extra *extra, float *scratch)
+{
+    int method = cgd__gather_method(q->micro, s, adjoint);
+    size_t plane = cgd__round_up(q->oc, q->micro->vector);
+    size_t zeros = cgd__round_up(q->ic * s->kernel, 16);
+    memset(scratch, 0, zeros * sizeof(float));
+    q->zeros = scratch;
+    scratch += zeros;
+    if (method == CGD__BY_TILES)
+        scratch = cgd__tile_copy(ctx, q, extra, scratch);
+    else if (cgd__wide(s))
+        scratch = cgd__gather_pad(ctx, q, extra, scratch);
+    cgd__gather_cut(q, method);
+    if (extra && extra->moments) {
+        q->sums = scratch;
+        scratch += cgd__moments_size(q->n * cgd__gather_rows(q), plane);
+    }
+    q->panels = extra ? extra->packed : NULL;
+    if (!q->panels) {
+        q->panels = scratch;
+        cgd__gather_pack(ctx, q, s, method, adjoint, w, scratch);
+        scratch += cgd__round_up(cgd__gather_panels(q, s, method), 16);
+    }
+    if (method == CGD__BY_TILES) cgd__tile_run(ctx, q);
+    else if (method == CGD__BY_ROWS)
+        cgd__narrow_run(ctx, q, s->kernel);
+    else
+        cgd__for(ctx, cgd__ceil_div(q->oc, q->part) * q->n
+                      * cgd__gather_rows(q), cgd__gather_slice, q);
+    if (q->sums)
+        cgd__merge_moments(ctx, extra->moments, q->sums, q->n,
+                           cgd__gather_rows(q), plane, q->oc);
+}
+
+static void cgd__conv_forward_gemm(cgd_ctx *ctx, const cgd__micro *micro,
+                                   const cgd__shape *s, float *y,
+                                   const float *x, const float *w,
+                                   const float *b, int accumulate,
+                                   const cgd__extra *extra, float *scratch)
+{
+    cgd__gather q;
+    cgd__gather_init(&q, micro, s, 0);
+    q.in = x; q.out = y; q.bias = b;
+    q.accumulate = accumulate;
+    cgd__gather_run(ctx, &q, s, 0, w, extra, scratch);
+}
+
+static void cgd__conv_adjoint_gemm(cgd_ctx *ctx, const cgd__micro *micro,
+                                   const cgd__shape *s, float *x,
+                                   const float *y, const float *w,
+                                   const float *b, int accumulate,
+                                   const cgd__extra *extra, float *scratch)
+{
+    cgd__gather q;
+    cgd__fold_job fold;
+    cgd__gather_init(&q, micro, s, 1);
+    q.in = y; q.out = x; q.bias = b;
+    q.accumulate = accumulate;
+    if (!cgd__folds(s)) {
+        cgd__gather_run(ctx, &q, s, 1, w, extra, scratch);
+        return;
+    }
+    q.out = scratch;               /* the whole padded map, then fold it     */
+    q.bias = NULL;
+    q.accumulate = 0;
+    scratch += cgd__round_up(s->n * q.oh * q.ow * q.oc, 16);
+    fold.in = q.out; fold.out = x; fold.bias = b;
+    fold.h = s->h; fold.w = s->w; fold.c = s->c;
+    fold.pad = s->pad; fold.pad_mode = s->pad_mode;
+    fold.accumulate = accumulate;
+    cgd__gather_run(ctx, &q, s, 1, w, extra, scratch);
+    cgd__for(ctx, s->n * s->h, ctx->kernels->maps->fold, &fold);
+}
+
+/* What gathers do beside multiplying. A map without a copy is read as it is;
+ * sums that are folded, or turned from points to outputs, come too late. */
+static int cgd__gather_extras(const cgd__micro *m, const cgd__shape *s,
+                              int adjoint)
+{
+    int method = cgd__gather_method(m, s, adjoint);
+    int reads = method == CGD__BY_TILES || cgd__wide(s) ? CGD__READS_RAW : 0;
+    if (adjoint && cgd__folds(s)) return reads;
+    return reads | (method == CGD__BY_ROWS ? 0 : CGD__TAKES_MOMENTS);
+}
+
+/* ---- the weight gradient -------------------------------------------------*/
+/* A slice takes a band of pixels and some rows (tap, channel) of the gradient.
+ * Where pixels are many, each band sums into a gradient of its own, and these
+ * are then added in order, so that both maps are read once; where weights are
+ * many, there is one band, and the slices share out the rows. */
+
+typedef struct cgd__outer {
+    const cgd__micro *micro;
+    const cgd__shape *s;
+    const float *x, *y, *zeros;
+    float *dw, *sums, *panels;
+    size_t h, w, pad;              /* of x, which may be a padded copy       */
+    size_t across, run;            /* taps in a row of the window; values in
+                                      each                                   */
+    size_t pixels, rows, width;    /* rows of dw, floats of a packed pixel   */
+    size_t bands, band, chunk;     /* pixels in a band, rows in a slice      */
+} cgd__outer;
+
+/* Copy a block of y's pixels into panels of pixel rows. */
+CGD__OPTIMIZED static void cgd__outer_pack(const cgd__outer *q, float *panel,
+                                           size_t first, size_t count)
+{
+    size_t oc = q->s->o, o, p, width;
+    for (o = 0; o < oc; o += width) {
+        size_t valid;
+        width = q->micro->vectors[cgd__panel_kind(q->micro, oc - o)]
+              * q->micro->vector;
+        valid = cgd__min(width, oc - o);
+        for (p = 0; p < count; p++, panel += width) {
+            memcpy(panel, q->y + (first + p) * oc + o, valid * sizeof(float));
+            if (valid < width)
+                memset(panel + valid, 0, (width - valid) * sizeof(float));
+        }
+    }
+}
+
+/* table[tap][pixel]: what a tap reads at each pixel of a block. */
+CGD__OPTIMIZED static void cgd__outer_pointers(const cgd__outer *q,
+                               const float *(*table)[CGD__PIXEL_BLOCK],
+                               size_t tap, size_t taps, size_t first,
+                               size_t count)
+{
+    const cgd__shape *s = q->s;
+    for (; taps > 0; taps--, tap++, table++) {
+        size_t u = tap / q->across, v = tap % q->across, p, a = 0, b;
+        size_t j = first % s->ow, i = first / s->ow;   /* of all the rows    */
+        for (p = 0; p < count; p++) {
+            if (p == 0 || j == 0)
+                a = cgd__tap_index(i % s->oh * s->stride + u, q->pad, q->h,
+                                   s->pad_mode);
+            b = cgd__tap_index(j * s->stride + v, q->pad, q->w, s->pad_mode);
+            (*table)[p] = a == CGD__OUTSIDE || b == CGD__OUTSIDE ? q->zeros
+                : q->x + ((i / s->oh * q->h + a) * q->w + b) * s->c;
+            if (++j == s->ow) { j = 0; i++; }
+        }
+    }
+}
+
+/* Rows [row, row + group) of the weight matrix (tap, channel) over a block of
+ * pixels. Rows of one tap are read in place, others are gathered first. */
+CGD__OPTIMIZED static void cgd__outer_sources(const cgd__outer *q,
+                               const float *(*table)[CGD__PIXEL_BLOCK],
+                               size_t tap0, const float **src, float *rows,
+                               size_t row, size_t group, size_t end,
+                               size_t count)
+{
+    size_t c = q->run, p, r, tap = row / c;
+    if (row + group <= end && (row + group - 1) / c == tap) {
+        for (p = 0; p < count; p++) src[p] = table[tap - tap0][p] + row % c;
+        return;
+    }
+    for (r = 0; r < group; r++) {
+        size_t k = (row + r) % c;
+        if (row + r >= end) {
+            for (p = 0; p < count; p++) rows[p * group + r] = 0;
+            continue;
+        }
+        tap = (row + r) / c - tap0;
+        for (p = 0; p < count; p++) rows[p * group + r] = table[tap][p][k];
+    }
+    for (p = 0; p < count; p++) src[p] = rows + p * group;
+}
+
+/* One block of pixels into rows [begin, end) of a gradient. */
+static void cgd__outer_block(const cgd__outer *q, float *dw,
+                             const float *(*table)[CGD__PIXEL_BLOCK],
+                             const float *panel, size_t begin, size_t end,
+                             size_t count)
+{
+    const cgd__micro *m = q->micro;
+    size_t oc = q->s->o, o, row, r, k, width;
+    const float *src[CGD__PIXEL_BLOCK];
+    float rows[CGD__PIXEL_BLOCK * CGD__GROUP], spill[CGD__GROUP * CGD__PANEL];
+    float *dst[CGD__GROUP];
+    for (o = 0; o < oc; o += width) {
+        size_t kind = cgd__panel_kind(m, oc - o), group = m->rows[kind][0];
+        size_t valid;
+        width = m->vectors[kind] * m->vector;
+        valid = cgd__min(width, oc - o);
+        for (row = begin; row < end; row += group) {
+            int direct = valid == width && row + group <= end;
+            cgd__outer_sources(q, table, begin / q->run, src, rows, row,
+                               group, end, count);
+            for (r = 0; r < group; r++)
+                dst[r] = direct ? dw + (row + r) * oc + o : spill + r * width;
+            if (!direct) memset(spill, 0, group * width * sizeof(float));
+            m->outer[kind](dst, src, count, panel);
+            if (direct) continue;
+            for (r = 0; r < group && row + r < end; r++)
+                for (k = 0; k < valid; k++)
+                    dw[(row + r) * oc + o + k] += dst[r][k];
+        }
+        panel += count * width;
+    }
+}
+
+static void cgd__outer_slice(void *job, size_t slice)
+{
+    const cgd__outer *q = (const cgd__outer *)job;
+    size_t band = slice % q->bands, size = q->rows * q->s->o;
+    size_t first = band * q->band, last = cgd__min(first + q->band, q->pixels);
+    size_t begin = slice / q->bands * q->chunk;
+    size_t end = cgd__min(begin + q->chunk, q->rows), tap = begin / q->run;
+    const float *table[CGD__TAP_BLOCK][CGD__PIXEL_BLOCK];
+    float *panel = q->panels + slice * CGD__PIXEL_BLOCK * q->width;
+    float *dw = q->bands > 1 ? q->sums + band * size : q->dw;
+    if (q->bands > 1)
+        memset(dw + begin * q->s->o, 0,
+               (end - begin) * q->s->o * sizeof(float));
+    for (; first < last; first += CGD__PIXEL_BLOCK) {
+        size_t count = cgd__min(CGD__PIXEL_BLOCK, last - first);
+        cgd__outer_pointers(q, table, tap, (end - 1) / q->run - tap + 1,
+                            first, count);
+        cgd__outer_pack(q, panel, first, count);
+        cgd__outer_block(q, dw, table, panel, begin, end, count);
+    }
+}
+
+/* Add the bands' gradients of one row. */
+CGD__OPTIMIZED static void cgd__outer_add(void *job, size_t row)
+{
+    const cgd__outer *q = (const cgd__outer *)job;
+    size_t oc = q->s->o, band, k;
+    float *dw = q->dw + row * oc;
+    for (band = 0; band < q->bands; band++) {
+        const float *sums = q->sums + (band * q->rows + row) * oc;
+        for (k = 0; k < oc; k++) dw[k] += sums[k];
+    }
+}
+
+/* Bands while their gradients weigh no more than the map; rows for the rest
+ * of the slices, as many as the table of taps holds. */
+static void cgd__outer_cut(cgd__outer *q, const cgd__micro *m,
+                           const cgd__shape *s)
+{
+    int wide = cgd__wide(s);
+    q->micro = m; q->s = s;
+    q->across = wide ? 1 : s->kernel;
+    q->run = wide ? s->kernel * s->c : s->c;
+    q->rows = s->kernel * s->kernel * s->c;
+    q->width = cgd__panels_width(m, s->o);
+    q->pixels = s->n * s->oh * s->ow;
+    q->bands = cgd__min(q->pixels / q->rows,
+                        q->pixels / (2 * CGD__PIXEL_BLOCK));
+    q->bands = cgd__min(cgd__max(q->bands, 1), CGD__SLICES);
+    q->band = cgd__round_up(cgd__ceil_div(q->pixels, q->bands),
+                            CGD__PIXEL_BLOCK);
+    q->bands = cgd__ceil_div(q->pixels, q->band);
+    q->chunk = cgd__ceil_div(q->rows * q->bands, CGD__SLICES);
+    q->chunk = cgd__min(cgd__round_up(q->chunk, CGD__GROUP),
+                        (CGD__TAP_BLOCK - 1) * q->run);
+}
+
+static size_t cgd__outer_slices(const cgd__outer *q)
+{
+    return q->bands * cgd__ceil_div(q->rows, q->chunk);
+}
+
+static void cgd__conv_weights_gemm(cgd_ctx *ctx, const cgd__micro *micro,
+                                   const cgd__shape *s, float *dw,
+                                   const float *x, const float *y,
+                                   float *scratch)
+{
+    cgd__outer q;
+    size_t zeros = cgd__round_up(s->c + CGD__GROUP, 16);
+    cgd__outer_cut(&q, micro, s);
+    q.x = x; q.y = y; q.dw = dw;
+    q.h = s->h; q.w = s->w; q.pad = s->pad;
+    if (cgd__wide(s)) {
+        cgd__pad(ctx, scratch, x, s->n, s->h, s->w, s->c, s->pad,
+                 s->pad_mode);
+        q.x = scratch;
+        q.h += 2 * s->pad;
+        q.w += 2 * s->pad;
+        q.pad = 0;
+        scratch += cgd__round_up(s->n * q.h * q.w * s->c, 16);
+    }
+    memset(scratch, 0, zeros * sizeof(float));
+    q.zeros = scratch;
+    q.panels = scratch + zeros;
+    q.sums = q.panels + cgd__outer_slices(&q) * CGD__PIXEL_BLOCK * q.width;
+    cgd__for(ctx, cgd__outer_slices(&q), cgd__outer_slice, &q);
+    if (q.bands > 1) cgd__for(ctx, q.rows, cgd__outer_add, &q);
+}
+
+static size_t cgd__outer_scratch(const cgd__micro *m, const cgd__shape *s)
+{
+    cgd__outer q;
+    cgd__outer_cut(&q, m, s);
+    return cgd__outer_slices(&q) * CGD__PIXEL_BLOCK * q.width
+         + (q.bands > 1 ? q.bands * q.rows * s->o : 0);
+}
+
+/* A map of c channels with a margin all around, in floats. */
+static size_t cgd__padded(size_t n, size_t h, size_t w, size_t c, size_t pad)
+{
+    return cgd__round_up(n * (h + 2 * pad) * (w + 2 * pad) * c, 16);
+}
+
+/* Floats of scratch for a gather of tiles or panels. */
+static size_t cgd__gather_scratch(const cgd__micro *m, const cgd__shape *s,
+                                  int adjoint)
+{
+    cgd__gather q;
+    int method = cgd__gather_method(m, s, adjoint);
+    size_t size, plane;
+    cgd__gather_init(&q, m, s, adjoint);
+    cgd__gather_cut(&q, method);
+    plane = cgd__round_up(q.oc, m->vector);
+    size = cgd__round_up(q.ic * s->kernel, 16)
+         + cgd__moments_size(q.n * cgd__gather_rows(&q), plane)
+         + cgd__round_up(cgd__gather_panels(&q, s, method), 16);
+    if (adjoint && cgd__folds(s))
+        size += cgd__padded(s->n, s->h, s->w, s->c, s->pad);
+    if (method == CGD__BY_TILES)
+        size += cgd__halves(cgd__tile_map(q.n, q.ih, q.iw, q.ic, q.in_pad));
+    else if (cgd__wide(s))
+        size += cgd__padded(q.n, q.ih, q.iw, q.ic, q.in_pad);
+    return size;
+}
+
+static size_t cgd__conv_scratch_gemm(const cgd__micro *m, const cgd__shape *s)
+{
+    size_t weights = cgd__round_up(s->c + CGD__GROUP, 16)
+                   + cgd__outer_scratch(m, s);
+    if (cgd__wide(s))
+        weights += cgd__padded(s->n, s->h, s->w, s->c, s->pad);
+    return cgd__max(weights, cgd__max(cgd__gather_scratch(m, s, 0),
+                                      cgd__gather_scratch(m, s, 1)));
+}
+
+/* ======================================================================== */
+/* [impl:narrow] Convolutions with few outputs                              */
+/* ======================================================================== */
+/* Owns the head's path (64 channels to RGB), its weight gradient, and that of
+ * a discriminator's last layer. Three outputs would leave most of a vector's
+ * lanes empty. So the window is taken apart: what a column of it makes of a
+ * pixel, for each of its columns v and for R rows of outputs at once, are
+ * many outputs,
+ *
+ *   t[x, r, v, o] = sum_{a,c} w[a - r, v, c, o] * x[i + a, x, c]
+ *
+ * and each output the sum of a few: y[i + r, j, o] = sum_v t[j + v, r, v, o].
+ * Reads a padded map. */
+
+#define CGD__NARROW 64             /* most pixels of a row at once           */
+
+/* What a pixel costs by so many rows at once, times 12: vectors of products,
+ * those with the zeros around the window too. */
+static size_t cgd__narrow_cost(const cgd__micro *m, size_t outputs,
+                               size_t kernel, size_t rows)
+{
+    size_t width = cgd__panels_width(m, rows * kernel * outputs);
+    return width > CGD__PANEL ? (size_t)-1
+         : 12 * (kernel + rows - 1) * width / rows;
+}
+
+static size_t cgd__narrow_rows(const cgd__micro *m, size_t outputs,
+                               size_t kernel)
+{
+    size_t rows, best = 1;
+    for (rows = 2; rows <= 4 && kernel + rows <= CGD__TAP_BLOCK; rows++)
+        if (cgd__narrow_cost(m, outputs, kernel, rows)
+            <= cgd__narrow_cost(m, outputs, kernel, best)) best = rows;
+    return best;
+}
+
+/* Where it halves the work, since adding up takes time too. */
+static int cgd__is_narrow(const cgd__micro *m, size_t outputs, size_t kernel,
+                          size_t stride)
+{
+    size_t rows = cgd__narrow_rows(m, outputs, kernel);
+    return stride == 1 && kernel > 1 && outputs <= CGD__PANEL / kernel
+        && cgd__narrow_cost(m, outputs, kernel, rows)
+           <= 6 * kernel * kernel * cgd__panels_width(m, outputs);
+}
+
+typedef struct cgd__narrow_job {
+    const cgd__gather *q;
+    const cgd__pack_job *pack;
+    size_t kernel, rows, taps;         /* rows of outputs, of the map read   */
+    size_t made, width;                /* values t of a pixel, and room      */
+    size_t chunk, chunks, bands;       /* in a row, and in a picture         */
+} cgd__narrow_job;
+
+static void cgd__narrow_cut(cgd__narrow_job *job, const cgd__gather *q,
+                            size_t kernel)
+{
+    const cgd__phase *f = q->phases;
+    job->q = q;
+    job->kernel = kernel;
+    job->rows = cgd__narrow_rows(q->micro, q->oc, kernel);
+    job->taps = kernel + job->rows - 1;
+    job->made = job->rows * kernel * q->oc;
+    job->width = cgd__panels_width(q->micro, job->made);
+    job->chunks = cgd__ceil_div(f->cols, CGD__NARROW);
+    job->chunk = cgd__ceil_div(f->cols, job->chunks);
+    job->bands = cgd__ceil_div(f->rows, job->rows);
+}
+
+static size_t cgd__narrow_panels(const cgd__gather *q, size_t kernel)
+{
+    cgd__narrow_job job;
+    cgd__narrow_cut(&job, q, kernel);
+    return job.taps * q->ic * job.width;
+}
+
+/* Weights of one row of the map to all that is made of it. */
+CGD__OPTIMIZED static void cgd__narrow_pack_row(void *data, size_t tap)
+{
+    const cgd__narrow_job *job = (const cgd__narrow_job *)data;
+    const cgd__gather *q = job->q;
+    size_t depth = job->taps * q->ic, o, i, k, width;
+    for (o = 0; o < job->made; o += width) {
+        float *to = job->pack->panels + o * depth;
+        width = q->micro->vectors[cgd__panel_kind(q->micro, job->made - o)]
+              * q->micro->vector;
+        to += tap * q->ic * width;
+        for (i = o; i < o + width; i++, to++) {
+            size_t v = i / q->oc % job->kernel;
+            size_t u = tap - i / q->oc / job->kernel;  /* wraps if negative  */
+            const float *w = job->pack->w + i % q->oc * job->pack->across;
+            int none = i >= job->made || u >= job->kernel;
+            if (!none) w += q->taps[u * job->kernel + v].weight * q->ic * q->oc;
+            for (k = 0; k < q->ic; k++)
+                to[k * width] = none ? 0 : w[k * job->pack->along];
+        }
+    }
+}
+
+static void cgd__narrow_pack(cgd_ctx *ctx, const cgd__gather *q,
+                             size_t kernel, const cgd__pack_job *pack)
+{
+    cgd__narrow_job job;
+    cgd__narrow_cut(&job, q, kernel);
+    job.pack = pack;
+    cgd__for(ctx, job.taps, cgd__narrow_pack_row, &job);
+}
+
+/* t of some pixels from (n, i, j) on. */
+static void cgd__narrow_make(const cgd__narrow_job *job, float *t, size_t n,
+                             size_t i, size_t j, size_t pixels)
+{
+    const cgd__gather *q = job->q;
+    const cgd__micro *m = q->micro;
+    const float *src[CGD__TAP_BLOCK * CGD__CHUNK];
+    float *dst[CGD__GROUP];
+    size_t o, p, r, a, width, group;
+    for (o = 0; o < job->made; o += width) {
+        size_t kind = cgd__panel_kind(m, job->made - o);
+        const float *panel = q->panels + o * job->taps * q->ic;
+        width = m->vectors[kind] * m->vector;
+        for (p = 0; p < pixels; p += group) {
+            size_t rows = cgd__micro_rows(m, kind, pixels - p);
+            group = m->rows[kind][rows];
+            for (a = 0; a < job->taps; a++) {
+                size_t row = cgd__min(i + q->taps[0].di + a, q->ih - 1);
+                const float *in = q->in + ((n * q->ih + row) * q->iw
+                                + j + q->taps[0].dj) * q->ic;
+                for (r = 0; r < group; r++)
+                    src[a * CGD__CHUNK + r] =
+                        in + cgd__min(p + r, pixels - 1) * q->ic;
+            }
+            for (r = 0; r < group; r++) dst[r] = t + (p + r) * job->width;
+            m->gather[kind][rows](dst, o, src, job->taps, q->ic, panel, panel,
+                                  0);
+        }
+    }
+}
+
+CGD__OPTIMIZED static void cgd__narrow_slice(void *data, size_t slice)
+{
+    const cgd__narrow_job *job = (const cgd__narrow_job *)data;
+    const cgd__gather *q = job->q;
+    const cgd__phase *f = q->phases;
+    float t[(CGD__NARROW + 16 + CGD__GROUP) * CGD__PANEL];
+    size_t first = slice % job->chunks * job->chunk, j, r, v, o, k;
+    size_t count = cgd__min(job->chunk, f->cols - first);
+    size_t i = slice / job->chunks % job->bands * job->rows;
+    size_t n = slice / job->chunks / job->bands;
+    cgd__narrow_make(job, t, n, i, first, count + job->kernel - 1);
+    for (r = 0; r < job->rows && i + r < f->rows; r++) {
+        float *out = cgd__gather_target(q, f, n, (i + r) * f->cols + first);
+        for (j = 0; j < count; j++, out += q->oc)
+            for (o = 0; o < q->oc; o += 4) {       /* four lanes, some idle  */
+                const float *at = t + j * job->width
+                                + r * job->kernel * q->oc + o;
+                float sum[4] = { 0, 0, 0, 0 };
+                for (v = 0; v < job->kernel; v++, at += job->width + q->oc)
+                    for (k = 0; k < 4; k++) sum[k] += at[k];
+                for (k = 0; k < 4 && o + k < q->oc; k++)
+                    out[o + k] = (q->accumulate ? out[o + k] : 0)
+                               + (q->bias ? q->bias[o + k] : 0) + sum[k];
+            }
+    }
+}
+
+static void cgd__narrow_run(cgd_ctx *ctx, cgd__gather *q, size_t kernel)
+{
+    cgd__narrow_job job;
+    cgd__narrow_cut(&job, q, kernel);
+    cgd__for(ctx, q->n * job.bands * job.chunks, cgd__narrow_slice, &job);
+}
+
+/* ---- the weight gradient of one or three outputs -------------------------*/
+/* A band of output rows sums into a buffer of its own, (output, tap row, run),
+ * lanes over what is read; the bands are then added in order. Needs windows
+ * whose rows fill vectors. */
+#define CGD__BANDS 16
+
+static int cgd__is_narrow_outer(const cgd__micro *m, const cgd__shape *s)
+{
+    return (s->o == 1 || s->o == 3) && s->kernel > 1
+        && s->c * s->kernel % m->vector == 0;
+}
+
+typedef struct cgd__narrow {
+    const cgd__micro *micro;
+    const cgd__shape *s;
+    const float *x, *y;            /* x padded                               */
+    float *sums, *dw;
+    size_t w, run, size, bands;    /* padded width, K*C, values of dw        */
+} cgd__narrow;
+
+static void cgd__narrow_row(const cgd__narrow *q, size_t row, float *sums)
+{
+    const cgd__shape *s = q->s;
+    const cgd__micro *m = q->micro;
+    size_t u, r, width, wide = m->vectors[0] * m->vector;
+    size_t n = row / s->oh, i = row % s->oh;
+    for (u = 0; u < s->kernel; u++)
+        for (r = 0; r < q->run; r += width) {
+            size_t full = q->run - r >= wide;
+            width = full ? wide : m->vector;
+            m->outer_narrow[s->o == 3][full](sums + u * q->run + r,
+                q->size / s->o, q->x + ((n * (s->h + 2 * s->pad)
+                + i * s->stride + u) * q->w) * s->c + r, s->stride * s->c,
+                q->y + row * s->ow * s->o, s->ow);
+        }
+}
+
+static void cgd__narrow_band(void *job, size_t band)
+{
+    const cgd__narrow *q = (const cgd__narrow *)job;
+    size_t rows = q->s->n * q->s->oh, row = rows * band / q->bands;
+    size_t end = rows * (band + 1) / q->bands;
+    float *sums = q->sums + band * q->size;
+    memset(sums, 0, q->size * sizeof(float));
+    for (; row < end; row++) cgd__narrow_row(q, row, sums);
+}
+
+static void cgd__narrow_weights(cgd_ctx *ctx, const cgd__micro *m,
+                                const cgd__shape *s, float *dw,
+                                const float *x, const float *y,
+                                float *scratch)
+{
+    cgd__narrow q;
+    size_t k, o, band, ph = s->h + 2 * s->pad;
+    q.micro = m; q.s = s; q.x = scratch; q.y = y; q.dw = dw;
+    q.w = s->w + 2 * s->pad;
+    q.run = s->kernel * s->c;
+    q.size = s->kernel * q.run * s->o;
+    q.bands = cgd__min(CGD__BANDS, s->n * s->oh);
+    q.sums = scratch + cgd__round_up(s->n * ph * q.w * s->c, 16);
+    cgd__pad(ctx, scratch, x, s->n, s->h, s->w, s->c, s->pad, s->pad_mode);
+    cgd__for(ctx, q.bands, cgd__narrow_band, &q);
+    for (band = 0; band < q.bands; band++)
+        for (o = 0; o < s->o; o++)
+            for (k = 0; k < q.size / s->o; k++)
+                dw[k * s->o + o] += q.sums[band * q.size
+                                           + o * (q.size / s->o) + k];
+}
+
+static size_t cgd__narrow_scratch(const cgd__shape *s)
+{
+    return cgd__padded(s->n, s->h, s->w, s->c, s->pad)
+         + CGD__BANDS * s->kernel * s->kernel * s->c * s->o;
+}
+
+/* ======================================================================== */
+/* [impl:tiles] Convolution in bf16, tile by tile                           */
+/* ======================================================================== */
+/* Owns the kernels of mixed precision: maps and weights are rounded to bf16
+ * (a float's upper half) while they are packed, their products are summed in
+ * float32, and all else stays float32: the weights that learn, Adam, norms
+ * and losses. Each of the three sums becomes
+ *
+ *   C (32 x 32) = A (32 x K) B (K x 32)
+ *
+ * where a row of A is a run of memory, rows lie a fixed step apart, and B is
+ * packed in pairs along K. An instruction for matrix tiles (Intel's AMX) takes
+ * that as it is, one for dot products of pairs row by row. Forward and
+ * adjoint: rows are pixels side by side, K runs over taps and channels.
+ * Weights: rows are channels, K runs over pixels.
+ *
+ * Three channels in or out have no use for this; such layers and those of
+ * less than 32 channels take the kernels above. */
+
+#define CGD__TILE 16
+#define CGD__TILE_PAIR 32          /* rows, columns and depth of one step    */
+#define CGD__TILE_STEP 1024        /* values of B in a step                  */
+#define CGD__TILE_BAND 1024        /* pixels per band of a weight gradient,  */
+#define CGD__TILE_DEPTH 512        /* and at once: 32 lines fit a near cache */
+
+typedef struct cgd__tiles {
+    int beat_winograd;             /* on its own ground                      */
+    void (*begin)(void);           /* before a thread's first block ...      */
+    void (*end)(void);             /* ... and after its last                 */
+    /* c[2*row + column]: where each 16 x 16 tile goes, rows c_step apart;
+     * load: it is added to what is there; a: the first row of each half, rows
+     * a_step apart; offsets: what a tap adds to them; depth: values in a tap,
+     * a multiple of 32. */
+    void (*block)(float *const c[4], size_t c_step, int load,
+                  const cgd__bf16 *const a[2], size_t a_step,
+                  const size_t *offsets, size_t taps, size_t depth,
+                  const cgd__bf16 *b);
+    void (*round)(cgd__bf16 *out, const float *in, size_t count);
+    /* 16 pairs: even in the lower halves, odd in the upper. */
+    void (*pair)(cgd__bf16 *out, const float *even, const float *odd);
+    /* Such pairs to lines: at out[k * step] and behind it, k < 16. */
+    void (*turn)(cgd__bf16 *out, size_t step, const float *even,
+                 const float *odd);
+} cgd__tiles;
+
+static int cgd__wino_fits(const cgd__micro *m, const cgd__shape *s);
+
+static int cgd__tiled(const cgd__micro *m, const cgd__shape *s)
+{
+    return m->tiles && s->c >= CGD__TILE_PAIR && s->o >= CGD__TILE_PAIR
+        && s->stride <= 2
+        && (m->tiles->beat_winograd || !cgd__wino_fits(m, s));
+}
+
+/* Floats that hold so many bf16 values. */
+static size_t cgd__halves(size_t count)
+{
+    return cgd__round_up(cgd__ceil_div(count, 2), 16);
+}
+
+/* A padded copy, and the rows that a last tile may read beyond it. */
+static size_t cgd__tile_map(size_t n, size_t h, size_t w, size_t c,
+                            size_t pad)
+{
+    return (n * (h + 2 * pad) * (w + 2 * pad) + 2 * CGD__TILE)
+         * cgd__round_up(c, CGD__TILE_PAIR);
+}
+
+typedef struct cgd__tile_pad {
+    const cgd__gather *q;
+    const cgd__extra *extra;
+} cgd__tile_pad;
+
+/* Round a pixel's channels, normalised where the map is raw. */
+static void cgd__tile_round(const cgd__tile_pad *job, cgd__bf16 *out,
+                            const float *in, size_t n)
+{
+    const cgd__gather *q = job->q;
+    const cgd__extra *e = job->extra;
+    size_t c, k;
+    if (!e || !e->scale) {
+        q->micro->tiles->round(out, in, q->ic);
+        return;
+    }
+    for (c = 0; c < q->ic; c += CGD__PANEL) {
+        float v[CGD__PANEL];
+        const float *scale = e->scale + n * q->ic + c;
+        const float *shift = e->shift + n * q->ic + c;
+        size_t count = cgd__min(CGD__PANEL, q->ic - c);
+        for (k = 0; k < count; k++) {
+            float y = in[c + k] * scale[k] + shift[k], less = e->slope * y;
+            v[k] = y > less ? y : less;
+        }
+        q->micro->tiles->round(out + c, v, count);
+    }
+}
+
+CGD__OPTIMIZED static void cgd__tile_pad_row(void *data, size_t row)
+{
+    const cgd__tile_pad *job = (const cgd__tile_pad *)data;
+    const cgd__gather *q = job->q;
+    size_t pw = q->iw + 2 * q->in_pad, ph = q->ih + 2 * q->in_pad, j;
+    size_t n = row / ph;
+    size_t a = cgd__tap_index(row % ph, q->in_pad, q->ih, q->pad_mode);
+    for (j = 0; j < pw; j++) {
+        cgd__bf16 *out = q->map + (row * pw + j) * q->map_c;
+        size_t b = cgd__tap_index(j, q->in_pad, q->iw, q->pad_mode);
+        size_t count = a == CGD__OUTSIDE || b == CGD__OUTSIDE ? 0 : q->ic;
+        if (count > 0)
+            cgd__tile_round(job, out, q->in + ((n * q->ih + a) * q->iw + b)
+                                      * q->ic, n);
+        memset(out + count, 0, (q->map_c - count) * sizeof *out);
+    }
+}
+
+static float *cgd__tile_copy(cgd_ctx *ctx, cgd__gather *q,
+                             const cgd__extra *extra, float *scratch)
+{
+    size_t rows = q->n * (q->ih + 2 * q->in_pad);
+    size_t size = cgd__tile_map(q->n, q->ih, q->iw, q->ic, q->in_pad), used;
+    cgd__tile_pad job;
+    q->map = (cgd__bf16 *)(void *)scratch;
+    q->map_c = cgd__round_up(q->ic, CGD__TILE_PAIR);
+    used = rows * (q->iw + 2 * q->in_pad) * q->map_c;
+    memset(q->map + used, 0, (size - used) * sizeof *q->map);
+    job.q = q;
+    job.extra = extra;
+    cgd__for(ctx, rows, cgd__tile_pad_row, &job);
+    return scratch + cgd__halves(size);
+}
+
+/* Packed weights, in floats: (phase, 32 outputs, tap, 32 channels). */
+static size_t cgd__tile_panels(const cgd__gather *q)
+{
+    return cgd__halves(q->n_taps * cgd__round_up(q->ic, CGD__TILE_PAIR)
+                       * cgd__round_up(q->oc, CGD__TILE_PAIR));
+}
+
+/* Where those of a phase for 32 outputs lie. */
+static size_t cgd__tile_panel(const cgd__gather *q, const cgd__phase *f,
+                              size_t panel)
+{
+    return (f->tap * cgd__ceil_div(q->oc, CGD__TILE_PAIR) + panel * f->n_taps)
+         * cgd__round_up(q->ic, CGD__TILE_PAIR) * CGD__TILE_PAIR;
+}
+
+/* Sixteen outputs' weights from one channel, zeros beyond the last. */
+static void cgd__tile_weights_of(const cgd__pack_job *q, const float *w,
+                                 size_t channel, size_t o, float *to)
+{
+    size_t valid = o < q->q->oc ? cgd__min(CGD__TILE, q->q->oc - o) : 0, i;
+    if (channel >= q->q->ic) valid = 0;
+    for (i = 0; i < CGD__TILE; i++)
+        to[i] = i < valid ? w[channel * q->along + (o + i) * q->across] : 0;
+}
+
+CGD__OPTIMIZED static void cgd__tile_pack_panel(void *job, size_t panel)
+{
+    const cgd__pack_job *q = (const cgd__pack_job *)job;
+    const cgd__gather *g = q->q;
+    size_t t, c, half, r;
+    float even[CGD__TILE], odd[CGD__TILE];
+    for (t = 0; t < g->n_taps; t++) {
+        const float *w = q->w + g->taps[t].weight * g->ic * g->oc;
+        const cgd__phase *f = g->phases + g->taps[t].phase;
+        cgd__bf16 *to = (cgd__bf16 *)(void *)q->panels
+                      + cgd__tile_panel(g, f, panel) + (t - f->tap)
+                      * cgd__round_up(g->ic, CGD__TILE_PAIR) * CGD__TILE_PAIR;
+        for (c = 0; c < g->ic; c += CGD__TILE_PAIR)
+            for (half = 0; half < 2; half++)
+                for (r = 0; r < CGD__TILE; r++, to += CGD__TILE_PAIR) {
+                    size_t o = panel * CGD__TILE_PAIR + half * CGD__TILE;
+                    cgd__tile_weights_of(q, w, c + 2 * r, o, even);
+                    cgd__tile_weights_of(q, w, c + 2 * r + 1, o, odd);
+                    g->micro->tiles->pair(to, even, odd);
+                }
+    }
+}
+
+static void cgd__tile_pack(cgd_ctx *ctx, const cgd__gather *q,
+                           const cgd__pack_job *pack)
+{
+    cgd__pack_job job = *pack;
+    cgd__for(ctx, cgd__ceil_div(q->oc, CGD__TILE_PAIR), cgd__tile_pack_panel,
+             &job);
+}
+
+/* A slice: tiles of 16 pixels in a row, and panels of 32 outputs. */
+#define CGD__TILE_CHUNK 8
+
+static void cgd__tile_cut(cgd__gather *q)
+{
+    size_t panels = cgd__ceil_div(q->oc, CGD__TILE_PAIR);
+    q->chunk = CGD__TILE_CHUNK;
+    q->chunks = cgd__ceil_div(q->phases->rows * cgd__ceil_div(q->phases->cols,
+                              CGD__TILE), q->chunk);
+    q->part = cgd__ceil_div(panels, cgd__min(panels,
+        cgd__ceil_div(CGD__SLICES, q->n * q->chunks * q->n_phases)));
+}
+
+/* One slice's work: some tiles of a phase of picture n. */
+typedef struct cgd__tile_job {
+    const cgd__gather *q;
+    const cgd__phase *f;
+    size_t n, first, tiles;
+    float *sums;                   /* a row of moments, or NULL              */
+    size_t offsets[256];           /* of the taps                            */
+} cgd__tile_job;
+
+/* Pixels of a tile, and where it reads and writes its first. */
+static size_t cgd__tile_place(const cgd__tile_job *job, size_t tile,
+                              const cgd__bf16 **from, float **to)
+{
+    const cgd__gather *q = job->q;
+    size_t across = cgd__ceil_div(job->f->cols, CGD__TILE);
+    size_t i = tile / across, j = tile % across * CGD__TILE;
+    *from = q->map + ((job->n * (q->ih + 2 * q->in_pad) + i * q->in_step)
+                      * (q->iw + 2 * q->in_pad) + j * q->in_step) * q->map_c;
+    *to = cgd__gather_target(q, job->f, job->n, i * job->f->cols + j);
+    return cgd__min(CGD__TILE, job->f->cols - j);
+}
+
+/* Two tiles of sums to their pixels, outputs [o, o + 32). */
+CGD__OPTIMIZED static void cgd__tile_emit(const cgd__gather *q, float *to,
+                                          size_t pixels, const float *sums,
+                                          size_t o)
+{
+    size_t valid = cgd__min(CGD__TILE_PAIR, q->oc - o), p, k;
+    for (p = 0, to += o; p < pixels; p++, to += q->out_step * q->oc)
+        for (k = 0; k < valid; k++)
+            to[k] = (q->accumulate ? to[k] : 0) + (q->bias ? q->bias[o + k] : 0)
+                  + sums[p * CGD__TILE_PAIR + k];
+}
+
+static void cgd__tile_sum(const cgd__tile_job *job, float *to, size_t pixels,
+                          size_t o, int first)
+{
+    const cgd__gather *q = job->q;
+    float *px[CGD__TILE];
+    size_t p;
+    for (p = 0; p < pixels; p++) px[p] = to + p * q->out_step * q->oc;
+    q->micro->moments(job->sums + o, cgd__round_up(q->oc, q->micro->vector),
+                      px, o, pixels, cgd__min(CGD__TILE_PAIR, q->oc - o),
+                      first);
+}
+
+/* Two tiles by one panel: straight to the outputs where all of them exist,
+ * else by way of a buffer. */
+static void cgd__tile_block(const cgd__tile_job *job, size_t tile,
+                            size_t panel)
+{
+    const cgd__gather *q = job->q;
+    float sums[CGD__TILE_PAIR * CGD__TILE_PAIR], *to[2], *c[4];
+    const cgd__bf16 *a[2];
+    size_t o = panel * CGD__TILE_PAIR, step = CGD__TILE_PAIR, pixels[2], k;
+    int two = tile + 1 < job->tiles, direct;
+    pixels[0] = cgd__tile_place(job, tile, &a[0], &to[0]);
+    pixels[1] = two ? cgd__tile_place(job, tile + 1, &a[1], &to[1]) : 0;
+    direct = pixels[0] == CGD__TILE && pixels[1] == CGD__TILE && !q->bias
+          && o + CGD__TILE_PAIR <= q->oc;
+    if (!two) a[1] = a[0];
+    if (direct) step = q->out_step * q->oc;
+    for (k = 0; k < 4; k++)
+        c[k] = (direct ? to[k / 2] + o
+                : sums + k / 2 * CGD__TILE * CGD__TILE_PAIR)
+             + k % 2 * CGD__TILE;
+    q->micro->tiles->block(c, step, direct && q->accumulate, a,
+                           q->in_step * q->map_c, job->offsets, job->f->n_taps,
+                           q->map_c, (const cgd__bf16 *)(const void *)q->panels
+                           + cgd__tile_panel(q, job->f, panel));
+    for (k = 0; k < 2 && pixels[k] > 0; k++) {
+        if (!direct)
+            cgd__tile_emit(q, to[k], pixels[k],
+                           sums + k * CGD__TILE * CGD__TILE_PAIR, o);
+        if (job->sums)
+            cgd__tile_sum(job, to[k], pixels[k], o, tile + k == job->first);
+    }
+}
+
+static void cgd__tile_slice(void *data, size_t slice)
+{
+    const cgd__gather *q = (const cgd__gather *)data;
+    size_t rows = q->n * q->chunks * q->n_phases, row = slice % rows, t;
+    size_t panels = cgd__ceil_div(q->oc, CGD__TILE_PAIR), pixels = 0;
+    size_t panel = slice / rows * q->part, tile;
+    size_t last = cgd__min(panel + q->part, panels);
+    cgd__tile_job job;
+    job.q = q;
+    job.f = q->phases + row % q->n_phases;
+    job.n = row / q->n_phases / q->chunks;
+    job.first = row / q->n_phases % q->chunks * q->chunk;
+    job.tiles = cgd__min(job.first + q->chunk, job.f->rows
+                         * cgd__ceil_div(job.f->cols, CGD__TILE));
+    job.sums = q->sums ? q->sums + row * cgd__moments_row(
+                         cgd__round_up(q->oc, q->micro->vector)) : NULL;
+    for (t = 0; t < job.f->n_taps; t++) {
+        const cgd__tap *tap = q->taps + job.f->tap + t;
+        job.offsets[t] = (tap->di * (q->iw + 2 * q->in_pad) + tap->dj)
+                       * q->map_c;
+    }
+    q->micro->tiles->begin();
+    for (; panel < last; panel++)
+        for (tile = job.first; tile < job.tiles; tile += 2)
+            cgd__tile_block(&job, tile, panel);
+    q->micro->tiles->end();
+    if (!job.sums || slice >= rows) return;
+    for (tile = job.first; tile < job.tiles; tile++) {
+        const cgd__bf16 *from;
+        float *to;
+        pixels += cgd__tile_place(&job, tile, &from, &to);
+    }
+    job.sums[3 * cgd__round_up(q->oc, q->micro->vector)] = (float)pixels;
+}
+
+static void cgd__tile_run(cgd_ctx *ctx, cgd__gather *q)
+{
+    size_t panels = cgd__ceil_div(q->oc, CGD__TILE_PAIR);
+    cgd__for(ctx, cgd__ceil_div(panels, q->part) * q->n * cgd__gather_rows(q),
+             cgd__tile_slice, q);
+}
+
+/* ---- the weight gradient -------------------------------------------------*/
+/* Pixels run through the padded map, so that a tap is a shift: x is turned
+ * into a line per channel (with stride 2 four of them, one for each parity of
+ * row and column), y into pairs of pixels at the same places, with zeros where
+ * it has none. */
+
+typedef struct cgd__tile_outer {
+    const cgd__micro *micro;
+    const cgd__shape *s;
+    const float *x, *y;
+    float *dw, *sums;
+    cgd__bf16 *lines, *pairs;
+    size_t h, w, c;                /* of a parity's map; channels, filled up */
+    size_t depth, line;            /* pixels in all; and behind them         */
+    size_t panels, blocks;         /* of 32 outputs; of 32 channels and a tap */
+    size_t bands, chunk;
+} cgd__tile_outer;
+
+static void cgd__tile_outer_cut(cgd__tile_outer *q, const cgd__micro *m,
+                                const cgd__shape *s)
+{
+    size_t taps = s->kernel * s->kernel, reach = (s->kernel - 1) / s->stride;
+    q->micro = m; q->s = s;
+    q->h = cgd__ceil_div(s->h + 2 * s->pad, s->stride);
+    q->w = cgd__ceil_div(s->w + 2 * s->pad, s->stride);
+    q->c = cgd__round_up(s->c, CGD__TILE_PAIR);
+    q->depth = cgd__round_up(s->n * q->h * q->w, CGD__TILE_PAIR);
+    q->line = cgd__round_up(q->depth + reach * (q->w + 1), CGD__TILE_PAIR)
+            + CGD__TILE_PAIR;
+    q->panels = cgd__ceil_div(s->o, CGD__TILE_PAIR);
+    q->blocks = taps * q->c / CGD__TILE_PAIR;
+    q->bands = cgd__min(cgd__ceil_div(q->depth, CGD__TILE_BAND),
+                        cgd__max(q->depth / (taps * s->c) * 4, 1));
+    q->chunk = cgd__max(q->blocks * q->bands / (2 * CGD__SLICES), 1);
+}
+
+/* The parts of the scratch, in floats. */
+static size_t cgd__tile_lines(const cgd__tile_outer *q)
+{
+    return cgd__halves(q->s->stride * q->s->stride * q->c * q->line);
+}
+
+static size_t cgd__tile_pairs(const cgd__tile_outer *q)
+{
+    return cgd__halves(q->panels * CGD__TILE_PAIR * q->depth);
+}
+
+static size_t cgd__tile_outer_scratch(const cgd__micro *m, const cgd__shape *s)
+{
+    cgd__tile_outer q;
+    cgd__tile_outer_cut(&q, m, s);
+    return cgd__tile_lines(&q) + cgd__tile_pairs(&q)
+         + (q.bands > 1 ? q.bands * s->kernel * s->kernel * s->c * s->o : 0);
+}
+
+/* Up to sixteen channels of a pixel, the rest zeros. */
+static const float *cgd__tile_values(const float *pixel, size_t valid,
+                                     float *spill)
+{
+    size_t k;
+    if (valid == CGD__TILE) return pixel;
+    for (k = 0; k < CGD__TILE; k++) spill[k] = k < valid ? pixel[k] : 0;
+    return spill;
+}
+
+/* Sixteen channels of x at place (i, j) of a parity's map, or zeros. */
+static const float *cgd__tile_input(const cgd__tile_outer *q, size_t parity,
+                                    size_t i, size_t j, size_t c, float *spill)
+{
+    const cgd__shape *s = q->s;
+    size_t a = i % q->h * s->stride + parity / s->stride;
+    size_t b = j * s->stride + parity % s->stride, valid = 0;
+    const float *x = q->x;
+    if (a < s->h + 2 * s->pad && b < s->w + 2 * s->pad && c < s->c) {
+        a = cgd__tap_index(a, s->pad, s->h, s->pad_mode);
+        b = cgd__tap_index(b, s->pad, s->w, s->pad_mode);
+        if (a != CGD__OUTSIDE && b != CGD__OUTSIDE) {
+            valid = cgd__min(CGD__TILE, s->c - c);
+            x += ((i / q->h * s->h + a) * s->w + b) * s->c + c;
+        }
+    }
+    return cgd__tile_values(x, valid, spill);
+}
+
+/* Sixteen channels' lines of one parity. A row of odd length writes a zero
+ * where the next one begins, before that does. */
+CGD__OPTIMIZED static void cgd__tile_turn(void *job, size_t slice)
+{
+    const cgd__tile_outer *q = (const cgd__tile_outer *)job;
+    size_t parity = slice / (q->c / CGD__TILE), i, j, end;
+    size_t c = slice % (q->c / CGD__TILE) * CGD__TILE;
+    cgd__bf16 *line = q->lines + (parity * q->c + c) * q->line;
+    float even[CGD__TILE], odd[CGD__TILE];
+    for (i = 0; i < q->s->n * q->h; i++)
+        for (j = 0; j < q->w; j += 2)
+            q->micro->tiles->turn(line + i * q->w + j, q->line,
+                cgd__tile_input(q, parity, i, j, c, even),
+                cgd__tile_input(q, parity, i, j + 1, c, odd));
+    end = q->s->n * q->h * q->w;
+    for (i = 0; i < CGD__TILE; i++)
+        memset(line + i * q->line + end, 0, (q->line - end) * sizeof *line);
+}
+
+/* Sixteen outputs of y at place k of the padded map, or zeros. */
+static const float *cgd__tile_pixel(const cgd__tile_outer *q, size_t k,
+                                    size_t o, float *spill)
+{
+    const cgd__shape *s = q->s;
+    size_t j = k % q->w, i = k / q->w % q->h, n = k / q->w / q->h;
+    size_t valid = n < s->n && i < s->oh && j < s->ow && o < s->o
+                 ? cgd__min(CGD__TILE, s->o - o) : 0;
+    const float *y = q->y;
+    if (valid > 0) y += ((n * s->oh + i) * s->ow + j) * s->o + o;
+    return cgd__tile_values(y, valid, spill);
+}
+
+CGD__OPTIMIZED static void cgd__tile_pair_step(void *job, size_t step)
+{
+    const cgd__tile_outer *q = (const cgd__tile_outer *)job;
+    size_t steps = q->depth / CGD__TILE_PAIR, panel, half, r;
+    float even[CGD__TILE], odd[CGD__TILE];
+    for (panel = 0; panel < q->panels; panel++) {
+        cgd__bf16 *to = q->pairs + (panel * steps + step) * CGD__TILE_STEP;
+        for (half = 0; half < 2; half++)
+            for (r = 0; r < CGD__TILE; r++, to += CGD__TILE_PAIR) {
+                size_t o = panel * CGD__TILE_PAIR + half * CGD__TILE;
+                size_t k = step * CGD__TILE_PAIR + 2 * r;
+                q->micro->tiles->pair(to, cgd__tile_pixel(q, k, o, even),
+                                      cgd__tile_pixel(q, k + 1, o, odd));
+            }
+    }
+}
+
+/* A block of rows by a panel over some pixels: straight into the gradient
+ * where all of its channels exist, else by way of a buffer. */
+CGD__OPTIMIZED static void cgd__tile_outer_add(const cgd__tile_outer *q,
+                                  float *dw, size_t rows, size_t valid,
+                                  int load, const cgd__bf16 *const a[2],
+                                  size_t depth, const cgd__bf16 *b)
+{
+    int direct = rows == CGD__TILE_PAIR && valid == CGD__TILE_PAIR;
+    float sums[CGD__TILE_PAIR * CGD__TILE_PAIR], *to[4];
+    size_t step = direct ? q->s->o : CGD__TILE_PAIR, zero = 0, r, k;
+    for (k = 0; k < 4; k++)
+        to[k] = (direct ? dw : sums) + k / 2 * CGD__TILE * step
+              + k % 2 * CGD__TILE;
+    q->micro->tiles->block(to, step, direct && load, a, q->line, &zero, 1,
+                           depth, b);
+    for (r = 0; !direct && r < rows; r++)
+        for (k = 0; k < valid; k++) {
+            float *d = dw + r * q->s->o + k;
+            *d = (load ? *d : 0) + sums[r * CGD__TILE_PAIR + k];
+        }
+}
+
+/* One block of rows by all panels, over a band of pixels. */
+static void cgd__tile_outer_block(const cgd__tile_outer *q, float *dw,
+                                  size_t block, size_t first, size_t last)
+{
+    const cgd__shape *s = q->s;
+    size_t per_tap = q->c / CGD__TILE_PAIR, tap = block / per_tap, panel, at;
+    size_t c = block % per_tap * CGD__TILE_PAIR, u = tap / s->kernel;
+    size_t v = tap % s->kernel;
+    size_t parity = u % s->stride * s->stride + v % s->stride;
+    const cgd__bf16 *line = q->lines + (parity * q->c + c) * q->line
+                          + u / s->stride * q->w + v / s->stride;
+    for (at = first; at < last; at += CGD__TILE_DEPTH)
+        for (panel = 0; panel < q->panels; panel++) {
+            size_t o = panel * CGD__TILE_PAIR;
+            const cgd__bf16 *a[2];
+            a[0] = line + at;
+            a[1] = a[0] + CGD__TILE * q->line;
+            cgd__tile_outer_add(q, dw + (tap * s->c + c) * s->o + o,
+                cgd__min(CGD__TILE_PAIR, s->c - c),
+                cgd__min(CGD__TILE_PAIR, s->o - o), q->bands == 1 || at > first,
+                a, cgd__min(CGD__TILE_DEPTH, last - at),
+                q->pairs + (panel * q->depth + at) * CGD__TILE_PAIR);
+        }
+}
+
+static void cgd__tile_outer_slice(void *job, size_t slice)
+{
+    const cgd__tile_outer *q = (const cgd__tile_outer *)job;
+    size_t chunks = cgd__ceil_div(q->blocks, q->chunk), band = slice / chunks;
+    size_t steps = q->depth / CGD__TILE_PAIR;
+    size_t first = steps * band / q->bands * CGD__TILE_PAIR;
+    size_t last = steps * (band + 1) / q->bands * CGD__TILE_PAIR;
+    size_t block = slice % chunks * q->chunk;
+    size_t end = cgd__min(block + q->chunk, q->blocks);
+    float *dw = q->bands > 1 ? q->sums + band * q->s->kernel * q->s->kernel
+                               * q->s->c * q->s->o : q->dw;
+    q->micro->tiles->begin();
+    for (; block < end; block++)
+        cgd__tile_outer_block(q, dw, block, first, last);
+    q->micro->tiles->end();
+}
+
+static void cgd__tile_weights(cgd_ctx *ctx, const cgd__micro *m,
+                              const cgd__shape *s, float *dw, const float *x,
+                              const float *y, float *scratch)
+{
+    cgd__tile_outer q;
+    cgd__outer add;
+    cgd__tile_outer_cut(&q, m, s);
+    q.x = x; q.y = y; q.dw = dw;
+    q.lines = (cgd__bf16 *)(void *)scratch;
+    q.pairs = (cgd__bf16 *)(void *)(scratch + cgd__tile_lines(&q));
+    q.sums = scratch + cgd__tile_lines(&q) + cgd__tile_pairs(&q);
+    cgd__for(ctx, s->stride * s->stride * q.c / CGD__TILE, cgd__tile_turn, &q);
+    cgd__for(ctx, q.depth / CGD__TILE_PAIR, cgd__tile_pair_step, &q);
+    cgd__for(ctx, q.bands * cgd__ceil_div(q.blocks, q.chunk),
+             cgd__tile_outer_slice, &q);
+    if (q.bands < 2) return;
+    memset(&add, 0, sizeof add);
+    add.s = s; add.dw = dw; add.sums = q.sums;
+    add.bands = q.bands;
+    add.rows = s->kernel * s->kernel * s->c;
+    cgd__for(ctx, add.rows, cgd__outer_add, &add);
+}
+
+/* Floats of scratch for all three. */
+static size_t cgd__tile_scratch(const cgd__micro *m, const cgd__shape *s)
+{
+    return cgd__max(cgd__tile_outer_scratch(m, s),
+                    cgd__max(cgd__gather_scratch(m, s, 0),
+                             cgd__gather_scratch(m, s, 1)));
+}
+
+/* ======================================================================== */
+/* [impl:winograd] Winograd convolution                                     */
+/* ======================================================================== */
+/* Owns the fast path of 3x3 convolutions of stride 1, the residual blocks'
+ * kind: Winograd's F(4x4, 3x3) makes 4x4 outputs from a 6x6 patch with 36
+ * multiplications per pair of channels instead of 144 (Lavin & Gray 2015,
+ * arXiv:1509.09308). With * for products in each of the 36 points:
+ *
+ *   forward   Y  = A' [ sum_c (G g G') * (B' x B) ] A       per 4x4 tile
+ *   adjoint   x += B  [ sum_o (G g G') * (A y A') ] B'      per 6x6 patch
+ *   weights   g += G' [ sum_tiles (B' x B) * (A y A') ] G
+ *
+ * so all three are matrix products over channels or tiles, point by point,
+ * between transforms that are exact adjoints of each other. The points are 0,
+ * 1, -1, 1/2, -2 and infinity, which loses less than the usual 0, +-1, +-2:
+ * a polynomial through smaller numbers.
+ *
+ *   B' = 1 -3/2   -2  3/2    1  0    G = 1      0      0     A = 1  0   0   0
+ *        0   -1  1/2  5/2    1  0        1/3    1/3    1/3       1  1   1   1
+ *        0    1 -5/2  1/2    1  0       -1/3    1/3   -1/3       1 -1   1  -1
+ *        0   -2   -1    2    1  0      -16/15  -8/15  -4/15      1 1/2 1/4 1/8
+ *        0  1/2   -1 -1/2    1  0        1/15  -2/15   4/15      1 -2   4  -8
+ *        0    1 -3/2   -2  3/2  1        0      0      1         0  0   0   1
+ *
+ * Tiles are handled in blocks of whole rows, small enough that a block's
+ * transforms stay in a core's cache; a lane is the work and the buffer of
+ * several blocks. Lanes are counted from the shape alone. */
+
+#define CGD__POINTS 36
+#define CGD__TILES 32            /* most tiles in a block                    */
+#define CGD__LANES 16
+#define CGD__TILE_BLOCK 256      /* tiles per pass of the weight gradient    */
+
+typedef struct cgd__wino {
+    const cgd__micro *micro;
+    const cgd__shape *s;
+    size_t th, tw;                     /* tiles down and across              */
+    size_t rows, cols;                 /* of tiles in a block                */
+    size_t blocks;                     /* in a picture                       */
+    size_t lanes, lane_size;
+    size_t plane;                      /* floats between points of V         */
+    const float *in, *zeros, *bias, *panels;
+    const float *scale, *shift;        /* see cgd__extra                     */
+    float slope;
+    float *out, *buffers, *strips;
+    float *sums;                       /* moments, a row per block, or NULL  */
+    int accumulate;
+} cgd__wino;
+
+/* Does a shape take this path? Channels must fill vectors. */
+static int cgd__wino_fits(const cgd__micro *m, const cgd__shape *s)
+{
+    return s->kernel == 3 && s->stride == 1 && s->pad <= 2
+        && s->c % m->vector == 0 && s->o % m->vector == 0
+        && s->oh * s->ow >= 64;
+}
+
+static void cgd__wino_tiles(cgd__wino *q, const cgd__micro *m,
+                            const cgd__shape *s, size_t depth, size_t outputs)
+{
+    memset(q, 0, sizeof *q);
+    q->micro = m;
+    q->s = s;
+    q->th = cgd__ceil_div(s->oh, 4);
+    q->tw = cgd__ceil_div(s->ow, 4);
+    q->rows = cgd__min(cgd__max(1, CGD__TILES / q->tw),
+                       cgd__ceil_div(s->n * q->th, 2));
+    q->rows = cgd__min(q->rows, q->th);
+    q->blocks = cgd__ceil_div(q->th, q->rows);
+    q->rows = cgd__ceil_div(q->th, q->blocks);
+    q->cols = cgd__min(q->tw, CGD__TILES / q->rows);
+    q->lanes = cgd__min(s->n * q->blocks, CGD__LANES);
+    /* Planes a power of two apart would share cache sets. */
+    q->plane = q->rows * q->cols * depth + 16;
+    q->lane_size = CGD__POINTS * (q->plane
+                 + CGD__TILES * cgd__min(cgd__round_up(outputs, 16),
+                                         CGD__PANEL));
+}
+
+/* Floats of the transformed weights: all panels, all points. Each has a row
+ * more than it fills, lest all points share cache sets. */
+static size_t cgd__wino_panels(const cgd__micro *m, size_t depth,
+                               size_t outputs)
+{
+    return CGD__POINTS * (depth + 1) * cgd__panels_width(m, outputs);
+}
+
+/* Where the patch of tile (n, i, j) reads: 36 pointers to pixels of x. */
+static void cgd__wino_patch(const cgd__wino *q, size_t n, size_t i, size_t j,
+                            const float *px[CGD__POINTS])
+{
+    const cgd__shape *s = q->s;
+    size_t u, v;
+    for (u = 0; u < 6; u++) {
+        size_t a = 4 * i + u, row = CGD__OUTSIDE;
+        if (a < s->h + 2 * s->pad)
+            row = cgd__tap_index(a, s->pad, s->h, s->pad_mode);
+        for (v = 0; v < 6; v++) {
+            size_t b = 4 * j + v, col = CGD__OUTSIDE;
+            if (b < s->w + 2 * s->pad)
+                col = cgd__tap_index(b, s->pad, s->w, s->pad_mode);
+            px[u * 6 + v] = row == CGD__OUTSIDE || col == CGD__OUTSIDE
+                ? q->zeros : q->in + ((n * s->h + row) * s->w + col) * s->c;
+        }
+    }
+}
+
+/* The 16 pixels of y that a tile covers; those beyond the edge are `none`. */
+static void cgd__wino_tile(const cgd__shape *s, float *y, float *none,
+                           size_t n, size_t i, size_t j, float *px[16])
+{
+    size_t u, v;
+    for (u = 0; u < 4; u++)
+        for (v = 0; v < 4; v++)
+            px[u * 4 + v] = 4 * i + u < s->oh && 4 * j + v < s->ow
+                ? y + ((n * s->oh + 4 * i + u) * s->ow + 4 * j + v) * s->o
+                : none;
+}
+
+/* Pixel pointers of a tile of y to read from; beyond the edge: zeros. */
+static void cgd__wino_tile_source(const cgd__wino *q, size_t n, size_t i,
+                                  size_t j, const float *px[16])
+{
+    const cgd__shape *s = q->s;
+    size_t u, v;
+    for (u = 0; u < 4; u++)
+        for (v = 0; v < 4; v++)
+            px[u * 4 + v] = 4 * i + u < s->oh && 4 * j + v < s->ow
+                ? q->in + ((n * s->oh + 4 * i + u) * s->ow + 4 * j + v) * s->o
+                : q->zeros;
+}
+
+/* The products of a block: M (point, tile, width) for one panel. The weights
+ * of all points seldom fit a core's cache, so the next point's are asked for
+ * while this one's are at work. */
+static void cgd__wino_multiply(const cgd__wino *q, size_t kind, size_t depth,
+                               const float *v, const float *panel, float *m,
+                               size_t tiles)
+{
+    const cgd__micro *micro = q->micro;
+    size_t width = micro->vectors[kind] * micro->vector, point, t, k, r;
+    const float *src[CGD__GROUP];
+    float *dst[CGD__GROUP];
+    for (point = 0; point < CGD__POINTS; point++) {
+        const float *weights = panel + point * (depth + 1) * width;
+        const float *ahead = weights + (depth + 1) * width;
+        for (t = 0; t < tiles; t += r, ahead += 16 * depth) {
+            k = cgd__micro_rows(micro, kind, tiles - t);
+            r = micro->rows[kind][k];
+            for (r = 0; r < micro->rows[kind][k]; r++) {
+                size_t tile = cgd__min(t + r, tiles - 1);
+                src[r] = v + point * q->plane + tile * depth;
+                dst[r] = m + (point * CGD__TILES + tile) * width;
+            }
+            micro->gather[kind][k](dst, 0, src, 1, depth, weights, ahead, 0);
+        }
+    }
+}
+
+/* Tiles [first, first + rows) of picture n's tile rows, columns [j0, j0 +
+ * cols), which a block does at once. */
+typedef struct cgd__wino_block { size_t n, first, rows, j0, cols; }
+    cgd__wino_block;
+
+/* Back from points to outputs [o, o + width), and their moments. */
+static void cgd__wino_forward_out(const cgd__wino *q, const cgd__wino_block *b,
+                                  const float *m, size_t o, size_t width)
+{
+    const cgd__shape *s = q->s;
+    size_t t, k, count, plane = cgd__round_up(s->o, q->micro->vector);
+    float none[CGD__PANEL], *sums = NULL;
+    if (q->sums)
+        sums = q->sums + (b->n * q->blocks + b->first / q->rows)
+             * cgd__moments_row(plane);
+    for (t = 0; t < b->rows * b->cols; t++) {
+        float *px[16];
+        cgd__wino_tile(s, q->out + o, none, b->n, b->first + t / b->cols,
+                       b->j0 + t % b->cols, px);
+        q->micro->tile_out(px, m + t * width, CGD__TILES * width, width,
+                           q->bias ? q->bias + o : NULL, q->accumulate);
+        if (!sums) continue;
+        for (k = count = 0; k < 16; k++)
+            if (px[k] != none) px[count++] = px[k];
+        q->micro->moments(sums + o, plane, px, 0, count, width,
+                          t == 0 && b->j0 == 0);
+    }
+}
+
+/* One block of the forward convolution. */
+static void cgd__wino_forward_block(const cgd__wino *q,
+                                    const cgd__wino_block *b, float *v,
+                                    float *m)
+{
+    const cgd__micro *micro = q->micro;
+    const cgd__shape *s = q->s;
+    size_t t, o, width, tiles = b->rows * b->cols;
+    for (t = 0; t < tiles; t++) {
+        const float *px[CGD__POINTS];
+        cgd__wino_patch(q, b->n, b->first + t / b->cols, b->j0 + t % b->cols,
+                        px);
+        micro->patch_in(v + t * s->c, q->plane, px,
+                        q->scale ? q->scale + b->n * s->c : NULL,
+                        q->scale ? q->shift + b->n * s->c : NULL, q->slope,
+                        s->c);
+    }
+    for (o = 0; o < s->o; o += width) {
+        size_t kind = cgd__panel_kind(micro, s->o - o);
+        width = micro->vectors[kind] * micro->vector;
+        cgd__wino_multiply(q, kind, s->c, v, q->panels
+                           + o * CGD__POINTS * (s->c + 1), m, tiles);
+        cgd__wino_forward_out(q, b, m, o, width);
+    }
+}
+
+/* The same for the adjoint: tiles of y in, patches added into the strips of
+ * their tile rows, six lines each. */
+static void cgd__wino_adjoint_block(const cgd__wino *q,
+                                    const cgd__wino_block *b, float *v,
+                                    float *m)
+{
+    const cgd__micro *micro = q->micro;
+    const cgd__shape *s = q->s;
+    size_t t, c, width, tiles = b->rows * b->cols;
+    size_t line = (4 * q->tw + 2) * s->c;
+    float *strips = q->strips + (b->n * q->th + b->first) * 6 * line;
+    for (t = 0; t < tiles; t++) {
+        const float *px[16];
+        cgd__wino_tile_source(q, b->n, b->first + t / b->cols,
+                              b->j0 + t % b->cols, px);
+        micro->tile_in(v + t * s->o, q->plane, px, 0, s->o);
+    }
+    for (c = 0; c < s->c; c += width) {
+        size_t kind = cgd__panel_kind(micro, s->c - c);
+        width = micro->vectors[kind] * micro->vector;
+        cgd__wino_multiply(q, kind, s->o, v, q->panels
+                           + c * CGD__POINTS * (s->o + 1), m, tiles);
+        for (t = 0; t < tiles; t++)
+            micro->patch_out(strips + t / b->cols * 6 * line
+                             + 4 * (b->j0 + t % b->cols) * s->c + c, line,
+                             s->c, m + t * width, CGD__TILES * width, width);
+    }
+}
+
+/* A lane takes every lanes-th block. */
+static void cgd__wino_lane(void *job, size_t lane)
+{
+    const cgd__wino *q = (const cgd__wino *)job;
+    const cgd__shape *s = q->s;
+    float *v = q->buffers + lane * q->lane_size;
+    float *m = v + CGD__POINTS * q->plane;
+    size_t at, line = (4 * q->tw + 2) * s->c;
+    size_t plane = cgd__round_up(s->o, q->micro->vector);
+    for (at = lane; at < s->n * q->blocks; at += q->lanes) {
+        cgd__wino_block b;
+        b.n = at / q->blocks;
+        b.first = at % q->blocks * q->rows;
+        b.rows = cgd__min(q->rows, q->th - b.first);
+        if (q->strips)
+            memset(q->strips + (b.n * q->th + b.first) * 6 * line, 0,
+                   b.rows * 6 * line * sizeof(float));
+        if (q->sums)                       /* a block's number of pixels     */
+            q->sums[at * cgd__moments_row(plane) + 3 * plane] = (float)
+                ((cgd__min(4 * (b.first + b.rows), s->oh) - 4 * b.first)
+                 * s->ow);
+        for (b.j0 = 0; b.j0 < q->tw; b.j0 += q->cols) {
+            b.cols = cgd__min(q->cols, q->tw - b.j0);
+            if (q->strips) cgd__wino_adjoint_block(q, &b, v, m);
+            else cgd__wino_forward_block(q, &b, v, m);
+        }
+    }
+}
+
+/* Lines of the strips that hold row i of the map: each of its mirror images
+ * in the padded map lies in one tile row's strip, or in two. */
+static size_t cgd__wino_lines(const cgd__wino *q, size_t n, size_t i,
+                              const float *lines[6])
+{
+    const cgd__shape *s = q->s;
+    size_t at[3], mirrors, k, t, count = 0;
+    size_t line = (4 * q->tw + 2) * s->c;
+    mirrors = cgd__mirrors(at, i, s->h, s->pad, s->pad_mode);
+    for (k = 0; k < mirrors; k++)
+        for (t = at[k] < 6 ? 0 : (at[k] - 2) / 4; t * 4 <= at[k]; t++)
+            if (t < q->th && at[k] - 4 * t < 6)
+                lines[count++] = q->strips
+                    + ((n * q->th + t) * 6 + at[k] - 4 * t) * line;
+    return count;
+}
+
+CGD__OPTIMIZED static void cgd__wino_fold_row(void *job, size_t row)
+{
+    const cgd__wino *q = (const cgd__wino *)job;
+    const cgd__shape *s = q->s;
+    const float *lines[6];
+    size_t count = cgd__wino_lines(q, row / s->h, row % s->h, lines);
+    size_t j, k, a, b, at[3], mirrors;
+    for (j = 0; j < s->w; j++) {
+        float *out = q->out + (row * s->w + j) * s->c;
+        mirrors = cgd__mirrors(at, j, s->w, s->pad, s->pad_mode);
+        for (k = 0; k < s->c; k++)
+            out[k] = (q->accumulate ? out[k] : 0) + (q->bias ? q->bias[k] : 0);
+        for (a = 0; a < count; a++)
+            for (b = 0; b < mirrors; b++) {
+                const float *in = lines[a] + at[b] * s->c;
+                for (k = 0; k < s->c; k++) out[k] += in[k];
+            }
+    }
+}
+
+/* ---- weights there and back ----------------------------------------------*/
+
+typedef struct cgd__wino_pack {
+    const cgd__micro *micro;
+    const cgd__shape *s;
+    const float *w;
+    float *panels;
+    size_t depth, outputs, along, across;  /* strides of w                   */
+} cgd__wino_pack;
+
+/* Transform the weights from the k-th value of depth to all outputs. */
+static void cgd__wino_pack_row(void *job, size_t k)
+{
+    const cgd__wino_pack *q = (const cgd__wino_pack *)job;
+    size_t o, i, width;
+    for (o = 0; o < q->outputs; o += width) {
+        float *panel = q->panels + o * CGD__POINTS * (q->depth + 1);
+        width = q->micro->vectors[cgd__panel_kind(q->micro, q->outputs - o)]
+              * q->micro->vector;
+        for (i = 0; i < width; i += q->micro->vector)
+            q->micro->weights_in(panel + k * width + i,
+                                 (q->depth + 1) * width,
+                                 q->w + k * q->along + (o + i) * q->across,
+                                 q->s->c * q->s->o, q->across);
+    }
+}
+
+/* Transform all weights into panels; transposed: for the adjoint. */
+static void cgd__wino_pack_weights(cgd_ctx *ctx, const cgd__micro *m,
+                                   const cgd__shape *s, const float *w,
+                                   int transposed, float *panels)
+{
+    cgd__wino_pack q;
+    q.micro = m; q.s = s; q.w = w;
+    q.panels = panels;
+    q.depth = transposed ? s->o : s->c;
+    q.outputs = transposed ? s->c : s->o;
+    q.along = transposed ? 1 : s->o;
+    q.across = transposed ? s->o : 1;
+    cgd__for(ctx, q.depth, cgd__wino_pack_row, &q);
+}
+
+/* The front of the scratch: zeros, which all three passes read. */
+static size_t cgd__wino_zeros(const cgd__shape *s)
+{
+    return cgd__round_up(cgd__max(s->c, s->o), 16);
+}
+
+static void cgd__wino_forward(cgd_ctx *ctx, const cgd__micro *m,
+                              const cgd__shape *s, float *y, const float *x,
+                              const float *w, const float *b, int accumulate,
+                              const cgd__extra *extra, float *scratch)
+{
+    cgd__wino q;
+    size_t zeros = cgd__wino_zeros(s), plane = cgd__round_up(s->o, m->vector);
+    cgd__wino_tiles(&q, m, s, s->c, s->o);
+    q.in = x; q.out = y; q.bias = b; q.accumulate = accumulate;
+    memset(scratch, 0, zeros * sizeof(float));
+    q.zeros = scratch;
+    scratch += zeros;
+    if (extra && extra->scale) {
+        q.scale = extra->scale;
+        q.shift = extra->shift;
+        q.slope = extra->slope;
+    }
+    if (extra && extra->moments) {
+        q.sums = scratch;
+        scratch += cgd__moments_size(s->n * q.blocks, plane);
+    }
+    q.panels = extra ? extra->packed : NULL;
+    if (!q.panels) {
+        cgd__wino_pack_weights(ctx, m, s, w, 0, scratch);
+        q.panels = scratch;
+        scratch += cgd__wino_panels(m, s->c, s->o);
+    }
+    q.buffers = scratch;
+    cgd__for(ctx, q.lanes, cgd__wino_lane, &q);
+    if (q.sums)
+        cgd__merge_moments(ctx, extra->moments, q.sums, s->n, q.blocks, plane,
+                           s->o);
+}
+
+static void cgd__wino_adjoint(cgd_ctx *ctx, const cgd__micro *m,
+                              const cgd__shape *s, float *x, const float *y,
+                              const float *w, const float *b, int accumulate,
+                              const cgd__extra *extra, float *scratch)
+{
+    cgd__wino q;
+    size_t zeros = cgd__wino_zeros(s);
+    float *panels = scratch + zeros;
+    cgd__wino_tiles(&q, m, s, s->o, s->c);
+    q.in = y; q.out = x; q.bias = b; q.accumulate = accumulate;
+    memset(scratch, 0, zeros * sizeof(float));
+    q.zeros = scratch;
+    q.panels = extra ? extra->packed : NULL;
+    if (!q.panels) {
+        cgd__wino_pack_weights(ctx, m, s, w, 1, panels);
+        q.panels = panels;
+    }
+    q.buffers = panels + cgd__wino_panels(m, s->o, s->c);
+    q.strips = q.buffers + q.lanes * q.lane_size;
+    cgd__for(ctx, q.lanes, cgd__wino_lane, &q);
+    cgd__for(ctx, s->n * s->h, cgd__wino_fold_row, &q);
+}
+
+/* ---- the weight gradient -------------------------------------------------*/
+
+typedef struct cgd__wino_outer {
+    cgd__wino x, y;                /* the patches' and the tiles' side       */
+    float *v, *m, *buffers, *dw;
+    size_t tiles, v_plane, chunk;
+} cgd__wino_outer;
+
+/* Transform one tile row of both maps: V (point, tile, c) and M (panel,
+ * point, tile, width). */
+static void cgd__wino_outer_row(void *job, size_t row)
+{
+    const cgd__wino_outer *q = (const cgd__wino_outer *)job;
+    const cgd__micro *micro = q->x.micro;
+    const cgd__shape *s = q->x.s;
+    size_t n = row / q->x.th, i = row % q->x.th, j, o, width;
+    for (j = 0; j < q->x.tw; j++) {
+        size_t tile = row * q->x.tw + j;
+        const float *patch[CGD__POINTS], *px[16];
+        cgd__wino_patch(&q->x, n, i, j, patch);
+        micro->patch_in(q->v + tile * s->c, q->v_plane, patch, NULL, NULL, 1,
+                        s->c);
+        cgd__wino_tile_source(&q->y, n, i, j, px);
+        for (o = 0; o < s->o; o += width) {
+            width = micro->vectors[cgd__panel_kind(micro, s->o - o)]
+                  * micro->vector;
+            micro->tile_in(q->m + o * CGD__POINTS * q->tiles + tile * width,
+                           q->tiles * width, px, o, width);
+        }
+    }
+}
+
+/* The products of channels [c, c + rows) at one point, into u (rows, O). */
+static void cgd__wino_outer_point(const cgd__wino_outer *q, size_t point,
+                                  size_t c, size_t rows, float *u)
+{
+    const cgd__micro *micro = q->x.micro;
+    size_t outputs = q->x.s->o, depth = q->x.s->c, first, o, row, r, width;
+    float spill[CGD__GROUP * CGD__PANEL];
+    for (first = 0; first < q->tiles; first += CGD__TILE_BLOCK) {
+        size_t count = cgd__min(CGD__TILE_BLOCK, q->tiles - first);
+        const float *src[CGD__TILE_BLOCK];
+        for (o = 0; o < outputs; o += width) {
+            size_t kind = cgd__panel_kind(micro, outputs - o);
+            size_t group = micro->rows[kind][0];
+            const float *panel;
+            width = micro->vectors[kind] * micro->vector;
+            panel = q->m + (o * CGD__POINTS + point * width) * q->tiles
+                  + first * width;
+            for (row = 0; row < rows; row += group) {
+                float *dst[CGD__GROUP];
+                for (r = 0; r < count; r++)
+                    src[r] = q->v + point * q->v_plane
+                           + (first + r) * depth + c + row;
+                for (r = 0; r < group; r++)
+                    dst[r] = row + r < rows ? u + (row + r) * outputs + o
+                                            : spill + r * width;
+                micro->outer[kind](dst, src, count, panel);
+            }
+        }
+    }
+}
+
+/* Some input channels of the weight gradient: products at all points, then
+ * back from points to taps. */
+static void cgd__wino_outer_chunk(void *job, size_t slice)
+{
+    const cgd__wino_outer *q = (const cgd__wino_outer *)job;
+    const cgd__shape *s = q->x.s;
+    size_t c = slice * q->chunk, rows = cgd__min(q->chunk, s->c - c), k;
+    size_t point, plane = q->chunk * s->o;
+    float *u = q->buffers + slice * CGD__POINTS * plane;
+    memset(u, 0, CGD__POINTS * plane * sizeof(float));
+    for (point = 0; point < CGD__POINTS; point++)
+        cgd__wino_outer_point(q, point, c, rows, u + point * plane);
+    for (k = 0; k < rows; k++)
+        q->x.micro->weights_out(q->dw + (c + k) * s->o, s->c * s->o,
+                                u + k * s->o, plane, s->o);
+}
+
+static size_t cgd__wino_outer_rows(size_t c)
+{
+    return cgd__round_up(cgd__ceil_div(c, 6), 6);
+}
+
+static void cgd__wino_weights(cgd_ctx *ctx, const cgd__micro *m,
+                              const cgd__shape *s, float *dw, const float *x,
+                              const float *y, float *scratch)
+{
+    cgd__wino_outer q;
+    size_t zeros = cgd__wino_zeros(s);
+    memset(scratch, 0, zeros * sizeof(float));
+    cgd__wino_tiles(&q.x, m, s, s->c, s->o);
+    q.y = q.x;
+    q.x.in = x;
+    q.y.in = y;
+    q.x.zeros = q.y.zeros = scratch;
+    q.tiles = s->n * q.x.th * q.x.tw;
+    q.chunk = cgd__wino_outer_rows(s->c);
+    q.v_plane = q.tiles * s->c + 16;
+    q.v = scratch + zeros;
+    q.m = q.v + CGD__POINTS * q.v_plane;
+    q.buffers = q.m + CGD__POINTS * q.tiles * s->o;
+    q.dw = dw;
+    cgd__for(ctx, s->n * q.x.th, cgd__wino_outer_row, &q);
+    cgd__for(ctx, cgd__ceil_div(s->c, q.chunk), cgd__wino_outer_chunk, &q);
+}
+
+/* Floats of scratch for all three. */
+static size_t cgd__wino_scratch(const cgd__micro *m, const cgd__shape *s)
+{
+    cgd__wino q;
+    size_t zeros = cgd__wino_zeros(s), chunk, tiles;
+    size_t forward, adjoint, weights;
+    cgd__wino_tiles(&q, m, s, s->c, s->o);
+    forward = cgd__wino_panels(m, s->c, s->o) + q.lanes * q.lane_size
+            + cgd__moments_size(s->n * q.blocks,
+                                cgd__round_up(s->o, m->vector));
+    cgd__wino_tiles(&q, m, s, s->o, s->c);
+    adjoint = cgd__wino_panels(m, s->o, s->c) + q.lanes * q.lane_size
+            + s->n * q.th * 6 * (4 * q.tw + 2) * s->c;
+    chunk = cgd__wino_outer_rows(s->c);
+    tiles = s->n * q.th * q.tw;
+    weights = CGD__POINTS * (tiles * s->c + 16 + tiles * s->o
+            + cgd__ceil_div(s->c, chunk) * chunk * s->o) + CGD__GROUP;
+    return zeros + cgd__max(forward, cgd__max(adjoint, weights));
+}
+
+/* ---- the choice ----------------------------------------------------------*/
+
+static int cgd__winograd(const cgd__micro *m, const cgd__shape *s)
+{
+    return cgd__wino_fits(m, s) && !cgd__tiled(m, s);
+}
+
+/* A shape of a size that does not change the method. */
+static cgd__shape cgd__any_size(const cgd__shape *s)
+{
+    cgd__shape any = *s;
+    any.n = 1;
+    any.h = any.w = s->stride * 64 + s->kernel;
+    any.oh = any.ow = (any.h + 2 * s->pad - s->kernel) / s->stride + 1;
+    return any;
+}
+
+/* Weights are packed without regard to a map's size, which decides about the
+ * method where it is tiny: such maps do not use them. */
+static const cgd__extra *cgd__usable(const cgd__micro *m, const cgd__shape *s,
+                                     const cgd__extra *extra,
+                                     cgd__extra *copy)
+{
+    cgd__shape any = cgd__any_size(s);
+    if (!extra || cgd__winograd(m, s) == cgd__winograd(m, &any)) return extra;
+    *copy = *extra;
+    copy->packed = NULL;
+    return copy;
+}
+
+static void cgd__conv_forward_fast(cgd_ctx *ctx, const cgd__micro *m,
+                                   const cgd__shape *s, float *y,
+                                   const float *x, const float *w,
+                                   const float *b, int accumulate,
+                                   const cgd__extra *extra, float *scratch)
+{
+    cgd__extra copy;
+    extra = cgd__usable(m, s, extra, &copy);
+    if (cgd__winograd(m, s))
+        cgd__wino_forward(ctx, m, s, y, x, w, b, accumulate, extra, scratch);
+    else
+        cgd__conv_forward_gemm(ctx, m, s, y, x, w, b, accumulate, extra,
+                               scratch);
+}
+
+static void cgd__conv_adjoint_fast(cgd_ctx *ctx, const cgd__micro *m,
+                                   const cgd__shape *s, float *x,
+                                   const float *y, const float *w,
+                                   const float *b, int accumulate,
+                                   const cgd__extra *extra, float *scratch)
+{
+    cgd__extra copy;
+    extra = cgd__usable(m, s, extra, &copy);
+    if (cgd__winograd(m, s))
+        cgd__wino_adjoint(ctx, m, s, x, y, w, b, accumulate, extra, scratch);
+    else
+        cgd__conv_adjoint_gemm(ctx, m, s, x, y, w, b, accumulate, extra,
+                               scratch);
+}
+
+/* Winograd's patches cannot tell zeros around a map from its values. */
+static int cgd__extras_fast(const cgd__micro *m, const cgd__shape *s,
+                            int adjoint)
+{
+    if (!cgd__winograd(m, s)) return cgd__gather_extras(m, s, adjoint);
+    if (adjoint) return 0;
+    return CGD__TAKES_MOMENTS | (s->pad == 0 || cgd__folds(s)
+                                 ? CGD__READS_RAW : 0);
+}
+
+static void cgd__conv_weights_fast(cgd_ctx *ctx, const cgd__micro *m,
+                                   const cgd__shape *s, float *dw,
+                                   const float *x, const float *y,
+                                   float *scratch)
+{
+    if (cgd__is_narrow_outer(m, s))
+        cgd__narrow_weights(ctx, m, s, dw, x, y, scratch);
+    else if (cgd__tiled(m, s))
+        cgd__tile_weights(ctx, m, s, dw, x, y, scratch);
+    else if (cgd__wino_fits(m, s))
+        cgd__wino_weights(ctx, m, s, dw, x, y, scratch);
+    else
+        cgd__conv_weights_gemm(ctx, m, s, dw, x, y, scratch);
+}
+
+static size_t cgd__pack_size_fast(const cgd__micro *m, const cgd__shape *s,
+                                  int adjoint)
+{
+    cgd__shape any = cgd__any_size(s);
+    cgd__gather q;
+    if (cgd__winograd(m, &any))
+        return adjoint ? cgd__wino_panels(m, s->o, s->c)
+                       : cgd__wino_panels(m, s->c, s->o);
+    cgd__gather_init(&q, m, &any, adjoint);
+    return cgd__gather_panels(&q, &any, cgd__gather_method(m, &any, adjoint));
+}
+
+static void cgd__pack_fast(cgd_ctx *ctx, const cgd__micro *m,
+                           const cgd__shape *s, const float *w, int adjoint,
+                           float *packed)
+{
+    cgd__shape any = cgd__any_size(s);
+    cgd__gather q;
+    if (cgd__winograd(m, &any)) {
+        cgd__wino_pack_weights(ctx, m, s, w, adjoint, packed);
+        return;
+    }
+    cgd__gather_init(&q, m, &any, adjoint);
+    cgd__gather_pack(ctx, &q, &any, cgd__gather_method(m, &any, adjoint),
+                     adjoint, w, packed);
+}
+
+static size_t cgd__conv_scratch_fast(const cgd__micro *m, const cgd__shape *s)
+{
+    size_t narrow = cgd__is_narrow_outer(m, s) ? cgd__narrow_scratch(s) : 0;
+    return cgd__max(narrow, cgd__tiled(m, s) ? cgd__tile_scratch(m, s)
+                            : cgd__wino_fits(m, s) ? cgd__wino_scratch(m, s)
+                            : cgd__conv_scratch_gemm(m, s));
+}
+
+#endif /* CGD__IMPLEMENTED, first half */
+
+/* ======================================================================== */
+/* [impl:vector] Vector vocabulary and micro kernels                        */
+/* ======================================================================== */
+/* This section is compiled once per instruction set: the file includes itself
+ * with CGD__ISA set (see [impl:dispatch]) and everything else skipped. It
+ * needs of an instruction set: a vector V of W floats, load, store, broadcast,
+ * a load of values some distance apart, fused multiply-add, add, subtract,
+ * multiply, the greater of two, and for Adam divide and square root. */
+#ifdef CGD__ISA
+
+#define CGD__JOIN2(a, b) a##b
+#define CGD__JOIN(a, b) CGD__JOIN2(a, b)
+#define CGD__NAME(name) CGD__JOIN(name, CGD__ISA)
+
+/* R pixels by Q vectors of outputs in registers. The unrolling is what keeps
+ * them there. */
+#define CGD__GATHER(name, R, Q)                                              \
+CGD__HOT static void CGD__NAME(name)(float *const *dst, size_t at,           \
+    const float *const *src, size_t taps, size_t run, const float *panel,    \
+    const float *ahead, int load)                                            \
+{                                                                            \
+    CGD__V sum[R][Q];                                                        \
+    size_t t, k, r, q;                                                       \
+    CGD__UNROLL for (r = 0; r < R; r++)                                      \
+        CGD__UNROLL for (q = 0; q < Q; q++)                                  \
+            sum[r][q] = load ? CGD__VLOAD(dst[r] + at + q * CGD__W)          \
+                             : CGD__VSET1(0.0f);                             \
+    for (t = 0; t < taps; t++, src += CGD__CHUNK)                            \
+        for (k = 0; k < run; k++, panel += Q * CGD__W, ahead += 16) {        \
+            CGD__V w[Q];                                                     \
+            CGD__PREFETCH(ahead);                                            \
+            CGD__UNROLL for (q = 0; q < Q; q++)                              \
+                w[q] = CGD__VLOAD(panel + q * CGD__W);                       \
+            CGD__UNROLL for (r = 0; r < R; r++) {                            \
+                CGD__V x = CGD__VSET1(src[r][k]);                            \
+                CGD__UNROLL for (q = 0; q < Q; q++)                          \
+                    sum[r][q] = CGD__VFMA(x, w[q], sum[r][q]);               \
+            }                                                                \
+        }                                                                    \
+    CGD__UNROLL for (r = 0; r < R; r++)                                      \
+        CGD__UNROLL for (q = 0; q < Q; q++)                                  \
+            CGD__VSTORE(dst[r] + at + q * CGD__W, sum[r][q]);                \
+}
+
+/* R rows of the weight matrix by Q vectors, summed over pixels. */
+#define CGD__OUTER(name, R, Q)                                               \
+CGD__HOT static void CGD__NAME(name)(float *const *dst,                      \
+    const float *const *src, size_t pixels, const float *panel)              \
+{                                                                            \
+    CGD__V sum[R][Q];                                                        \
+    size_t p, r, q;                                                          \
+    CGD__UNROLL for (r = 0; r < R; r++)                                      \
+        CGD__UNROLL for (q = 0; q < Q; q++)                                  \
+            sum[r][q] = CGD__VLOAD(dst[r] + q * CGD__W);                     \
+    for (p = 0; p < pixels; p++, panel += Q * CGD__W) {                      \
+        const float *x = src[p];                                             \
+        CGD__V w[Q];                                                         \
+        CGD__UNROLL for (q = 0; q < Q; q++)                                  \
+            w[q] = CGD__VLOAD(panel + q * CGD__W);                           \
+        CGD__UNROLL for (r = 0; r < R; r++) {                                \
+            CGD__V v = CGD__VSET1(x[r]);                                     \
+            CGD__UNROLL for (q = 0; q < Q; q++)                              \
+                sum[r][q] = CGD__VFMA(v, w[q], sum[r][q]);                   \
+        }                                                                    \
+    }                                                                        \
+    CGD__UNROLL for (r = 0; r < R; r++)                                      \
+        CGD__UNROLL for (q = 0; q < Q; q++)                                  \
+            CGD__VSTORE(dst[r] + q * CGD__W, sum[r][q]);                     \
+}
+
+/* dw (O planes) += y (pixel, O) times Q vectors of x, `step` a pixel. */
+#define CGD__OUTER_NARROW(name, Q, O)                                        \
+CGD__HOT static void CGD__NAME(name)(float *dw, size_t plane,                \
+    const float *x, size_t step, const float *y, size_t pixels)              \
+{                                                                            \
+    CGD__V sum[O][Q];                                                        \
+    size_t p, q, o;                                                          \
+    CGD__UNROLL for (o = 0; o < O; o++)                                      \
+        CGD__UNROLL for (q = 0; q < Q; q++)                                  \
+            sum[o][q] = CGD__VLOAD(dw + o * plane + q * CGD__W);             \
+    for (p = 0; p < pixels; p++, x += step, y += O) {                        \
+        CGD__V v[Q];                                                         \
+        CGD__UNROLL for (q = 0; q < Q; q++)                                  \
+            v[q] = CGD__VLOAD(x + q * CGD__W);                               \
+        CGD__UNROLL for (o = 0; o < O; o++) {                                \
+            CGD__V d = CGD__VSET1(y[o]);                                     \
+            CGD__UNROLL for (q = 0; q < Q; q++)                              \
+                sum[o][q] = CGD__VFMA(d, v[q], sum[o][q]);                   \
+        }                                                                    \
+    }                                                                        \
+    CGD__UNROLL for (o = 0; o < O; o++)                                      \
+        CGD__UNROLL for (q = 0; q < Q; q++)                                  \
+            CGD__VSTORE(dw + o * plane + q * CGD__W, sum[o][q]);             \
+}
+
+CGD__OUTER_NARROW(cgd__outer_narrow_10_, 1, 1)
+CGD__OUTER_NARROW(cgd__outer_narrow_11_, CGD__Q0, 1)
+CGD__OUTER_NARROW(cgd__outer_narrow_30_, 1, 3)
+CGD__OUTER_NARROW(cgd__outer_narrow_31_, CGD__Q0, 3)
+
+/* Three numbers of rows for each width; the first leaves just enough
+ * registers for the weights and one broadcast value. */
+CGD__GATHER(cgd__gather_00_, 6, CGD__Q0)
+CGD__GATHER(cgd__gather_01_, 5, CGD__Q0)
+CGD__GATHER(cgd__gather_02_, 4, CGD__Q0)
+CGD__OUTER(cgd__outer_0_, 6, CGD__Q0)
+CGD__GATHER(cgd__gather_10_, 12, CGD__Q1)
+CGD__GATHER(cgd__gather_11_, 8, CGD__Q1)
+CGD__GATHER(cgd__gather_12_, 4, CGD__Q1)
+CGD__OUTER(cgd__outer_1_, 12, CGD__Q1)
+#if CGD__KINDS == 3
+CGD__GATHER(cgd__gather_20_, 12, 1)
+CGD__GATHER(cgd__gather_21_, 8, 1)
+CGD__GATHER(cgd__gather_22_, 4, 1)
+CGD__OUTER(cgd__outer_2_, 12, 1)
+#endif
+
+/* Pixels in a row of moments: see cgd__moments_row. */
+CGD__HOT static void CGD__NAME(cgd__moments_)(float *sums, size_t plane,
+    float *const *px, size_t at, size_t count, size_t width, int first)
+{
+    float *square = sums + 2 * plane, *sum = sums + plane, *shift = sums;
+    size_t k, p;
+    for (k = 0; k + CGD__W <= width; k += CGD__W) {
+        CGD__V s = CGD__VLOAD(first ? px[0] + at + k : shift + k);
+        CGD__V a = first ? CGD__VSET1(0.0f) : CGD__VLOAD(sum + k);
+        CGD__V b = first ? CGD__VSET1(0.0f) : CGD__VLOAD(square + k);
+        for (p = 0; p < count; p++) {
+            CGD__V d = CGD__VSUB(CGD__VLOAD(px[p] + at + k), s);
+            a = CGD__VADD(a, d);
+            b = CGD__VFMA(d, d, b);
+        }
+        CGD__VSTORE(shift + k, s);
+        CGD__VSTORE(sum + k, a);
+        CGD__VSTORE(square + k, b);
+    }
+    for (; k < width; k++) {
+        if (first) {
+            shift[k] = px[0][at + k];
+            sum[k] = square[k] = 0;
+        }
+        for (p = 0; p < count; p++) {
+            float d = px[p][at + k] - shift[k];
+            sum[k] += d;
+            square[k] += d * d;
+        }
+    }
+}
+
+/* Rows of moments to the mean and mean square deviation of them all, one row
+ * after another (Chan, Golub & LeVeque 1979):
+ *   m' = m + d b/(a+b),  M' = M + M_b + d^2 ab/(a+b),  d = m_b - m
+ * for a pixels so far and b in the row. */
+CGD__HOT static void CGD__NAME(cgd__merge_)(const float *sums, size_t rows,
+    size_t plane, size_t c, double *mean, double *square)
+{
+    double count = 0;
+    size_t k;
+    for (k = 0; k < c; k++) mean[k] = square[k] = 0;
+    for (; rows > 0; rows--, sums += cgd__moments_row(plane)) {
+        const float *sum = sums + plane, *squares = sum + plane;
+        double here = (double)squares[plane], part, rate, both;
+        if (!(here > 0)) continue;
+        part = 1 / here;
+        rate = here / (count + here);
+        both = count * rate;
+        CGD__EACH for (k = 0; k < c; k++) {
+            double s = (double)sum[k], d;
+            d = (double)sums[k] + s * part - mean[k];
+            mean[k] += d * rate;
+            square[k] += (double)squares[k] - s * s * part + d * d * both;
+        }
+        count += here;
+    }
+    for (k = 0; k < c; k++)
+        square[k] = square[k] > 0 ? square[k] / count : 0;
+}
+
+/* ---- between convolutions ------------------------------------------------*/
+/* Plain loops: with wide registers enabled compilers vectorise them well. */
+
+CGD__HOT static void CGD__NAME(cgd__activate_)(void *job, size_t block)
+{
+    const cgd__map_job *q = (const cgd__map_job *)job;
+    size_t i = block * CGD__BLOCK, end = cgd__min(i + CGD__BLOCK, q->count);
+    const float *x = q->x;
+    float *out = q->out;
+    switch (q->act) {
+    case CGD_ACT_RELU:
+        CGD__EACH for (; i < end; i++) out[i] = x[i] > 0 ? x[i] : 0;
+        break;
+    case CGD_ACT_LEAKY:
+        CGD__EACH for (; i < end; i++) out[i] = x[i] > 0 ? x[i] : 0.2f * x[i];
+        break;
+    case CGD_ACT_TANH:
+        CGD__EACH for (; i < end; i++) out[i] = CGD_TANHF(x[i]);
+        break;
+    default:
+        CGD__EACH for (; i < end; i++) out[i] = x[i];
+    }
+}
+
+CGD__HOT static void CGD__NAME(cgd__activate_back_)(void *job, size_t block)
+{
+    const cgd__map_job *q = (const cgd__map_job *)job;
+    size_t i = block * CGD__BLOCK, end = cgd__min(i + CGD__BLOCK, q->count);
+    const float *dy = q->x, *y = q->y;
+    float *dx = q->out;
+    switch (q->act) {
+    case CGD_ACT_RELU:
+        CGD__EACH for (; i < end; i++) {
+            float d = dy[i];
+            dx[i] = y[i] > 0 ? d : 0;
+        }
+        break;
+    case CGD_ACT_LEAKY:
+        CGD__EACH for (; i < end; i++) {
+            float d = dy[i], less = 0.2f * d;
+            dx[i] = y[i] > 0 ? d : less;
+        }
+        break;
+    case CGD_ACT_TANH:
+        CGD__EACH for (; i < end; i++) dx[i] = dy[i] * (1 - y[i] * y[i]);
+        break;
+    default:
+        CGD__EACH for (; i < end; i++) dx[i] = dy[i];
+    }
+}
+
+CGD__HOT static void CGD__NAME(cgd__add_)(void *job, size_t block)
+{
+    const cgd__map_job *q = (const cgd__map_job *)job;
+    size_t i = block * CGD__BLOCK, end = cgd__min(i + CGD__BLOCK, q->count);
+    CGD__EACH for (; i < end; i++) q->out[i] += q->factor * q->x[i];
+}
+
+CGD__HOT static void CGD__NAME(cgd__norm_sums_)(void *job, size_t slice)
+{
+    const cgd__norm_job *q = (const cgd__norm_job *)job;
+    size_t c = q->c, picture, first, count, k;
+    double *sum = q->partial + slice * 2 * c, *square = sum + c;
+    const float *x;
+    cgd__norm_range(q, slice, &picture, &first, &count);
+    for (k = 0; k < 2 * c; k++) sum[k] = 0;
+    for (x = q->x + first * c; count > 0; count--, x += c)
+        for (k = 0; k < c; k++) {
+            double v = (double)x[k];
+            sum[k] += v;
+            square[k] += v * v;
+        }
+}
+
+CGD__HOT static void CGD__NAME(cgd__norm_apply_)(void *job, size_t slice)
+{
+    const cgd__norm_job *q = (const cgd__norm_job *)job;
+    size_t c = q->c, picture, first, count, k;
+    const float *x, *skip, *scale, *shift;
+    float *out;
+    cgd__norm_range(q, slice, &picture, &first, &count);
+    scale = q->scale + picture * c;
+    shift = q->shift + picture * c;
+    x = q->x + first * c;
+    out = q->out + first * c;
+    skip = q->skip ? q->skip + first * c : NULL;
+    for (; count > 0; count--, x += c, out += c) {
+        if (q->act == CGD_ACT_RELU)
+            CGD__EACH for (k = 0; k < c; k++) {
+                float v = x[k] * scale[k] + shift[k];
+                out[k] = v > 0 ? v : 0;
+            }
+        else if (q->act == CGD_ACT_LEAKY)
+            CGD__EACH for (k = 0; k < c; k++) {
+                float v = x[k] * scale[k] + shift[k];
+                out[k] = v > 0 ? v : 0.2f * v;
+            }
+        else if (skip)
+            CGD__EACH for (k = 0; k < c; k++)
+                out[k] = x[k] * scale[k] + shift[k] + skip[k];
+        else
+            CGD__EACH for (k = 0; k < c; k++)
+                out[k] = x[k] * scale[k] + shift[k];
+        if (q->act == CGD_ACT_TANH)
+            CGD__EACH for (k = 0; k < c; k++) out[k] = CGD_TANHF(out[k]);
+        if (skip) skip += c;
+    }
+}
+
+/* Sums of dy and dy * xhat, xhat = (x - mean) * rstd. */
+CGD__HOT static void CGD__NAME(cgd__norm_back_sums_)(void *job, size_t slice)
+{
+    const cgd__norm_job *q = (const cgd__norm_job *)job;
+    size_t c = q->c, picture, first, count, k;
+    double *sum = q->partial + slice * 2 * c, *dot = sum + c;
+    const float *x, *dy, *mean, *rstd, *on, *off;
+    float slope = CGD__SLOPE(q->act);
+    cgd__norm_range(q, slice, &picture, &first, &count);
+    mean = q->stats + picture * c;
+    rstd = mean + q->n * c;
+    on = q->on + picture * c;
+    off = q->off + picture * c;
+    x = q->x + first * c;
+    dy = q->dy + first * c;
+    for (k = 0; k < 2 * c; k++) sum[k] = 0;
+    for (; count > 0; count--, x += c, dy += c)
+        CGD__EACH for (k = 0; k < c; k++) {
+            float d = dy[k] * (x[k] * on[k] + off[k] > 0 ? 1 : slope);
+            sum[k] += (double)d;
+            dot[k] += (double)(d * ((x[k] - mean[k]) * rstd[k]));
+        }
+}
+
+CGD__HOT static void CGD__NAME(cgd__norm_back_apply_)(void *job, size_t slice)
+{
+    const cgd__norm_job *q = (const cgd__norm_job *)job;
+    size_t c = q->c, picture, first, count, k;
+    const float *x, *dy, *a, *b, *d, *on, *off;
+    float *dx;
+    float slope = CGD__SLOPE(q->act);
+    cgd__norm_range(q, slice, &picture, &first, &count);
+    a = q->scale + picture * c;
+    b = q->third + picture * c;
+    d = q->shift + picture * c;
+    on = q->on + picture * c;
+    off = q->off + picture * c;
+    x = q->x + first * c;
+    dy = q->dy + first * c;
+    dx = q->out + first * c;
+    for (; count > 0; count--, x += c, dy += c, dx += c)
+        CGD__EACH for (k = 0; k < c; k++) {
+            float past = dy[k] * (x[k] * on[k] + off[k] > 0 ? 1 : slope);
+            dx[k] = a[k] * past + b[k] * x[k] + d[k];
+        }
+}
+
+CGD__HOT static void CGD__NAME(cgd__fold_)(void *job, size_t row)
+{
+    const cgd__fold_job *q = (const cgd__fold_job *)job;
+    size_t n = row / q->h, i = row % q->h, j, k, a, b;
+    size_t rows[3], cols[3], n_rows, n_cols, pw = q->w + 2 * q->pad;
+    const float *map = q->in + n * (q->h + 2 * q->pad) * pw * q->c;
+    n_rows = cgd__mirrors(rows, i, q->h, q->pad, q->pad_mode);
+    for (j = 0; j < q->w; j++) {
+        float *out = q->out + (row * q->w + j) * q->c;
+        n_cols = cgd__mirrors(cols, j, q->w, q->pad, q->pad_mode);
+        for (k = 0; k < q->c; k++)
+            out[k] = (q->accumulate ? out[k] : 0) + (q->bias ? q->bias[k] : 0);
+        for (a = 0; a < n_rows; a++)
+            for (b = 0; b < n_cols; b++) {
+                const float *in = map + (rows[a] * pw + cols[b]) * q->c;
+                for (k = 0; k < q->c; k++) out[k] += in[k];
+            }
+    }
+}
+
+/* Pixels [j, end) of row `a` of picture n, normalised where the map is raw. */
+CGD__HOT static void CGD__NAME(cgd__pad_inside_)(const cgd__pad_job *q,
+    float *out, size_t n, size_t a, size_t j, size_t end)
+{
+    const float *in = q->in + ((n * q->h + a) * q->w + j) * q->c;
+    const float *scale, *shift;
+    size_t k;
+    if (!q->scale) {
+        memcpy(out, in, (end - j) * q->c * sizeof(float));
+        return;
+    }
+    scale = q->scale + n * q->c;
+    shift = q->shift + n * q->c;
+    for (; j < end; j++, in += q->c, out += q->c)
+        CGD__EACH for (k = 0; k < q->c; k++) {
+            float v = in[k] * scale[k] + shift[k], less = q->slope * v;
+            out[k] = v > less ? v : less;
+        }
+}
+
+CGD__HOT static void CGD__NAME(cgd__pad_)(void *job, size_t slice)
+{
+    const cgd__pad_job *q = (const cgd__pad_job *)job;
+    size_t ph = q->h + 2 * q->pad, pw = q->w + 2 * q->pad, j, run, row, end;
+    row = slice * q->band;
+    end = cgd__min(row + q->band, q->n * ph);
+    for (; row < end; row++) {
+        size_t a = cgd__tap_index(row % ph, q->pad, q->h, q->pad_mode);
+        float *out = q->out + row * pw * q->c;
+        if (a == CGD__OUTSIDE) {
+            memset(out, 0, pw * q->c * sizeof(float));
+            continue;
+        }
+        for (j = 0; j < pw; j += run, out += run * q->c) {
+            size_t b = cgd__tap_index(j, q->pad, q->w, q->pad_mode);
+            run = j == q->pad ? q->w : 1;      /* the inside is one run      */
+            if (b == CGD__OUTSIDE) memset(out, 0, q->c * sizeof(float));
+            else
+                CGD__NAME(cgd__pad_inside_)(q, out, row / ph, a, b, b + run);
+        }
+    }
+}
+
+CGD__HOT static void CGD__NAME(cgd__depth_)(void *job, size_t row)
+{
+    const cgd__depth_job *q = (const cgd__depth_job *)job;
+    const cgd__shape *s = q->s;
+    size_t c = s->c, step = s->stride * c, j, k, t, p;
+    const float *x = q->x + row / s->oh * s->h * s->w * c;
+    float *y = q->out + row * s->ow * c;
+    cgd__taps taps;
+    for (j = 0; j < s->ow; j += taps.run) {
+        cgd__taps_at(&taps, s, row % s->oh, j);
+        for (p = 0; p < taps.run; p++, y += c) {
+            const float *from = x + p * step;
+            for (k = 0; k + CGD__W <= c; k += CGD__W) {
+                CGD__V sum = q->b ? CGD__VLOAD(q->b + k) : CGD__VSET1(0.0f);
+                for (t = 0; t < taps.count; t++)
+                    sum = CGD__VFMA(CGD__VLOAD(q->w + taps.w[t] + k),
+                                    CGD__VLOAD(from + taps.at[t] + k), sum);
+                CGD__VSTORE(y + k, sum);
+            }
+            for (; k < c; k++) {
+                float sum = q->b ? q->b[k] : 0;
+                for (t = 0; t < taps.count; t++)
+                    sum += q->w[taps.w[t] + k] * from[taps.at[t] + k];
+                y[k] = sum;
+            }
+        }
+    }
+}
+
+/* The data gradient of some channels of one picture. */
+CGD__HOT static void CGD__NAME(cgd__depth_data_)(void *job, size_t slice)
+{
+    const cgd__depth_job *q = (const cgd__depth_job *)job;
+    const cgd__shape *s = q->s;
+    size_t c = s->c, groups = cgd__ceil_div(c, CGD__DEPTH_CHANNELS);
+    size_t first = slice % groups * CGD__DEPTH_CHANNELS, i, j, k, t, p;
+    size_t end = cgd__min(first + CGD__DEPTH_CHANNELS, c), step = s->stride * c;
+    const float *dy = q->y + slice / groups * s->oh * s->ow * c;
+    float *dx = q->out + slice / groups * s->h * s->w * c;
+    cgd__taps taps;
+    for (i = 0; !q->accumulate && i < s->h * s->w; i++)
+        for (k = first; k < end; k++) dx[i * c + k] = 0;
+    for (j = 0; j < s->ow; j += taps.run)
+    for (i = 0; i < s->oh; i++) {
+        const float *from = dy + (i * s->ow + j) * c;
+        cgd__taps_at(&taps, s, i, j);
+        for (t = 0; t < taps.count; t++) {
+            const float *w = q->w + taps.w[t];
+            float *to = dx + taps.at[t];
+            for (k = first; k + CGD__W <= end; k += CGD__W) {
+                CGD__V weight = CGD__VLOAD(w + k);
+                for (p = 0; p < taps.run; p++)
+                    CGD__VSTORE(to + p * step + k,
+                        CGD__VFMA(weight, CGD__VLOAD(from + p * c + k),
+                                  CGD__VLOAD(to + p * step + k)));
+            }
+            for (; k < end; k++)
+                for (p = 0; p < taps.run; p++)
+                    to[p * step + k] += w[k] * from[p * c + k];
+        }
+    }
+}
+
+/* The weights' gradient of some channels, over all pictures. */
+CGD__HOT static void CGD__NAME(cgd__depth_weights_)(void *job, size_t slice)
+{
+    const cgd__depth_job *q = (const cgd__depth_job *)job;
+    const cgd__shape *s = q->s;
+    size_t c = s->c, first = slice * CGD__DEPTH_CHANNELS, i, j, k, t, p;
+    size_t end = cgd__min(first + CGD__DEPTH_CHANNELS, c), step = s->stride * c;
+    cgd__taps taps;
+    for (j = 0; j < s->ow; j += taps.run)
+    for (i = 0; i < s->n * s->oh; i++) {
+        const float *x = q->x + i / s->oh * s->h * s->w * c;
+        const float *dy = q->y + (i * s->ow + j) * c;
+        cgd__taps_at(&taps, s, i % s->oh, j);
+        for (t = 0; t < taps.count; t++) {
+            const float *from = x + taps.at[t];
+            float *dw = q->out + taps.w[t];
+            for (k = first; k + CGD__W <= end; k += CGD__W) {
+                CGD__V sum = CGD__VLOAD(dw + k);
+                for (p = 0; p < taps.run; p++)
+                    sum = CGD__VFMA(CGD__VLOAD(from + p * step + k),
+                                    CGD__VLOAD(dy + p * c + k), sum);
+                CGD__VSTORE(dw + k, sum);
+            }
+            for (; k < end; k++)
+                for (p = 0; p < taps.run; p++)
+                    dw[k] += from[p * step + k] * dy[p * c + k];
+        }
+    }
+}
+
+static const cgd__maps CGD__NAME(cgd__maps_) = {
+    CGD__NAME(cgd__activate_), CGD__NAME(cgd__activate_back_),
+    CGD__NAME(cgd__add_), CGD__NAME(cgd__norm_sums_),
+    CGD__NAME(cgd__norm_apply_), CGD__NAME(cgd__norm_back_sums_),
+    CGD__NAME(cgd__norm_back_apply_), CGD__NAME(cgd__fold_),
+    CGD__NAME(cgd__pad_), CGD__NAME(cgd__depth_),
+    CGD__NAME(cgd__depth_data_), CGD__NAME(cgd__depth_weights_),
+    CGD__NAME(cgd__merge_)
+};
+
+/* ---- Winograd transforms -------------------------------------------------*/
+/* One dimension of each, on vectors of channels; see [impl:winograd] for the
+ * matrices. `a` is the step between the elements of in and out. */
+
+#define CGD__SET(v) CGD__VSET1(v)
+
+/* 6 from 6: B' */
+#define CGD__WINO_BT(out, in, a)                                              \
+do {                                                                          \
+    CGD__V p = CGD__VSUB((in)[3 * a], (in)[1 * a]);                           \
+    CGD__V q = CGD__VSUB((in)[4 * a], (in)[2 * a]);                           \
+    CGD__V d1 = (in)[1 * a], d2 = (in)[2 * a], d3 = (in)[3 * a];              \
+    CGD__V d4 = (in)[4 * a], d5 = (in)[5 * a];                                \
+    (out)[0 * a] = CGD__VFMA(CGD__SET(1.5f), p, CGD__VFMA(CGD__SET(-2.0f),    \
+        d2, CGD__VADD((in)[0 * a], d4)));                                     \
+    (out)[1 * a] = CGD__VFMA(CGD__SET(2.5f), d3, CGD__VFMA(CGD__SET(0.5f),    \
+        d2, CGD__VSUB(d4, d1)));                                              \
+    (out)[2 * a] = CGD__VFMA(CGD__SET(0.5f), d3, CGD__VFMA(CGD__SET(-2.5f),   \
+        d2, CGD__VADD(d4, d1)));                                              \
+    (out)[3 * a] = CGD__VFMA(CGD__SET(2.0f), p, q);                           \
+    (out)[4 * a] = CGD__VFMA(CGD__SET(-0.5f), p, q);                          \
+    (out)[5 * a] = CGD__VFMA(CGD__SET(1.5f), q, CGD__VFMA(CGD__SET(-2.0f),    \
+        d3, CGD__VADD(d5, d1)));                                              \
+} while (0)
+
+/* 6 from 6: B */
+#define CGD__WINO_B(out, in, a)                                               \
+do {                                                                          \
+    CGD__V t0 = (in)[0 * a], t1 = (in)[1 * a], t2 = (in)[2 * a];              \
+    CGD__V t3 = (in)[3 * a], t4 = (in)[4 * a], t5 = (in)[5 * a];              \
+    CGD__V p = CGD__VFMA(CGD__SET(2.0f), t3, CGD__VMUL(CGD__SET(-0.5f), t4)); \
+    CGD__V q = CGD__VADD(t3, t4);                                             \
+    (out)[0 * a] = t0;                                                        \
+    (out)[1 * a] = CGD__VADD(CGD__VFMA(CGD__SET(-1.5f), t0,                   \
+        CGD__VSUB(t2, t1)), CGD__VSUB(t5, p));                                \
+    (out)[2 * a] = CGD__VFMA(CGD__SET(-2.0f), t0, CGD__VFMA(CGD__SET(0.5f),   \
+        t1, CGD__VFMA(CGD__SET(-2.5f), t2, CGD__VFMA(CGD__SET(-1.5f), t5,     \
+        CGD__VSUB(CGD__SET(0.0f), q)))));                                     \
+    (out)[3 * a] = CGD__VFMA(CGD__SET(1.5f), t0, CGD__VFMA(CGD__SET(2.5f),    \
+        t1, CGD__VFMA(CGD__SET(0.5f), t2, CGD__VFMA(CGD__SET(-2.0f), t5,      \
+        p))));                                                                \
+    (out)[4 * a] = CGD__VADD(CGD__VADD(t0, CGD__VADD(t1, t2)),                \
+        CGD__VFMA(CGD__SET(1.5f), t5, q));                                    \
+    (out)[5 * a] = t5;                                                        \
+} while (0)
+
+/* 4 from 6: A' */
+#define CGD__WINO_AT(out, b, in, a)                                           \
+do {                                                                          \
+    CGD__V p = CGD__VADD((in)[1 * a], (in)[2 * a]);                           \
+    CGD__V q = CGD__VSUB((in)[1 * a], (in)[2 * a]);                           \
+    CGD__V m3 = (in)[3 * a], m4 = (in)[4 * a], m5 = (in)[5 * a];              \
+    (out)[0 * b] = CGD__VADD(CGD__VADD((in)[0 * a], p), CGD__VADD(m3, m4));   \
+    (out)[1 * b] = CGD__VFMA(CGD__SET(0.5f), m3, CGD__VFMA(CGD__SET(-2.0f),   \
+        m4, q));                                                              \
+    (out)[2 * b] = CGD__VFMA(CGD__SET(0.25f), m3, CGD__VFMA(CGD__SET(4.0f),   \
+        m4, p));                                                              \
+    (out)[3 * b] = CGD__VFMA(CGD__SET(0.125f), m3, CGD__VFMA(CGD__SET(-8.0f), \
+        m4, CGD__VADD(q, m5)));                                               \
+} while (0)
+
+/* 6 from 4: A */
+#define CGD__WINO_A(out, b, in, a)                                            \
+do {                                                                          \
+    CGD__V y0 = (in)[0 * a], y1 = (in)[1 * a], y2 = (in)[2 * a];              \
+    CGD__V y3 = (in)[3 * a];                                                  \
+    CGD__V p = CGD__VADD(y0, y2), q = CGD__VADD(y1, y3);                      \
+    (out)[0 * b] = y0;                                                        \
+    (out)[1 * b] = CGD__VADD(p, q);                                           \
+    (out)[2 * b] = CGD__VSUB(p, q);                                           \
+    (out)[3 * b] = CGD__VFMA(CGD__SET(0.5f), y1, CGD__VFMA(CGD__SET(0.25f),   \
+        y2, CGD__VFMA(CGD__SET(0.125f), y3, y0)));                            \
+    (out)[4 * b] = CGD__VFMA(CGD__SET(-2.0f), y1, CGD__VFMA(CGD__SET(4.0f),   \
+        y2, CGD__VFMA(CGD__SET(-8.0f), y3, y0)));                             \
+    (out)[5 * b] = y3;                                                        \
+} while (0)
+
+/* 6 from 3: G */
+#define CGD__WINO_G(out, b, in, a)                                            \
+do {                                                                          \
+    CGD__V g0 = (in)[0 * a], g1 = (in)[1 * a], g2 = (in)[2 * a];              \
+    CGD__V p = CGD__VMUL(CGD__SET(1.0f / 3), CGD__VADD(g0, g2));              \
+    CGD__V q = CGD__VMUL(CGD__SET(1.0f / 3), g1);                             \
+    (out)[0 * b] = g0;                                                        \
+    (out)[1 * b] = CGD__VADD(p, q);                                           \
+    (out)[2 * b] = CGD__VSUB(q, p);                                           \
+    (out)[3 * b] = CGD__VFMA(CGD__SET(-16.0f / 15), g0, CGD__VFMA(            \
+        CGD__SET(-8.0f / 15), g1, CGD__VMUL(CGD__SET(-4.0f / 15), g2)));      \
+    (out)[4 * b] = CGD__VFMA(CGD__SET(1.0f / 15), g0, CGD__VFMA(              \
+        CGD__SET(-2.0f / 15), g1, CGD__VMUL(CGD__SET(4.0f / 15), g2)));       \
+    (out)[5 * b] = g2;                                                        \
+} while (0)
+
+/* 3 from 6: G' */
+#define CGD__WINO_GT(out, b, in, a)                                           \
+do {                                                                          \
+    CGD__V u3 = (in)[3 * a], u4 = (in)[4 * a];                                \
+    CGD__V p = CGD__VMUL(CGD__SET(1.0f / 3), CGD__VSUB((in)[1 * a],           \
+        (in)[2 * a]));                                                        \
+    CGD__V q = CGD__VMUL(CGD__SET(1.0f / 3), CGD__VADD((in)[1 * a],           \
+        (in)[2 * a]));                                                        \
+    (out)[0 * b] = CGD__VFMA(CGD__SET(-16.0f / 15), u3, CGD__VFMA(            \
+        CGD__SET(1.0f / 15), u4, CGD__VADD((in)[0 * a], p)));                 \
+    (out)[1 * b] = CGD__VFMA(CGD__SET(-8.0f / 15), u3, CGD__VFMA(             \
+        CGD__SET(-2.0f / 15), u4, q));                                        \
+    (out)[2 * b] = CGD__VFMA(CGD__SET(-4.0f / 15), u3, CGD__VFMA(             \
+        CGD__SET(4.0f / 15), u4, CGD__VADD((in)[5 * a], p)));                 \
+} while (0)
+
+/* A patch of 6x6 pixels to 36 points; of a raw map, normalised. */
+CGD__HOT static void CGD__NAME(cgd__patch_in_)(float *v, size_t plane,
+    const float *const px[36], const float *scale, const float *shift,
+    float slope, size_t count)
+{
+    size_t c, i;
+    for (c = 0; c < count; c += CGD__W) {
+        CGD__V d[36], t[36];
+        CGD__UNROLL for (i = 0; i < 36; i++) d[i] = CGD__VLOAD(px[i] + c);
+        if (scale) {
+            CGD__V a = CGD__VLOAD(scale + c), b = CGD__VLOAD(shift + c);
+            CGD__V less = CGD__VSET1(slope);
+            CGD__UNROLL for (i = 0; i < 36; i++) {
+                CGD__V y = CGD__VFMA(d[i], a, b);
+                d[i] = CGD__VMAX(y, CGD__VMUL(less, y));
+            }
+        }
+        CGD__UNROLL for (i = 0; i < 6; i++) CGD__WINO_BT(t + i, d + i, 6);
+        CGD__UNROLL for (i = 0; i < 6; i++)
+            CGD__WINO_BT(d + 6 * i, t + 6 * i, 1);
+        CGD__UNROLL for (i = 0; i < 36; i++)
+            CGD__VSTORE(v + i * plane + c, d[i]);
+    }
+}
+
+/* Points back to a patch, added to what lies there. */
+CGD__HOT static void CGD__NAME(cgd__patch_out_)(float *x, size_t line,
+    size_t pixel, const float *m, size_t plane, size_t count)
+{
+    size_t c, i, j;
+    for (c = 0; c < count; c += CGD__W) {
+        CGD__V d[36], t[36];
+        CGD__UNROLL for (i = 0; i < 36; i++)
+            d[i] = CGD__VLOAD(m + i * plane + c);
+        CGD__UNROLL for (i = 0; i < 6; i++) CGD__WINO_B(t + i, d + i, 6);
+        CGD__UNROLL for (i = 0; i < 6; i++)
+            CGD__WINO_B(d + 6 * i, t + 6 * i, 1);
+        for (i = 0; i < 6; i++)
+            CGD__UNROLL for (j = 0; j < 6; j++) {
+                float *to = x + i * line + j * pixel + c;
+                CGD__VSTORE(to, CGD__VADD(CGD__VLOAD(to), d[6 * i + j]));
+            }
+    }
+}
+
+/* A tile of 4x4 gradients to 36 points. */
+CGD__HOT static void CGD__NAME(cgd__tile_in_)(float *v, size_t plane,
+    const float *const px[16], size_t first, size_t count)
+{
+    size_t c, i;
+    for (c = first; c < first + count; c += CGD__W, v += CGD__W) {
+        CGD__V d[16], t[24], u[36];
+        CGD__UNROLL for (i = 0; i < 16; i++) d[i] = CGD__VLOAD(px[i] + c);
+        CGD__UNROLL for (i = 0; i < 4; i++)
+            CGD__WINO_A(t + i, 4, d + i, 4);
+        CGD__UNROLL for (i = 0; i < 6; i++)
+            CGD__WINO_A(u + 6 * i, 1, t + 4 * i, 1);
+        CGD__UNROLL for (i = 0; i < 36; i++)
+            CGD__VSTORE(v + i * plane, u[i]);
+    }
+}
+
+/* Points to a tile of 4x4 outputs, with bias. */
+CGD__HOT static void CGD__NAME(cgd__tile_out_)(float *const px[16],
+    const float *m, size_t plane, size_t count, const float *bias,
+    int accumulate)
+{
+    size_t c, i;
+    for (c = 0; c < count; c += CGD__W) {
+        CGD__V d[36], t[24], y[16];
+        CGD__V b = bias ? CGD__VLOAD(bias + c) : CGD__VSET1(0.0f);
+        CGD__UNROLL for (i = 0; i < 36; i++)
+            d[i] = CGD__VLOAD(m + i * plane + c);
+        CGD__UNROLL for (i = 0; i < 6; i++)
+            CGD__WINO_AT(t + i, 6, d + i, 6);
+        CGD__UNROLL for (i = 0; i < 4; i++)
+            CGD__WINO_AT(y + 4 * i, 1, t + 6 * i, 1);
+        CGD__UNROLL for (i = 0; i < 16; i++) {
+            CGD__V v = CGD__VADD(y[i], b);
+            if (accumulate) v = CGD__VADD(v, CGD__VLOAD(px[i] + c));
+            CGD__VSTORE(px[i] + c, v);
+        }
+    }
+}
+
+/* Nine taps (tap values apart, lane between neighbours) to 36 points. */
+CGD__HOT static void CGD__NAME(cgd__weights_in_)(float *u, size_t plane,
+    const float *w, size_t tap, size_t lane)
+{
+    CGD__V g[9], t[18], d[36];
+    size_t i;
+    for (i = 0; i < 9; i++)
+        g[i] = lane == 1 ? CGD__VLOAD(w + i * tap)
+                         : CGD__VSTRIDED(w + i * tap, lane);
+    CGD__UNROLL for (i = 0; i < 3; i++) CGD__WINO_G(t + i, 3, g + i, 3);
+    CGD__UNROLL for (i = 0; i < 6; i++)
+        CGD__WINO_G(d + 6 * i, 1, t + 3 * i, 1);
+    CGD__UNROLL for (i = 0; i < 36; i++) CGD__VSTORE(u + i * plane, d[i]);
+}
+
+/* Gradients at 36 points to nine taps, added. */
+CGD__HOT static void CGD__NAME(cgd__weights_out_)(float *dw, size_t tap,
+    const float *u, size_t plane, size_t count)
+{
+    size_t c, i;
+    for (c = 0; c < count; c += CGD__W) {
+        CGD__V d[36], t[18], g[9];
+        CGD__UNROLL for (i = 0; i < 36; i++)
+            d[i] = CGD__VLOAD(u + i * plane + c);
+        CGD__UNROLL for (i = 0; i < 6; i++)
+            CGD__WINO_GT(t + i, 6, d + i, 6);
+        CGD__UNROLL for (i = 0; i < 3; i++)
+            CGD__WINO_GT(g + 3 * i, 1, t + 6 * i, 1);
+        CGD__UNROLL for (i = 0; i < 9; i++) {
+            float *to = dw + i * tap + c;
+            CGD__VSTORE(to, CGD__VADD(CGD__VLOAD(to), g[i]));
+        }
+    }
+}
+
+#define CGD__THREE(name) { CGD__NAME(CGD__JOIN(name, 0_)),                   \
+    CGD__NAME(CGD__JOIN(name, 1_)), CGD__NAME(CGD__JOIN(name, 2_)) }
+
+CGD__HOT static void CGD__NAME(cgd__adam_)(float *p, float *m, float *v,
+    const float *g, size_t count, float beta1, float beta2, float rate,
+    float scale, float eps)
+{
+    CGD__V b1 = CGD__VSET1(beta1), a1 = CGD__VSET1(1 - beta1);
+    CGD__V b2 = CGD__VSET1(beta2), a2 = CGD__VSET1(1 - beta2);
+    CGD__V vrate = CGD__VSET1(-rate), vscale = CGD__VSET1(scale);
+    CGD__V veps = CGD__VSET1(eps);
+    size_t i;
+    for (i = 0; i + CGD__W <= count; i += CGD__W) {
+        CGD__V gi = CGD__VLOAD(g + i);
+        CGD__V mi = CGD__VFMA(b1, CGD__VLOAD(m + i), CGD__VMUL(a1, gi));
+        CGD__V vi = CGD__VFMA(b2, CGD__VLOAD(v + i),
+                              CGD__VMUL(CGD__VMUL(a2, gi), gi));
+        CGD__V root = CGD__VFMA(CGD__VSQRT(vi), vscale, veps);
+        CGD__VSTORE(m + i, mi);
+        CGD__VSTORE(v + i, vi);
+        CGD__VSTORE(p + i, CGD__VFMA(vrate, CGD__VDIV(mi, root),
+                                     CGD__VLOAD(p + i)));
+    }
+    cgd__adam_ref(p + i, m + i, v + i, g + i, count - i, beta1, beta2, rate,
+                  scale, eps);
+}
+
+/* The table of micro kernels, without and with a set of tiles. */
+#if CGD__KINDS == 3
+#define CGD__KIND_TABLES { CGD__Q0, CGD__Q1, 1 },                             \
+    { { 6, 5, 4 }, { 12, 8, 4 }, { 12, 8, 4 } },                              \
+    { CGD__THREE(cgd__gather_0), CGD__THREE(cgd__gather_1),                   \
+      CGD__THREE(cgd__gather_2) },                                            \
+    { CGD__NAME(cgd__outer_0_), CGD__NAME(cgd__outer_1_),                     \
+      CGD__NAME(cgd__outer_2_) }
+#else
+#define CGD__KIND_TABLES { CGD__Q0, CGD__Q1, 0 },                             \
+    { { 6, 5, 4 }, { 12, 8, 4 }, { 0, 0, 0 } },                               \
+    { CGD__THREE(cgd__gather_0), CGD__THREE(cgd__gather_1),                   \
+      { NULL, NULL, NULL } },                                                 \
+    { CGD__NAME(cgd__outer_0_), CGD__NAME(cgd__outer_1_), NULL }
+#endif
+#define CGD__MICRO(tiles) {                                                   \
+    tiles, CGD__W, CGD__KINDS, CGD__KIND_TABLES,                              \
+    CGD__NAME(cgd__moments_),                                                 \
+    { { CGD__NAME(cgd__outer_narrow_10_), CGD__NAME(cgd__outer_narrow_11_) }, \
+      { CGD__NAME(cgd__outer_narrow_30_),                                     \
+        CGD__NAME(cgd__outer_narrow_31_) } },                                 \
+    CGD__NAME(cgd__patch_in_), CGD__NAME(cgd__patch_out_),                    \
+    CGD__NAME(cgd__tile_in_), CGD__NAME(cgd__tile_out_),                      \
+    CGD__NAME(cgd__weights_in_), CGD__NAME(cgd__weights_out_)                 \
+}
+
+/* All kernels of one name, on such a table. */
+#define CGD__KERNELS(isa, text, tiles)                                        \
+static const cgd__micro cgd__micro_##isa = CGD__MICRO(tiles);                 \
+static void cgd__conv_forward_##isa(cgd_ctx *ctx, const cgd__shape *s,        \
+    float *y, const float *x, const float *w, const float *b, int accumulate, \
+    const cgd__extra *extra, float *scratch)                                  \
+{                                                                             \
+    cgd__conv_forward_fast(ctx, &cgd__micro_##isa, s, y, x, w, b, accumulate, \
+                           extra, scratch);                                   \
+}                                                                             \
+static void cgd__conv_adjoint_##isa(cgd_ctx *ctx, const cgd__shape *s,        \
+    float *x, const float *y, const float *w, const float *b, int accumulate, \
+    const cgd__extra *extra, float *scratch)                                  \
+{                                                                             \
+    cgd__conv_adjoint_fast(ctx, &cgd__micro_##isa, s, x, y, w, b, accumulate, \
+                           extra, scratch);                                   \
+}                                                                             \
+static void cgd__conv_weights_##isa(cgd_ctx *ctx, const cgd__shape *s,        \
+    float *dw, const float *x, const float *y, float *scratch)                \
+{                                                                             \
+    cgd__conv_weights_fast(ctx, &cgd__micro_##isa, s, dw, x, y, scratch);     \
+}                                                                             \
+static size_t cgd__conv_scratch_##isa(const cgd__shape *s)                    \
+{                                                                             \
+    return cgd__conv_scratch_fast(&cgd__micro_##isa, s);                      \
+}                                                                             \
+static int cgd__extras_##isa(const cgd__shape *s, int adjoint)                \
+{                                                                             \
+    return cgd__extras_fast(&cgd__micro_##isa, s, adjoint);                   \
+}                                                                             \
+static size_t cgd__pack_size_##isa(const cgd__shape *s, int adjoint)          \
+{                                                                             \
+    return cgd__pack_size_fast(&cgd__micro_##isa, s, adjoint);                \
+}                                                                             \
+static void cgd__pack_##isa(cgd_ctx *ctx, const cgd__shape *s,                \
+                            const float *w, int adjoint, float *packed)       \
+{                                                                             \
+    cgd__pack_fast(ctx, &cgd__micro_##isa, s, w, adjoint, packed);            \
+}                                                                             \
+static const cgd__kernels cgd__kernels_##isa = {                              \
+    text, cgd__conv_forward_##isa, cgd__conv_adjoint_##isa,                   \
+    cgd__conv_weights_##isa, cgd__conv_scratch_##isa, cgd__extras_##isa,      \
+    cgd__pack_size_##isa, cgd__pack_##isa, CGD__NAME(cgd__adam_),             \
+    &CGD__NAME(cgd__maps_)                                                    \
+};
+#define CGD__ALL_OF(isa, text) CGD__KERNELS(isa, text, NULL)
+
+CGD__ALL_OF(CGD__ISA, CGD__ISA_NAME)
+#if defined(CGD__BF16) && CGD__W == 16
+CGD__KERNELS(bf16_dot, "bf16-dot", &cgd__tiles_dot)
+CGD__KERNELS(bf16_amx, "bf16-amx", &cgd__tiles_amx)
+#endif
+
+#undef CGD__GATHER
+#undef CGD__THREE
+#undef CGD__KIND_TABLES
+#undef CGD__MICRO
+#undef CGD__KERNELS
+#undef CGD__ALL_OF
+#undef CGD__SET
+#undef CGD__WINO_BT
+#undef CGD__WINO_B
+#undef CGD__WINO_AT
+#undef CGD__WINO_A
+#undef CGD__WINO_G
+#undef CGD__WINO_GT
+#undef CGD__VADD
+#undef CGD__VSUB
+#undef CGD__OUTER
+#undef CGD__OUTER_NARROW
+#undef CGD__NAME
+#undef CGD__JOIN
+#undef CGD__JOIN2
+#undef CGD__ISA
+#undef CGD__ISA_NAME
+#undef CGD__HOT
+#undef CGD__V
+#undef CGD__W
+#undef CGD__VLOAD
+#undef CGD__VSTORE
+#undef CGD__VSET1
+#undef CGD__VSTRIDED
+#undef CGD__VFMA
+#undef CGD__VMUL
+#undef CGD__VMAX
+#undef CGD__VDIV
+#undef CGD__VSQRT
+#undef CGD__KINDS
+#undef CGD__Q0
+#undef CGD__Q1
+#endif /* CGD__ISA */
+
+#ifndef CGD__IMPLEMENTED_KERNELS
+#define CGD__IMPLEMENTED_KERNELS
+
+/* ======================================================================== */
+/* [impl:dispatch] Instruction sets                                         */
+/* ======================================================================== */
+/* Compiles [impl:vector] for each instruction set that the compiler can
+ * enable function by function, and picks the best that the processor and its
+ * operating system support. */
+
+#ifndef CGD_HEADER                     /* this file's own name, for itself   */
+#define CGD_HEADER "cycle_gan_distil.h"
+#endif
+
+#if defined(__GNUC__)
+#define CGD__PREFETCH(p) __builtin_prefetch(p, 0, 2)
+#else
+#define CGD__PREFETCH(p) ((void)(p))
+#endif
+#if defined(__clang__)
+#define CGD__UNROLL _Pragma("unroll")
+#elif defined(__GNUC__)
+#define CGD__UNROLL _Pragma("GCC unroll 36")
+#else
+#define CGD__UNROLL
+#endif
+
+#if !defined(CGD_NO_SIMD) && defined(__GNUC__) && defined(__x86_64__)
+#define CGD__X86 1
+#include <immintrin.h>
+
+/* bf16 needs a compiler that knows the instructions; GCC's for tiles do not
+ * assemble where a long is shorter than a pointer, as on Windows. */
+#if !defined(_WIN32) && ((defined(__clang__) && __clang_major__ >= 12)        \
+    || (!defined(__clang__) && __GNUC__ >= 11))
+#define CGD__BF16 1
+#include <cpuid.h>
+#define CGD__TILE_HOT(set) CGD__OPTIMIZED __attribute__((target(              \
+    "avx512f,avx512bw,avx512vl,avx512bf16" set)))
+
+static void cgd__tiles_idle(void) { }
+
+CGD__TILE_HOT("") static void cgd__round_bf16(cgd__bf16 *out, const float *in,
+                                              size_t count)
+{
+    size_t i;
+    for (i = 0; i < count; i += 16) {
+        __mmask16 mask = (__mmask16)(count - i < 16 ? (1U << (count - i)) - 1
+                                                    : 0xffffU);
+        _mm256_mask_storeu_epi16(out + i, mask, (__m256i)_mm512_cvtneps_pbh(
+            _mm512_maskz_loadu_ps(mask, in + i)));
+    }
+}
+
+/* The masked forms, since GCC warns of its own headers' others in C++. */
+CGD__TILE_HOT("") static void cgd__pair_bf16(cgd__bf16 *out, const float *even,
+                                             const float *odd)
+{
+    __mmask16 all = (__mmask16)-1;
+    __m512i low = _mm512_maskz_cvtepu16_epi32(all,
+        (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(even)));
+    __m512i high = _mm512_maskz_cvtepu16_epi32(all,
+        (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(odd)));
+    high = _mm512_maskz_slli_epi32(all, high, 16);
+    _mm512_storeu_si512(out, _mm512_or_si512(low, high));
+}
+
+CGD__TILE_HOT("") static void cgd__turn_bf16(cgd__bf16 *out, size_t step,
+                                             const float *even,
+                                             const float *odd)
+{
+    cgd__bf16 row[32];
+    size_t k;
+    cgd__pair_bf16(row, even, odd);
+    CGD__UNROLL for (k = 0; k < 16; k++)
+        memcpy(out + k * step, row + 2 * k, 2 * sizeof *out);
+}
+
+/* Eight rows by 32 columns: pairs of A broadcast, against rows of B. */
+CGD__TILE_HOT("") static void cgd__block_dot(float *const c[4], size_t c_step,
+    int load, const cgd__bf16 *const a[2], size_t a_step,
+    const size_t *offsets, size_t taps, size_t depth, const cgd__bf16 *b)
+{
+    size_t group, t, k, r;
+    for (group = 0; group < 4; group++) {
+        const cgd__bf16 *row = a[group / 2] + group % 2 * 8 * a_step;
+        const cgd__bf16 *panel = b;
+        float *left = c[group / 2 * 2] + group % 2 * 8 * c_step;
+        float *right = c[group / 2 * 2 + 1] + group % 2 * 8 * c_step;
+        __m512 sum[8][2];
+        CGD__UNROLL for (r = 0; r < 8; r++) {
+            sum[r][0] = load ? _mm512_loadu_ps(left + r * c_step)
+                             : _mm512_setzero_ps();
+            sum[r][1] = load ? _mm512_loadu_ps(right + r * c_step)
+                             : _mm512_setzero_ps();
+        }
+        for (t = 0; t < taps; t++)
+            for (k = 0; k < depth; k += 2) {
+                const cgd__bf16 *x = row + offsets[t] + k;
+                const cgd__bf16 *w = panel + k % 32 * 16;
+                __m512bh w0 = (__m512bh)_mm512_loadu_si512(w);
+                __m512bh w1 = (__m512bh)_mm512_loadu_si512(w + 512);
+                CGD__UNROLL for (r = 0; r < 8; r++) {
+                    int pair;
+                    __m512bh v;
+                    memcpy(&pair, x + r * a_step, sizeof pair);
+                    v = (__m512bh)_mm512_set1_epi32(pair);
+                    sum[r][0] = _mm512_dpbf16_ps(sum[r][0], v, w0);
+                    sum[r][1] = _mm512_dpbf16_ps(sum[r][1], v, w1);
+                }
+                if (k % 32 == 30) panel += CGD__TILE_STEP;
+            }
+        CGD__UNROLL for (r = 0; r < 8; r++) {
+            _mm512_storeu_ps(left + r * c_step, sum[r][0]);
+            _mm512_storeu_ps(right + r * c_step, sum[r][1]);
+        }
+    }
+}
+
+/* Palette 1: eight tiles of 16 rows of 64 bytes. */
+static const unsigned char cgd__amx_config[64] = {
+    1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    64, 0, 64, 0, 64, 0, 64, 0, 64, 0, 64, 0, 64, 0, 64, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    16, 16, 16, 16, 16, 16, 16, 16
+};
+
+CGD__TILE_HOT(",amx-tile") static void cgd__amx_begin(void)
+{
+    _tile_loadconfig(cgd__amx_config);
+}
+
+CGD__TILE_HOT(",amx-tile") static void cgd__amx_end(void)
+{
+    _tile_release();
+}
+
+CGD__TILE_HOT(",amx-tile,amx-bf16") static void cgd__block_amx(
+    float *const c[4], size_t c_step, int load, const cgd__bf16 *const a[2],
+    size_t a_step, const size_t *offsets, size_t taps, size_t depth,
+    const cgd__bf16 *b)
+{
+    size_t t, k, a_bytes = a_step * sizeof **a, c_bytes = c_step * sizeof **c;
+    if (load) {
+        _tile_loadd(0, c[0], c_bytes);
+        _tile_loadd(1, c[1], c_bytes);
+        _tile_loadd(2, c[2], c_bytes);
+        _tile_loadd(3, c[3], c_bytes);
+    } else {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+    }
+    for (t = 0; t < taps; t++)
+        for (k = 0; k < depth; k += 32, b += CGD__TILE_STEP) {
+            _tile_loadd(4, a[0] + offsets[t] + k, a_bytes);
+            _tile_loadd(6, b, 64);
+            _tile_loadd(5, a[1] + offsets[t] + k, a_bytes);
+            _tile_loadd(7, b + 512, 64);
+            _tile_dpbf16ps(0, 4, 6);
+            _tile_dpbf16ps(2, 5, 6);
+            _tile_dpbf16ps(1, 4, 7);
+            _tile_dpbf16ps(3, 5, 7);
+        }
+    _tile_stored(0, c[0], c_bytes);
+    _tile_stored(1, c[1], c_bytes);
+    _tile_stored(2, c[2], c_bytes);
+    _tile_stored(3, c[3], c_bytes);
+}
+
+static const cgd__tiles cgd__tiles_dot = {
+    0, cgd__tiles_idle, cgd__tiles_idle, cgd__block_dot, cgd__round_bf16,
+    cgd__pair_bf16, cgd__turn_bf16
+};
+static const cgd__tiles cgd__tiles_amx = {
+    1, cgd__amx_begin, cgd__amx_end, cgd__block_amx, cgd__round_bf16,
+    cgd__pair_bf16, cgd__turn_bf16
+};
+#endif
+
+#define CGD__ISA avx512
+#define CGD__ISA_NAME "avx512"
+#define CGD__HOT CGD__OPTIMIZED __attribute__((target("avx512f")))
+#define CGD__V __m512
+#define CGD__W 16
+#define CGD__VLOAD(p) _mm512_loadu_ps(p)
+#define CGD__VSTORE(p, v) _mm512_storeu_ps(p, v)
+#define CGD__VSET1(x) _mm512_set1_ps(x)
+/* Not the gather instruction: without -O GCC makes a macro of it that warns. */
+#define CGD__VSTRIDED(p, s) _mm512_set_ps((p)[15 * (s)], (p)[14 * (s)],      \
+    (p)[13 * (s)], (p)[12 * (s)], (p)[11 * (s)], (p)[10 * (s)],              \
+    (p)[9 * (s)], (p)[8 * (s)], (p)[7 * (s)], (p)[6 * (s)], (p)[5 * (s)],    \
+    (p)[4 * (s)], (p)[3 * (s)], (p)[2 * (s)], (p)[s], *(p))
+#define CGD__VFMA(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define CGD__VADD(a, b) _mm512_add_ps(a, b)
+#define CGD__VSUB(a, b) _mm512_sub_ps(a, b)
+#define CGD__VMUL(a, b) _mm512_mul_ps(a, b)
+#define CGD__VMAX(a, b) _mm512_maskz_max_ps((__mmask16)-1, a, b)
+#define CGD__VDIV(a, b) _mm512_div_ps(a, b)
+#define CGD__VSQRT(a) _mm512_maskz_sqrt_ps((__mmask16)-1, a)
+#define CGD__KINDS 3
+#define CGD__Q0 4
+#define CGD__Q1 2
+#include CGD_HEADER
+
+#define CGD__ISA avx2
+#define CGD__ISA_NAME "avx2"
+#define CGD__HOT CGD__OPTIMIZED __attribute__((target("avx2,fma")))
+#define CGD__V __m256
+#define CGD__W 8
+#define CGD__VLOAD(p) _mm256_loadu_ps(p)
+#define CGD__VSTORE(p, v) _mm256_storeu_ps(p, v)
+#define CGD__VSET1(x) _mm256_set1_ps(x)
+#define CGD__VSTRIDED(p, s) _mm256_set_ps((p)[7 * (s)], (p)[6 * (s)],        \
+    (p)[5 * (s)], (p)[4 * (s)], (p)[3 * (s)], (p)[2 * (s)], (p)[s], *(p))
+#define CGD__VFMA(a, b, c) _mm256_fmadd_ps(a, b, c)
+#define CGD__VADD(a, b) _mm256_add_ps(a, b)
+#define CGD__VSUB(a, b) _mm256_sub_ps(a, b)
+#define CGD__VMUL(a, b) _mm256_mul_ps(a, b)
+#define CGD__VMAX(a, b) _mm256_max_ps(a, b)
+#define CGD__VDIV(a, b) _mm256_div_ps(a, b)
+#define CGD__VSQRT(a) _mm256_sqrt_ps(a)
+#define CGD__KINDS 2
+#define CGD__Q0 2
+#define CGD__Q1 1
+#include CGD_HEADER
+#endif
+
+#if !defined(CGD_NO_SIMD) && defined(__GNUC__) && defined(__aarch64__)
+#include <arm_neon.h>
+#define CGD__ISA portable
+#define CGD__ISA_NAME "neon"
+#define CGD__HOT CGD__OPTIMIZED
+#define CGD__V float32x4_t
+#define CGD__W 4
+#define CGD__VLOAD(p) vld1q_f32(p)
+#define CGD__VSTORE(p, v) vst1q_f32(p, v)
+#define CGD__VSET1(x) vdupq_n_f32(x)
+#define CGD__VSTRIDED(p, s) vsetq_lane_f32((p)[3 * (s)], vsetq_lane_f32(     \
+    (p)[2 * (s)], vsetq_lane_f32((p)[s], vdupq_n_f32(*(p)), 1), 2), 3)
+#define CGD__VFMA(a, b, c) vfmaq_f32(c, a, b)
+#define CGD__VADD(a, b) vaddq_f32(a, b)
+#define CGD__VSUB(a, b) vsubq_f32(a, b)
+#define CGD__VMUL(a, b) vmulq_f32(a, b)
+#define CGD__VMAX(a, b) vmaxq_f32(a, b)
+#define CGD__VDIV(a, b) vdivq_f32(a, b)
+#define CGD__VSQRT(a) vsqrtq_f32(a)
+#define CGD__KINDS 3
+#define CGD__Q0 4
+#define CGD__Q1 2
+#elif !defined(CGD_NO_SIMD) && defined(__wasm_simd128__)
+#include <wasm_simd128.h>
+#define CGD__ISA portable
+#define CGD__ISA_NAME "wasm"
+#define CGD__HOT CGD__OPTIMIZED
+#define CGD__V v128_t
+#define CGD__W 4
+#define CGD__VLOAD(p) wasm_v128_load(p)
+#define CGD__VSTORE(p, v) wasm_v128_store(p, v)
+#define CGD__VSET1(x) wasm_f32x4_splat(x)
+#define CGD__VSTRIDED(p, s) wasm_f32x4_make(*(p), (p)[s], (p)[2 * (s)],      \
+    (p)[3 * (s)])
+#define CGD__VFMA(a, b, c) wasm_f32x4_add(wasm_f32x4_mul(a, b), c)
+#define CGD__VADD(a, b) wasm_f32x4_add(a, b)
+#define CGD__VSUB(a, b) wasm_f32x4_sub(a, b)
+#define CGD__VMUL(a, b) wasm_f32x4_mul(a, b)
+#define CGD__VMAX(a, b) wasm_f32x4_pmax(b, a)
+#define CGD__VDIV(a, b) wasm_f32x4_div(a, b)
+#define CGD__VSQRT(a) wasm_f32x4_sqrt(a)
+#define CGD__KINDS 2
+#define CGD__Q0 2
+#define CGD__Q1 1
+#elif !defined(CGD_NO_SIMD) && defined(CGD__X86)
+#define CGD__ISA portable
+#define CGD__ISA_NAME "portable"
+#define CGD__HOT CGD__OPTIMIZED
+#define CGD__V __m128
+#define CGD__W 4
+#define CGD__VLOAD(p) _mm_loadu_ps(p)
+#define CGD__VSTORE(p, v) _mm_storeu_ps(p, v)
+#define CGD__VSET1(x) _mm_set1_ps(x)
+#define CGD__VSTRIDED(p, s) _mm_set_ps((p)[3 * (s)], (p)[2 * (s)], (p)[s], *(p))
+#define CGD__VFMA(a, b, c) _mm_add_ps(_mm_mul_ps(a, b), c)
+#define CGD__VADD(a, b) _mm_add_ps(a, b)
+#define CGD__VSUB(a, b) _mm_sub_ps(a, b)
+#define CGD__VMUL(a, b) _mm_mul_ps(a, b)
+#define CGD__VMAX(a, b) _mm_max_ps(a, b)
+#define CGD__VDIV(a, b) _mm_div_ps(a, b)
+#define CGD__VSQRT(a) _mm_sqrt_ps(a)
+#define CGD__KINDS 2
+#define CGD__Q0 2
+#define CGD__Q1 1
+#else
+#define CGD__ISA portable
+#define CGD__ISA_NAME "portable"
+#define CGD__HOT CGD__OPTIMIZED
+#define CGD__V float
+#define CGD__W 1
+#define CGD__VLOAD(p) (*(p))
+#define CGD__VSTORE(p, v) (*(p) = (v))
+#define CGD__VSET1(x) (x)
+#define CGD__VSTRIDED(p, s) (*(p))
+#define CGD__VFMA(a, b, c) ((a) * (b) + (c))
+#define CGD__VADD(a, b) ((a) + (b))
+#define CGD__VSUB(a, b) ((a) - (b))
+#define CGD__VMUL(a, b) ((a) * (b))
+#define CGD__VMAX(a, b) ((a) > (b) ? (a) : (b))
+#define CGD__VDIV(a, b) ((a) / (b))
+#define CGD__VSQRT(a) CGD_SQRTF(a)
+#define CGD__KINDS 2
+#define CGD__Q0 4
+#define CGD__Q1 1
+#endif
+#include CGD_HEADER
+
+/* The reference is of convolutions; between them it is plain anyway. */
+static const cgd__kernels cgd__kernels_reference = {
+    "reference", cgd__conv_forward_ref, cgd__conv_adjoint_ref,
+    cgd__conv_weights_ref, cgd__conv_scratch_ref, cgd__extras_ref,
+    cgd__pack_size_ref, NULL,
+    cgd__adam_ref, &cgd__maps_portable
+};
+
+static const cgd__kernels *const cgd__all_kernels[] = {
+#ifdef CGD__X86
+    &cgd__kernels_avx512, &cgd__kernels_avx2,
+#endif
+    &cgd__kernels_portable, &cgd__kernels_reference
+#ifdef CGD__BF16
+    , &cgd__kernels_bf16_amx, &cgd__kernels_bf16_dot
+#endif
+};
+#define CGD__ALL_KERNELS (sizeof cgd__all_kernels / sizeof *cgd__all_kernels)
+
+#ifdef CGD__BF16
+/* The processor's word, and for tiles the operating system's: Linux gives
+ * their state to a process that asks for it (arch_prctl, ARCH_REQ_XCOMP_PERM,
+ * XTILEDATA). */
+static int cgd__bf16_supported(int amx)
+{
+    unsigned a, b, c, d;
+    if (!__builtin_cpu_supports("avx512bw")
+        || !__builtin_cpu_supports("avx512vl")
+        || !__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a >> 5 & 1)) return 0;
+    if (!amx) return 1;
+#ifdef __linux__
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1)
+        && (d >> 24 & 1)) {
+        long answer;
+        __asm__ __volatile__("syscall" : "=a"(answer)
+            : "a"(158L), "D"(0x1023L), "S"(18L) : "rcx", "r11", "memory");
+        return answer == 0;
+    }
+#endif
+    return 0;
+}
+#endif
+
+/* __builtin_cpu_supports also asks whether the operating system saves the
+ * wide registers. */
+static int cgd__kernels_supported(const cgd__kernels *k)
+{
+#ifdef CGD__X86
+    __builtin_cpu_init();
+    if (k == &cgd__kernels_avx512) return __builtin_cpu_supports("avx512f");
+    if (k == &cgd__kernels_avx2)
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+#ifdef CGD__BF16
+    if (k == &cgd__kernels_bf16_amx) return cgd__bf16_supported(1);
+    if (k == &cgd__kernels_bf16_dot) return cgd__bf16_supported(0);
+#endif
+    return k != NULL;
+}
+
+static const cgd__kernels *cgd__best_kernels(void)
+{
+    size_t i = 0;
+    while (!cgd__kernels_supported(cgd__all_kernels[i])) i++;
+    return cgd__all_kernels[i];
+}
+
+CGDDEF cgd_status cgd_use_kernels(cgd_ctx *ctx, const char *name)
+{
+    char known[64];
+    cgd__text t;
+    size_t i;
+    if (!name || !*name) { ctx->kernels = cgd__best_kernels(); return CGD_OK; }
+    t.at = known;
+    t.room = sizeof known;
+    for (i = 0; i < CGD__ALL_KERNELS; i++) {
+        const cgd__kernels *k = cgd__all_kernels[i];
+        if (!cgd__kernels_supported(k)) continue;
+        if (strcmp(name, k->name) == 0 || (strcmp(name, "bf16") == 0
+            && strncmp(k->name, "bf16-", 5) == 0)) {
+            ctx->kernels = k;
+            return CGD_OK;
+        }
+        cgd__put_string(&t, t.at == known ? "" : ", ");
+        cgd__put_string(&t, k->name);
+    }
+    *t.at = 0;
+    return cgd__fail(ctx, CGD_ERR_UNSUPPORTED,
+        "this build and processor have no kernels \"%s\", but %s", name,
+        known);
+}
+
+CGDDEF const char *cgd_kernels_name(const cgd_ctx *ctx)
+{
+    return ctx->kernels->name;
+}
 
 /* ======================================================================== */
 /* [impl:model] Inference                                                   */
