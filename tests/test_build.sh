@@ -261,6 +261,28 @@ check 'two files, both CGD_STATIC: no warnings' "
     $cc -std=c89 $strict $I ../static1.c ../static2.c -o smoke; ./smoke"
 check 'included three times in one file' "
     $cc -std=c89 $strict $I ../twice.c -o smoke; ./smoke"
+# The companions: compiled apart from the header's implementation, they can
+# use nothing of it but its public interface.
+for path in "$root"/tools/cgd_*.h; do
+    name=$(basename "$path" .h)
+    macro=$(echo "$name" | tr a-z A-Z)_IMPLEMENTATION
+    printf '#define %s\n#include "root/tools/%s.h"\n' $macro $name >$name.c
+    cp $name.c $name.cpp
+    { printf '#include "root/tools/%s.h"\n' $name; cat user.c; } >${name}_user.c
+    printf '#define CGD_STATIC\n#define CGD_IMPLEMENTATION\n' >${name}_one.c
+    cat $name.c user.c >>${name}_one.c
+    check "tools/$name.h by itself: no warnings, only cgd_ names" "
+        $cc -std=c89 $strict $I ../impl.c ../$name.c ../${name}_user.c -o smoke
+        ./smoke; $cc -c $I ../$name.c; nm -g $name.o | grep -v ' U ' >names
+        test -s names; none grep -v ' cgd_[a-z]' names
+        nm $name.o >all; none grep ' U cgd__' all"
+    check "tools/$name.h, all static and in one file: no warnings, it runs" "
+        $cc -std=c89 $strict $I ../${name}_one.c -o smoke; ./smoke"
+    for cxx in $compilers; do
+        check "tools/$name.h ($cxx -std=c++98): no warnings" "
+            $cxx -std=c++98 $strict -c $I ../$name.cpp"
+    done
+done
 check 'without CGD_IMPLEMENTATION nothing is emitted' "
     $cc -std=c89 $strict -c $I ../user.c; nm user.o >names
     grep ' T main' names; none grep ' [TtDdBbRr] cgd_' names"
@@ -345,16 +367,19 @@ if [ -s quick.c ]; then check_code "the quick start of the manual" quick.c; fi
 
 # Each section's tag stands in the contents and at its banner.
 tags='match($0, /\[[a-z]+:[a-z0-9_]+\]/) { print substr($0, RSTART, RLENGTH) }'
-awk '/\*\// { exit } /Contents/ { on = 1 } on && /^ \*   \[/' "$header" |
-    awk "$tags" >contents
-grep '^/\* \[' "$header" | awk "$tags" >banners
-check 'contents and banners are the same list' "
-    test -s ../contents; diff ../contents ../banners"
-check 'the header is ASCII, without tabs, in 80 columns' "
-    export LC_ALL=C
-    none grep -n '[^ -~]' ../root/cycle_gan_distil.h
-    none grep -nE '.{81}' ../root/cycle_gan_distil.h
-    none grep -n ' \$' ../root/cycle_gan_distil.h"
+for path in "$header" "$root"/tools/cgd_*.h; do
+    name=$(basename "$path" .h)
+    awk '/\*\// { exit } /Contents/ { on = 1 } on && /^ \*   \[/' "$path" |
+        awk "$tags" >$name.contents
+    grep '^/\* \[' "$path" | awk "$tags" >$name.banners
+    check "contents and banners of $name.h are the same list" "
+        test -s ../$name.contents; diff ../$name.contents ../$name.banners"
+    check "$name.h is ASCII, without tabs, in 80 columns" "
+        export LC_ALL=C
+        none grep -n '[^ -~]' '$path'
+        none grep -nE '.{81}' '$path'
+        none grep -n ' \$' '$path'"
+done
 
 # ---- Run -------------------------------------------------------------------
 

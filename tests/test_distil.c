@@ -2,7 +2,8 @@
  * worked out another way, the transfer from wider teachers, adaptors, stored
  * answers, and that none of it depends on threads or interruptions. */
 #define CGD_IMPLEMENTATION
-#include "../cycle_gan_distil.h"
+#define CGD_JUDGE_IMPLEMENTATION
+#include "../tools/cgd_judge.h"
 #include "test.h"
 #include <stdlib.h>
 #include <string.h>

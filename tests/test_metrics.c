@@ -5,7 +5,8 @@
 #include <string.h>
 #include "test.h"
 #define CGD_IMPLEMENTATION
-#include "../cycle_gan_distil.h"
+#define CGD_JUDGE_IMPLEMENTATION
+#include "../tools/cgd_judge.h"
 #include "golden/metrics.h"
 #include "golden/sets.h"
 #include "../tools/scene.h"

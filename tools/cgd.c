@@ -27,7 +27,9 @@
 #include <stb/stb_image_write.h>
 
 #define CGD_IMPLEMENTATION
+#define CGD_JUDGE_IMPLEMENTATION
 #include "../cycle_gan_distil.h"
+#include "cgd_judge.h"
 #include "scene.h"
 
 #include <signal.h>

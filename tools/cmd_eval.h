@@ -3,8 +3,8 @@
  * Every set of pictures that can be judged is an answer: the input as it is,
  * the mean picture, the teacher's translations, the student's, or a folder of
  * outputs. An answer is compared with the truth and with the teacher picture
- * by picture, and with real pictures as a set. The figures are the library's
- * ([api:metrics]); this file collects pictures, and writes a table, a CSV file
+ * by picture, and with real pictures as a set. The figures are those of
+ * cgd_judge.h; this file collects pictures, and writes a table, a CSV file
  * and a page.
  *
  * Contents: [pictures] [answers] [figures] [table] [csv] [page] [eval]      */

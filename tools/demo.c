@@ -14,7 +14,8 @@
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #include <stb/stb_image_write.h>
 #define CGD_IMPLEMENTATION
-#include "../cycle_gan_distil.h"
+#define CGD_JUDGE_IMPLEMENTATION
+#include "cgd_judge.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
