@@ -744,8 +744,7 @@ typedef struct cgd_trainer {
     struct cgd__answers *answers;    /* what the teacher said before         */
     cgd_learner *adaptors;           /* to the teacher's width, per block    */
     size_t n_adaptors;               /* 0 where the widths are the same      */
-    unsigned char *arena;            /* the passes of a step live here       */
-    size_t arena_size, arena_used;
+    struct cgd__arena *arena;        /* the passes of a step live here       */
 } cgd_trainer;
 
 CGDDEF cgd_train_config cgd_train_defaults(void);
@@ -1607,6 +1606,58 @@ CGDDEF void cgd_release(cgd_ctx *ctx, void *block, size_t bytes)
 
 CGDDEF size_t cgd_memory_in_use(const cgd_ctx *ctx) { return ctx->in_use; }
 CGDDEF size_t cgd_memory_peak(const cgd_ctx *ctx) { return ctx->peak; }
+
+/* ---- the arena -----------------------------------------------------------*/
+/* A block used as a stack: take bytes, remember a mark, release down to it.
+ * Without a block it only counts: the code that lays out an object, run first
+ * on nothing, says in `peak` what it will need, and run again on a block of
+ * that size puts the object there. No size is computed in a second place.
+ *
+ * What is taken is aligned to CGD__ALIGN and not cleared; it is NULL while
+ * counting and when the block is too short, which nobody needs to check take
+ * by take: do all takes, then ask cgd__arena_holds once before writing. */
+
+typedef struct cgd__arena {
+    unsigned char *base;               /* aligned; NULL: only count          */
+    size_t size, used, peak;           /* bytes; (size_t)-1: beyond counting */
+} cgd__arena;
+
+static cgd__arena cgd__arena_on(void *base, size_t size)
+{
+    cgd__arena a;
+    a.base = (unsigned char *)base;
+    a.size = base ? size : 0;
+    a.used = a.peak = 0;
+    return a;
+}
+
+/* count elements of that many bytes. */
+static void *cgd__take(cgd__arena *a, size_t count, size_t bytes)
+{
+    size_t at = a->used, end;
+    if (!cgd__mul(&end, count, bytes) || !cgd__add(&end, end, at)
+        || !cgd__add(&end, end, CGD__ALIGN - 1))
+        end = (size_t)-1;
+    else
+        end -= end % CGD__ALIGN;
+    a->used = end;
+    a->peak = cgd__max(a->peak, end);
+    return a->base && end <= a->size ? a->base + at : NULL;
+}
+
+static float *cgd__take_floats(cgd__arena *a, size_t count)
+{
+    return (float *)cgd__take(a, count, sizeof(float));
+}
+
+static size_t cgd__mark(const cgd__arena *a) { return a->used; }
+static void cgd__release(cgd__arena *a, size_t mark) { a->used = mark; }
+
+/* Has there been memory for all that was ever taken? */
+static int cgd__arena_holds(const cgd__arena *a)
+{
+    return a->base && a->peak <= a->size;
+}
 
 /* ---- random numbers ------------------------------------------------------*/
 
@@ -5460,18 +5511,10 @@ static void cgd__learner_step(cgd_trainer *t, cgd_learner *l, float lr)
 
 /* ---- the stack of passes -------------------------------------------------*/
 
-static void *cgd__push(cgd_trainer *t, size_t bytes)
-{
-    void *block = t->arena + t->arena_used;
-    t->arena_used += cgd__round_up(bytes, CGD__ALIGN);
-    CGD_ASSERT(t->arena_used <= t->arena_size);
-    return block;
-}
-
 static cgd_tensor cgd__push_like(cgd_trainer *t, const cgd_tensor *like)
 {
     cgd_tensor copy = *like;
-    copy.data = (float *)cgd__push(t, cgd_tensor_size(like) * sizeof(float));
+    copy.data = cgd__take_floats(t->arena, cgd_tensor_size(like));
     return copy;
 }
 
@@ -5481,9 +5524,13 @@ static cgd_status cgd__push_pass(cgd_trainer *t, cgd_pass *pass, cgd_net *net,
                                  const size_t *keep, size_t n_keep)
 {
     cgd_status status = cgd_pass_init(pass, net, x->n, x->h, x->w, mode, keep,
-                                      n_keep, t->arena + t->arena_used);
+                                      n_keep, t->arena->base
+                                              + cgd__mark(t->arena));
     if (status != CGD_OK) return status;
-    cgd__push(t, pass->bytes);
+    cgd__take(t->arena, pass->bytes, 1);
+    if (!cgd__arena_holds(t->arena))
+        return cgd__fail(t->ctx, CGD_ERR_MEMORY,
+            "a step needs more memory than was planned for it");
     return cgd_pass_forward(pass, x);
 }
 
@@ -5501,7 +5548,7 @@ static cgd_status cgd__adversarial(cgd_trainer *t, int s,
                                    const cgd_tensor *fake, cgd_tensor *d_fake,
                                    double *loss)
 {
-    size_t mark = t->arena_used;
+    size_t mark = cgd__mark(t->arena);
     cgd_net *net = &t->side[s].d.net;
     float *grads = net->grads;
     cgd_pass judge;
@@ -5515,7 +5562,7 @@ static cgd_status cgd__adversarial(cgd_trainer *t, int s,
     net->grads = NULL;                 /* only the data gradient is wanted   */
     status = cgd_pass_backward(&judge, &d, d_fake);
     net->grads = grads;
-    t->arena_used = mark;
+    cgd__release(t->arena, mark);
     return status;
 }
 
@@ -5525,7 +5572,7 @@ static cgd_status cgd__cycle_back(cgd_trainer *t, int s,
                                   const cgd_tensor *fake, const cgd_tensor *x,
                                   cgd_tensor *d_fake, double *loss)
 {
-    size_t mark = t->arena_used;
+    size_t mark = cgd__mark(t->arena);
     cgd_pass back;
     cgd_tensor d;
     cgd_status status = cgd__push_pass(t, &back, &t->side[!s].g.net,
@@ -5534,14 +5581,14 @@ static cgd_status cgd__cycle_back(cgd_trainer *t, int s,
     d = cgd__push_like(t, &back.y);
     *loss = cgd_loss_l1(t->ctx, &back.y, x, t->config.cycle_weight, &d, 0);
     status = cgd_pass_backward(&back, &d, d_fake);
-    t->arena_used = mark;
+    cgd__release(t->arena, mark);
     return status;
 }
 
 static cgd_status cgd__identity(cgd_trainer *t, int s, const cgd_tensor *y,
                                 double *loss)
 {
-    size_t mark = t->arena_used;
+    size_t mark = cgd__mark(t->arena);
     cgd_pass pass;
     cgd_tensor d;
     cgd_status status = cgd__push_pass(t, &pass, &t->side[s].g.net,
@@ -5550,7 +5597,7 @@ static cgd_status cgd__identity(cgd_trainer *t, int s, const cgd_tensor *y,
     d = cgd__push_like(t, &pass.y);
     *loss = cgd_loss_l1(t->ctx, &pass.y, y, t->config.identity_weight, &d, 0);
     status = cgd_pass_backward(&pass, &d, NULL);
-    t->arena_used = mark;
+    cgd__release(t->arena, mark);
     return status;
 }
 
@@ -5558,7 +5605,7 @@ static cgd_status cgd__identity(cgd_trainer *t, int s, const cgd_tensor *y,
 static cgd_status cgd__judge(cgd_trainer *t, int s, const cgd_tensor *x,
                              int role, double *loss)
 {
-    size_t mark = t->arena_used;
+    size_t mark = cgd__mark(t->arena);
     cgd_pass pass;
     cgd_tensor d;
     cgd_status status = cgd__push_pass(t, &pass, &t->side[s].d.net, CGD_TRAIN,
@@ -5567,7 +5614,7 @@ static cgd_status cgd__judge(cgd_trainer *t, int s, const cgd_tensor *x,
     d = cgd__push_like(t, &pass.y);
     *loss += cgd_loss_gan(t->ctx, &pass.y, t->config.gan, role, 0.5f, &d);
     status = cgd_pass_backward(&pass, &d, NULL);
-    t->arena_used = mark;
+    cgd__release(t->arena, mark);
     return status;
 }
 
@@ -5649,7 +5696,7 @@ static cgd_status cgd__translate_terms(cgd_trainer *t, int s,
                                        const cgd_tensor *y, cgd_tensor *fake,
                                        cgd_losses *losses)
 {
-    size_t mark = t->arena_used;
+    size_t mark = cgd__mark(t->arena);
     int learns = cgd__learns(&t->side[s].g), taught = cgd__taught(t, s);
     int joined = cgd__joined(t, s);
     size_t keep[CGD__MATCHES], n_keep = cgd__matched_layers(t, s, keep);
@@ -5671,9 +5718,9 @@ static cgd_status cgd__translate_terms(cgd_trainer *t, int s,
                                 keep, n_keep);
     if (status != CGD_OK) return status;
     memcpy(fake->data, go.y.data, cgd_tensor_size(fake) * sizeof(float));
-    whole = t->arena_used;             /* the rest is lent until backward    */
-    t->arena_used += cgd__round_up(go.held, CGD__ALIGN)
-                   - cgd__round_up(go.bytes, CGD__ALIGN);
+    whole = cgd__mark(t->arena);       /* the rest is lent until backward    */
+    cgd__release(t->arena, whole + cgd__round_up(go.held, CGD__ALIGN)
+                                 - cgd__round_up(go.bytes, CGD__ALIGN));
     if (joined) {
         cgd_tensor same = cgd__part_of_batch(&go.y, x->n, x->n);
         cgd_tensor d_same = cgd__part_of_batch(&d, x->n, x->n);
@@ -5689,12 +5736,12 @@ static cgd_status cgd__translate_terms(cgd_trainer *t, int s,
             cgd__add_scaled(t->ctx, d_fake.data, d_more.data,
                             cgd_tensor_size(fake), 1);
     }
-    t->arena_used = whole;
+    cgd__release(t->arena, whole);
     if (status == CGD_OK && taught)
         status = cgd__lesson_end(t, &go, &lesson, &d_fake, losses);
     if (status == CGD_OK && learns)
         status = cgd_pass_backward(&go, &d, NULL);
-    t->arena_used = mark;
+    cgd__release(t->arena, mark);
     return status;
 }
 
@@ -5805,7 +5852,7 @@ CGDDEF cgd_status cgd_train_step(cgd_trainer *t, const cgd_tensor *a,
     }
     status = t->distil ? cgd__student_cut(t) : CGD_OK;
     if (status != CGD_OK) return status;
-    t->arena_used = 0;
+    cgd__release(t->arena, 0);
     for (s = 0; s < 2; s++) {
         fake[s] = cgd__push_like(t, real[!s]);
         t->side[s].g.net.frozen = cgd__frozen(t, s);
@@ -5886,7 +5933,8 @@ static cgd_status cgd__trainer_arena(cgd_trainer *t)
     size_t channels = cgd__max(cgd__channels(t, 0), cgd__channels(t, 1));
     size_t picture = cgd__round_up(c->batch * c->height * c->width * channels
                                    * sizeof(float), CGD__ALIGN), room[2], size;
-    unsigned char *arena;
+    size_t head = cgd__round_up(sizeof(cgd__arena), CGD__ALIGN);
+    cgd__arena *arena;
     int s;
     for (s = 0; s < 2; s++) {
         cgd_status status = cgd__side_room(t, s, &room[s]);
@@ -5894,14 +5942,14 @@ static cgd_status cgd__trainer_arena(cgd_trainer *t)
     }
     size = cgd__max(room[0], room[1])
          + 9 * picture;                /* fakes, a joined input, gradients   */
-    if (size <= t->arena_size) return CGD_OK;
-    arena = (unsigned char *)cgd__alloc(t->ctx, size);
+    if (t->arena && size <= t->arena->size) return CGD_OK;
+    arena = (cgd__arena *)cgd__alloc(t->ctx, head + size);
     if (!arena)
         return cgd__fail(t->ctx, CGD_ERR_MEMORY, "out of memory: the passes "
                          "of a step need %u bytes", size);
-    cgd__free(t->ctx, t->arena, t->arena_size);
+    if (t->arena) cgd__free(t->ctx, t->arena, head + t->arena->size);
+    *arena = cgd__arena_on((unsigned char *)arena + head, size);
     t->arena = arena;
-    t->arena_size = size;
     return CGD_OK;
 }
 
@@ -6010,7 +6058,9 @@ CGDDEF void cgd_trainer_free(cgd_trainer *t)
     size_t k;
     int s;
     if (!t->ctx) return;
-    cgd__free(t->ctx, t->arena, t->arena_size);
+    if (t->arena)
+        cgd__free(t->ctx, t->arena, t->arena->size
+                  + cgd__round_up(sizeof(cgd__arena), CGD__ALIGN));
     for (s = 0; s < 2; s++) {
         cgd__learner_free(&t->side[s].g);
         cgd__learner_free(&t->side[s].d);
@@ -6687,7 +6737,7 @@ static cgd_status cgd__ask(cgd_trainer *t, const cgd_tensor *x, size_t i,
                            const cgd__lesson *lesson)
 {
     size_t keep[CGD__MATCHES], n = cgd__lesson_keep(t, keep), k, count;
-    size_t mark = t->arena_used;
+    size_t mark = cgd__mark(t->arena);
     cgd_tensor one = cgd__part_of_batch(x, i, 1);
     cgd_pass pass;
     cgd_status status = cgd__push_pass(t, &pass, &t->teacher, CGD_INFER, &one,
@@ -6697,7 +6747,7 @@ static cgd_status cgd__ask(cgd_trainer *t, const cgd_tensor *x, size_t i,
         cgd_tensor said = k ? cgd_pass_output(&pass, keep[k - 1]) : pass.y;
         memcpy(to, said.data, count * sizeof(float));
     }
-    t->arena_used = mark;
+    cgd__release(t->arena, mark);
     return status;
 }
 
@@ -6772,7 +6822,7 @@ static double cgd__output_terms(cgd_trainer *t, const cgd_tensor *fake,
                                 const cgd_tensor *target, cgd_tensor *d_fake)
 {
     const cgd_distil_config *d = t->distil;
-    size_t mark = t->arena_used;
+    size_t mark = cgd__mark(t->arena);
     double sum = 0;
     if (d->output_weight > 0)
         sum += cgd_loss_l1(t->ctx, fake, target, d->output_weight, d_fake, 1);
@@ -6780,14 +6830,13 @@ static double cgd__output_terms(cgd_trainer *t, const cgd_tensor *fake,
         sum += cgd_loss_haar(t->ctx, fake, target, d->haar_weight, d_fake, 1);
     if (d->ssim_weight > 0)
         sum += cgd_loss_ssim(t->ctx, fake, target, d->ssim_weight, d_fake, 1,
-            (float *)cgd__push(t, cgd_loss_ssim_scratch(fake)
-                                  * sizeof(float)));
-    t->arena_used = mark;
+            cgd__take_floats(t->arena, cgd_loss_ssim_scratch(fake)));
+    cgd__release(t->arena, mark);
     if (d->contrast_weight > 0)
         sum += cgd_loss_contrast(t->ctx, fake, target, d->contrast_weight,
-            d_fake, 1, (float *)cgd__push(t, cgd_loss_contrast_scratch(fake)
-                                             * sizeof(float)));
-    t->arena_used = mark;
+            d_fake, 1, cgd__take_floats(t->arena,
+                                        cgd_loss_contrast_scratch(fake)));
+    cgd__release(t->arena, mark);
     return sum;
 }
 
@@ -6812,7 +6861,7 @@ static cgd_status cgd__adapted_terms(cgd_trainer *t, size_t k,
                                      const cgd_tensor *target, float share,
                                      cgd_tensor *dh, double *sum)
 {
-    size_t mark = t->arena_used;
+    size_t mark = cgd__mark(t->arena);
     cgd_pass pass;
     cgd_tensor d, more;
     cgd_status status = cgd__push_pass(t, &pass, &t->adaptors[k].net,
@@ -6824,7 +6873,7 @@ static cgd_status cgd__adapted_terms(cgd_trainer *t, size_t k,
     *sum += cgd__channel_terms(t, &pass.y, target, share, &d);
     status = cgd_pass_backward(&pass, &d, &more);
     cgd__add_scaled(t->ctx, dh->data, more.data, cgd_tensor_size(h), 1);
-    t->arena_used = mark;
+    cgd__release(t->arena, mark);
     return status;
 }
 
@@ -6838,12 +6887,12 @@ static cgd_status cgd__hidden_terms(cgd_trainer *t, cgd_pass *pass, size_t k,
     cgd_tensor h = cgd_pass_output(pass, layer), dh = cgd__push_like(t, &h);
     cgd_status status = CGD_OK;
     memset(dh.data, 0, cgd_tensor_size(&dh) * sizeof(float));
-    mark = t->arena_used;
+    mark = cgd__mark(t->arena);
     if (d->alignment_weight > 0)
         *sum += cgd_loss_alignment(t->ctx, &h, target,
-            share * d->alignment_weight, &dh, 1, (float *)cgd__push(t,
-            cgd_loss_alignment_scratch(&h, target) * sizeof(float)));
-    t->arena_used = mark;
+            share * d->alignment_weight, &dh, 1, cgd__take_floats(t->arena,
+            cgd_loss_alignment_scratch(&h, target)));
+    cgd__release(t->arena, mark);
     if (t->n_adaptors > 0)
         status = cgd__adapted_terms(t, k, &h, target, share, &dh, sum);
     else
@@ -17416,7 +17465,8 @@ static cgd_status cgd__sheet_translate(cgd_trainer *t, cgd_image *sheet,
     size_t need = cgd_pass_bytes(net, 1, x->h, x->w, CGD_INFER, NULL, 0);
     cgd_pass pass;
     cgd_status status = cgd_pass_init(&pass, net, 1, x->h, x->w, CGD_INFER,
-                          NULL, 0, need <= t->arena_size ? t->arena : NULL);
+                          NULL, 0, need <= t->arena->size ? t->arena->base
+                                                          : NULL);
     if (status != CGD_OK) return status;
     if (values) net->params = values;
     status = cgd_pass_forward(&pass, x);

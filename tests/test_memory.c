@@ -70,7 +70,7 @@ static void check_same(cgd_trainer t[2])
     }
     for (k = 0; k < t[0].n_adaptors; k++)
         CHECK(same_learner(&t[0].adaptors[k], &t[1].adaptors[k]));
-    CHECK(t[1].arena_size <= t[0].arena_size);
+    CHECK(t[1].arena->size <= t[0].arena->size);
     for (s = 0; s < 2; s++) cgd_trainer_free(&t[s]);
 }
 
@@ -104,7 +104,7 @@ static void recomputing_trains_bit_for_bit_the_same(void)
         CHECK(cgd_trainer_init(&context, &t[0], &c) == CGD_OK);
         c.recompute = 1;
         CHECK(cgd_trainer_init(&context, &t[1], &c) == CGD_OK);
-        CHECK(t[1].arena_size < t[0].arena_size);
+        CHECK(t[1].arena->size < t[0].arena->size);
         check_same(t);
     }
 }
@@ -167,10 +167,41 @@ static void recomputing_keeps_few_maps(void)
         c.generator.blocks = 9;
         c.recompute = (int)k;
         CHECK(cgd_trainer_init(&context, &t, &c) == CGD_OK);
-        arena[k] = t.arena_size;
+        arena[k] = t.arena->size;
         cgd_trainer_free(&t);
     }
     CHECK(arena[1] < arena[0] / 5 * 2);
+}
+
+/* Three things, of which the last two lie at the same place. */
+static int lay_out(cgd__arena *a, float *things[3])
+{
+    size_t mark;
+    things[0] = cgd__take_floats(a, 1);
+    mark = cgd__mark(a);
+    things[1] = cgd__take_floats(a, 100);
+    cgd__release(a, mark);
+    things[2] = cgd__take_floats(a, 17);
+    return cgd__arena_holds(a);
+}
+
+static void what_an_arena_counts_is_what_it_needs(void)
+{
+    static unsigned char block[2 * 512];
+    unsigned char *base = block + (64 - (size_t)block % 64) % 64;
+    float *things[3];
+    cgd__arena a = cgd__arena_on(NULL, 0);
+    CHECK(!lay_out(&a, things) && a.peak == 64 + 448);
+    CHECK(!things[0] && !things[1] && !things[2]);
+    a = cgd__arena_on(base, a.peak);
+    CHECK(lay_out(&a, things) && a.used == 64 + 128);
+    CHECK((unsigned char *)things[0] == base && things[1] == things[2]
+          && (unsigned char *)things[1] == base + 64);
+    a = cgd__arena_on(base, a.peak - 1);     /* in every build, and for good */
+    CHECK(!lay_out(&a, things) && things[0] && !things[1] && things[2]);
+    a = cgd__arena_on(NULL, 0);
+    CHECK(!cgd__take(&a, (size_t)-1 / 2, 8) && !cgd__take(&a, 1, 1));
+    CHECK(a.peak == (size_t)-1);
 }
 
 /* ---- whole runs ----------------------------------------------------------*/
@@ -276,6 +307,7 @@ static void runs_say_what_they_will_take(void)
 int main(void)
 {
     cgd_init(&context, NULL);
+    RUN(what_an_arena_counts_is_what_it_needs);
     RUN(recomputing_trains_bit_for_bit_the_same);
     RUN(recomputing_distils_bit_for_bit_the_same);
     RUN(recomputing_keeps_few_maps);
