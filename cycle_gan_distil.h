@@ -499,11 +499,10 @@ CGDDEF cgd_status cgd_net_copy(cgd_net *to, const cgd_net *from);
 enum { CGD_INIT_NORMAL = 0, CGD_INIT_PYTORCH, CGD_INIT_XAVIER,
        CGD_INIT_KAIMING };
 
-/* Draw weights: N(0, gain) (CycleGAN: gain 0.02); PyTorch's default, uniform
- * within 1/sqrt(fan_in), biases too; Xavier normal times gain; Kaiming normal.
+/* Draw weights: N(0, 0.02), as CycleGAN; PyTorch's default, uniform within
+ * 1/sqrt(fan_in), biases too; Xavier normal times 0.02; Kaiming normal.
  * Biases are 0, gamma ~ N(1, 0.02) (PyTorch: 1), beta 0. */
-CGDDEF void cgd_net_init_weights(cgd_net *net, int init, float gain,
-                                 cgd_rng *rng);
+CGDDEF void cgd_net_init_weights(cgd_net *net, int init, cgd_rng *rng);
 
 /* Cost of one picture. macs: multiplications needed; macs_papers: as papers
  * count them, a transposed convolution at full output resolution.
@@ -596,45 +595,18 @@ CGDDEF double cgd_loss_haar(cgd_ctx *ctx, const cgd_tensor *x,
                             const cgd_tensor *target, float weight,
                             cgd_tensor *dx, int add);
 
-/* weight * (1 - SSIM) of values in [-1, 1]: what cgd_ssim says of them as
- * bytes, and the exact gradient. Pictures under 11 pixels a side have no
- * window, and no loss. scratch: room for cgd_loss_ssim_scratch(x) floats. */
-CGDDEF size_t cgd_loss_ssim_scratch(const cgd_tensor *x);
-CGDDEF double cgd_loss_ssim(cgd_ctx *ctx, const cgd_tensor *x,
-                            const cgd_tensor *target, float weight,
-                            cgd_tensor *dx, int add, float *scratch);
-
-/* Local contrast: L1 between deviations, sqrt(variance + 0.0001) within SSIM's
- * Gaussian window, at every place that has one, of a map of means: of 4 x 4
- * squares (in which the checkerboard of two transposed convolutions cancels
- * out: it would pass for texture) around every second pixel. Knows how strong
- * a texture is and not where its light and dark are, so that what cannot tell
- * these paints it all the same instead of a grey mean. Values in [-1, 1];
- * pictures under 24 pixels a side have no loss.
+/* Local contrast: L1 between deviations, sqrt(variance + 0.0001) within an
+ * 11 x 11 Gaussian window, at every place that has one, of a map of means: of
+ * 4 x 4 squares (in which the checkerboard of two transposed convolutions
+ * cancels out: it would pass for texture) around every second pixel. Knows how
+ * strong a texture is and not where its light and dark are, so that what
+ * cannot tell these paints it all the same instead of a grey mean. Values in
+ * [-1, 1]; pictures under 24 pixels a side have no loss.
  * scratch: room for cgd_loss_contrast_scratch(x) floats. */
 CGDDEF size_t cgd_loss_contrast_scratch(const cgd_tensor *x);
 CGDDEF double cgd_loss_contrast(cgd_ctx *ctx, const cgd_tensor *x,
                                 const cgd_tensor *target, float weight,
                                 cgd_tensor *dx, int add, float *scratch);
-
-/* Mean squared difference of every channel's mean over a picture, which says
- * nothing of where things are (Ren et al. 2021, "Online Multi-Granularity
- * Distillation for GAN Compression"). */
-CGDDEF double cgd_loss_channels(const cgd_tensor *x,
-                                const cgd_tensor *target, float weight,
-                                cgd_tensor *dx, int add);
-
-/* weight * (1 - alignment) of what two maps, which may differ in channels,
- * hold alike (Jin et al. 2021, "Teachers Do More Than Teach"): with one row
- * for a position,
- *   |Y'X|^2 / (|X'X| |Y'Y|)        Frobenius norms; 1: the same up to rotation
- * taken over at most 1024 positions, evenly spread over the batch.
- * scratch: room for cgd_loss_alignment_scratch(x, target) floats. */
-CGDDEF size_t cgd_loss_alignment_scratch(const cgd_tensor *x,
-                                         const cgd_tensor *target);
-CGDDEF double cgd_loss_alignment(cgd_ctx *ctx, const cgd_tensor *x,
-                                 const cgd_tensor *target, float weight,
-                                 cgd_tensor *dx, int add, float *scratch);
 
 enum { CGD_GAN_LSGAN = 0, CGD_GAN_VANILLA, CGD_GAN_HINGE };
 enum { CGD_AS_GENERATOR = 0, CGD_AS_REAL, CGD_AS_FAKE };
@@ -699,7 +671,6 @@ typedef struct cgd_train_config {
                                         learn with frozen statistics from
                                         this step on, 0: never               */
     int   init;                      /* CGD_INIT_*                           */
-    float init_gain;
     cgd_u32 seed;
     int   recompute;                 /* generators keep few maps and make the
                                         others again: less memory, more time,
@@ -788,13 +759,9 @@ typedef struct cgd_distil_config {
                                         train.schedule, 0..1                 */
     float output_weight;             /* L1 to the teacher's output           */
     float haar_weight;               /* L1 to its high frequencies           */
-    float ssim_weight;               /* 1 - SSIM; sides of 11 and more       */
     float contrast_weight;           /* L1 to local contrast; sides of 24    */
-    float feature_weight;            /* L2 to hidden states, ...             */
-    float channel_weight;            /* L2 to their channels' means, ...     */
-    float alignment_weight;          /* 1 - kernel alignment: each the mean
-                                        over the pairs of blocks. The first
-                                        two take hidden states of another
+    float feature_weight;            /* L2 to hidden states, the mean over
+                                        the pairs of blocks; those of another
                                         width through learned adaptors       */
     int   teacher_blocks[16];        /* matched to student blocks 0, 1, ...;
                                         -1 ends; all -1: spread evenly       */
@@ -3579,8 +3546,7 @@ static void cgd__layer_fans(const cgd_layer *l, double *fan_in,
     *fan_out = l->kind == CGD_DECONV ? in : out;
 }
 
-CGDDEF void cgd_net_init_weights(cgd_net *net, int init, float gain,
-                                 cgd_rng *rng)
+CGDDEF void cgd_net_init_weights(cgd_net *net, int init, cgd_rng *rng)
 {
     size_t i, k;
     if (cgd__net_writable(net) != CGD_OK) return;
@@ -3590,8 +3556,8 @@ CGDDEF void cgd_net_init_weights(cgd_net *net, int init, float gain,
         double in, out, deviation, bound;
         cgd__layer_fans(l, &in, &out);
         deviation = init == CGD_INIT_XAVIER
-            ? (double)gain * cgd__sqrt(2 / (in + out))
-            : init == CGD_INIT_KAIMING ? cgd__sqrt(2 / in) : (double)gain;
+            ? 0.02 * cgd__sqrt(2 / (in + out))
+            : init == CGD_INIT_KAIMING ? cgd__sqrt(2 / in) : 0.02;
         bound = init == CGD_INIT_PYTORCH ? 1 / cgd__sqrt(in) : 0;
         for (k = l->w; k < l->b; k++)
             net->params[k] = (float)(bound > 0
@@ -4904,25 +4870,19 @@ CGDDEF double cgd_loss_haar(cgd_ctx *ctx, const cgd_tensor *x,
     return (double)weight * sum / count;
 }
 
-/* ---- SSIM and local contrast ---------------------------------------------*/
+/* ---- local contrast ------------------------------------------------------*/
 /* With G a Gaussian window's mean, at every place
  *
- *   S = a1 a2 / (b1 b2),   a1 = 2 mx mt + C1,        a2 = 2 cov + C2,
- *                          b1 = mx^2 + mt^2 + C1,    b2 = vx + vt + C2,
- *   mx = G(x), mt = G(t), vx = G(xx) - mx^2, vt = ..., cov = G(xt) - mx mt
+ *   |sqrt(vx + C) - sqrt(vt + C)|,   vx = G(xx) - G(x)^2, vt likewise
  *
- * and dS/dx = G'(dS/dmx) + 2x G'(dS/dG(xx)) + t G'(dS/dG(xt)), where G' is G's
- * adjoint: the same blur of a map with zeros around it. Local contrast, with
- * the loss |sqrt(vx + C) - sqrt(vt + C)|, needs no cov and no G(xt). */
+ * and dL/dx = G'(dL/dG(x)) + 2x G'(dL/dG(xx)), where G' is G's adjoint: the
+ * same blur of a map with zeros around it. */
 
 #define CGD__WINDOW 11
-#define CGD__WINDOW_C1 ((0.01f * 2) * (0.01f * 2))
-#define CGD__WINDOW_C2 ((0.03f * 2) * (0.03f * 2))
 #define CGD__CONTRAST_C 1e-4f
-enum { CGD__MX, CGD__MT, CGD__XX, CGD__TT, CGD__XT, CGD__WINDOW_MAPS };
+enum { CGD__MX, CGD__MT, CGD__XX, CGD__TT, CGD__WINDOW_MAPS };
 
 typedef struct cgd__windowed {
-    int contrast;                      /* or SSIM                            */
     const cgd_tensor *x, *target;
     cgd_tensor *dx;
     float *scratch;
@@ -4947,46 +4907,20 @@ CGD__OPTIMIZED static void cgd__blur(float *out, const float *in, size_t n,
                + w[0] * (a[i] + k[i]);
 }
 
-/* Row y of one of the five maps, before the blur; of x + 1 and t + 1, which
- * are never negative, as the bytes of a picture are not. */
+/* A row of one of the four maps, before the blur. */
 CGD__OPTIMIZED static void cgd__window_row(float *out, int map,
                                            const float *x, const float *t,
                                            size_t n)
 {
     const float *a = map == CGD__MT || map == CGD__TT ? t : x;
-    const float *b = map == CGD__XX ? x : t;
     size_t i;
     if (map == CGD__MX || map == CGD__MT)
-        for (i = 0; i < n; i++) out[i] = a[i] + 1;
+        for (i = 0; i < n; i++) out[i] = a[i];
     else
-        for (i = 0; i < n; i++) out[i] = (a[i] + 1) * (b[i] + 1);
+        for (i = 0; i < n; i++) out[i] = a[i] * a[i];
 }
 
-/* From the five blurred maps: the sum of S, and in the first three places its
- * derivatives by G(x), G(xx) and G(xt), times scale. */
-CGD__OPTIMIZED static double cgd__ssim_places(float *maps, size_t count,
-                                              float scale)
-{
-    float *mx = maps, *mt = mx + count, *xx = mt + count, *tt = xx + count;
-    float *xt = tt + count;
-    double sum = 0;
-    size_t i;
-    for (i = 0; i < count; i++) {
-        float x = mx[i], t = mt[i], x2 = x * x, t2 = t * t;
-        float a1 = 2 * x * t + CGD__WINDOW_C1;
-        float a2 = 2 * (xt[i] - x * t) + CGD__WINDOW_C2;
-        float b1 = x2 + t2 + CGD__WINDOW_C1;
-        float b2 = xx[i] - x2 + tt[i] - t2 + CGD__WINDOW_C2;
-        float over = 1 / (b1 * b2), s = a1 * a2 * over;
-        sum += (double)s;
-        mx[i] = 2 * scale * (t * (a2 - a1) * over - x * s * (1 / b1 - 1 / b2));
-        mt[i] = -scale * s / b2;
-        xx[i] = 2 * scale * a1 * over;
-    }
-    return sum;
-}
-
-/* From four blurred maps: the sum of the differences, and in the first two
+/* From the blurred maps: the sum of the differences, and in the first two
  * places their derivatives by G(x) and G(xx), times scale. */
 CGD__OPTIMIZED static double cgd__contrast_places(float *maps, size_t count,
                                                   float scale)
@@ -5006,6 +4940,13 @@ CGD__OPTIMIZED static double cgd__contrast_places(float *maps, size_t count,
     return sum;
 }
 
+static size_t cgd__window_scratch(const cgd_tensor *x)
+{
+    size_t border = CGD__WINDOW - 1;
+    return x->n * (x->w + border) * x->c
+         * (CGD__WINDOW_MAPS * x->h + x->h + border + 4);
+}
+
 /* One picture; its scratch holds the maps, then rows blurred along x with a
  * border of ten above and below, then three rows. */
 static void cgd__window_picture(void *job, size_t picture)
@@ -5013,27 +4954,25 @@ static void cgd__window_picture(void *job, size_t picture)
     const cgd__windowed *q = (const cgd__windowed *)job;
     size_t border = CGD__WINDOW - 1, n = q->n, wide = q->wide, map, y, i;
     size_t c = q->x->c, h = q->x->h, count = q->rows * n;
-    size_t n_maps = q->contrast ? 4 : 5, n_derivatives = q->contrast ? 2 : 3;
     size_t first = picture * h * wide;
     const float *x = q->x->data + first, *t = q->target->data + first;
     float *maps = q->scratch
-                + picture * (cgd_loss_ssim_scratch(q->x) / q->x->n);
+                + picture * (cgd__window_scratch(q->x) / q->x->n);
     float *bordered = maps + CGD__WINDOW_MAPS * count;
     float *row = bordered + (q->rows + 2 * border) * n, *blurred;
-    for (map = 0; map < n_maps; map++) {
+    for (map = 0; map < CGD__WINDOW_MAPS; map++) {
         for (y = 0; y < h; y++) {
             cgd__window_row(row, (int)map, x + y * wide, t + y * wide, wide);
             cgd__blur(bordered + y * n, row, n, c, q->window);
         }
         cgd__blur(maps + map * count, bordered, count, n, q->window);
     }
-    q->sums[picture] = (q->contrast ? cgd__contrast_places
-                                    : cgd__ssim_places)(maps, count, q->scale);
+    q->sums[picture] = cgd__contrast_places(maps, count, q->scale);
     if (!q->dx) return;
     memset(bordered, 0, (q->rows + 2 * border) * n * sizeof(float));
     memset(row, 0, (wide + border * c) * sizeof(float));
     blurred = row + wide + border * c;
-    for (map = 0; map < n_derivatives; map++) {
+    for (map = 0; map <= CGD__MT; map++) {
         memcpy(bordered + border * n, maps + map * count,
                count * sizeof(float));
         for (y = 0; y < h; y++) {
@@ -5041,28 +4980,19 @@ static void cgd__window_picture(void *job, size_t picture)
             cgd__blur(row + border * c, bordered + y * n, n, n, q->window);
             cgd__blur(blurred, row, wide, c, q->window);
             for (i = 0; i < wide; i++)
-                d[i] += blurred[i] * (map == 0 ? 1 : map == 1
-                    ? 2 * (x[y * wide + i] + 1) : t[y * wide + i] + 1);
+                d[i] += blurred[i] * (map == 0 ? 1 : 2 * x[y * wide + i]);
         }
     }
 }
 
-CGDDEF size_t cgd_loss_ssim_scratch(const cgd_tensor *x)
-{
-    size_t border = CGD__WINDOW - 1;
-    return x->n * (x->w + border) * x->c
-         * (CGD__WINDOW_MAPS * x->h + x->h + border + 4);
-}
-
-/* The mean over all places of SSIM or of the difference in contrast. */
-static double cgd__window_mean(cgd_ctx *ctx, int contrast, const cgd_tensor *x,
+/* The mean over all places of the difference in contrast. */
+static double cgd__window_mean(cgd_ctx *ctx, const cgd_tensor *x,
                                const cgd_tensor *target, float weight,
                                cgd_tensor *dx, float *scratch)
 {
     cgd__windowed q;
     double sums[CGD__SUMS], sum = 0, count, window = 0;
     size_t i, k;
-    q.contrast = contrast;
     q.wide = x->w * x->c;
     q.n = q.wide - (CGD__WINDOW - 1) * x->c;
     q.rows = x->h - (CGD__WINDOW - 1);
@@ -5088,21 +5018,6 @@ static double cgd__window_mean(cgd_ctx *ctx, int contrast, const cgd_tensor *x,
         for (k = 0; k < n; k++) sum += sums[k];
     }
     return sum / count;
-}
-
-static int cgd__has_windows(const cgd_tensor *x)
-{
-    return x->n > 0 && x->h >= CGD__WINDOW && x->w >= CGD__WINDOW;
-}
-
-CGDDEF double cgd_loss_ssim(cgd_ctx *ctx, const cgd_tensor *x,
-                            const cgd_tensor *target, float weight,
-                            cgd_tensor *dx, int add, float *scratch)
-{
-    cgd__loss_clear(dx, add);
-    if (!cgd__has_windows(x)) return 0;
-    return (double)weight * (1 - cgd__window_mean(ctx, 0, x, target, -weight,
-                                                  dx, scratch));
 }
 
 /* The map of the means of 4 x 4 squares that begin at every second pixel. */
@@ -5132,7 +5047,7 @@ static void cgd__squares_add(const cgd_tensor *x, const cgd_tensor *means,
 CGDDEF size_t cgd_loss_contrast_scratch(const cgd_tensor *x)
 {
     cgd_tensor means = cgd__squares(x, NULL);
-    return 3 * cgd_tensor_size(&means) + cgd_loss_ssim_scratch(&means);
+    return 3 * cgd_tensor_size(&means) + cgd__window_scratch(&means);
 }
 
 CGDDEF double cgd_loss_contrast(cgd_ctx *ctx, const cgd_tensor *x,
@@ -5143,150 +5058,17 @@ CGDDEF double cgd_loss_contrast(cgd_ctx *ctx, const cgd_tensor *x,
     size_t count = cgd_tensor_size(&own);
     double loss;
     cgd__loss_clear(dx, add);
-    if (!cgd__has_windows(&own)) return 0;
+    if (own.n == 0 || own.h < CGD__WINDOW || own.w < CGD__WINDOW) return 0;
     its = cgd__squares(target, scratch + count);
     d = cgd__squares(x, scratch + 2 * count);
     memset(scratch, 0, 3 * count * sizeof(float));
     cgd__squares_add(x, &own, 0);
     cgd__squares_add(target, &its, 0);
-    loss = (double)weight * cgd__window_mean(ctx, 1, &own, &its, weight,
+    loss = (double)weight * cgd__window_mean(ctx, &own, &its, weight,
                                              dx ? &d : NULL,
                                              scratch + 3 * count);
     if (dx) cgd__squares_add(dx, &d, 1);
     return loss;
-}
-
-/* ---- losses over hidden states -------------------------------------------*/
-
-CGDDEF double cgd_loss_channels(const cgd_tensor *x,
-                                const cgd_tensor *target, float weight,
-                                cgd_tensor *dx, int add)
-{
-    size_t pixels = x->h * x->w, n, k, p;
-    double sum = 0, count = (double)(x->n * x->c);
-    cgd__loss_clear(dx, add);
-    for (n = 0; n < x->n; n++)
-        for (k = 0; k < x->c; k++) {
-            size_t first = n * pixels * x->c + k;
-            double difference = 0;
-            float d;
-            for (p = 0; p < pixels; p++)
-                difference += (double)x->data[first + p * x->c]
-                            - (double)target->data[first + p * x->c];
-            difference /= (double)pixels;
-            sum += difference * difference;
-            d = (float)(2 * (double)weight * difference
-                        / (count * (double)pixels));
-            if (dx)
-                for (p = 0; p < pixels; p++) dx->data[first + p * x->c] += d;
-        }
-    return (double)weight * sum / count;
-}
-
-#define CGD__POSITIONS ((size_t)1024)  /* that an alignment looks at         */
-#define CGD__GRAM_ROWS ((size_t)4)     /* of a product in a slice            */
-
-typedef struct cgd__gram_job {
-    const cgd_tensor *a, *b;
-    size_t positions, step;
-    float *out;                        /* (a.c, b.c): sum over positions     */
-} cgd__gram_job;
-
-CGD__OPTIMIZED static void cgd__gram_slice(void *job, size_t slice)
-{
-    const cgd__gram_job *q = (const cgd__gram_job *)job;
-    size_t first = slice * CGD__GRAM_ROWS, m = q->a->c, n = q->b->c, p, i, k;
-    size_t end = cgd__min(first + CGD__GRAM_ROWS, m);
-    memset(q->out + first * n, 0, (end - first) * n * sizeof(float));
-    for (p = 0; p < q->positions; p++) {
-        const float *a = q->a->data + p * q->step * m;
-        const float *b = q->b->data + p * q->step * n;
-        for (i = first; i < end; i++) {
-            float *out = q->out + i * n, factor = a[i];
-            CGD__EACH
-            for (k = 0; k < n; k++) out[k] += factor * b[k];
-        }
-    }
-}
-
-/* Fill in a'b, and return its sum of squares. */
-static double cgd__gram(cgd_ctx *ctx, cgd__gram_job *q, const cgd_tensor *a,
-                        const cgd_tensor *b, float *out)
-{
-    double sum = 0;
-    size_t i;
-    q->a = a; q->b = b; q->out = out;
-    cgd__for(ctx, cgd__ceil_div(a->c, CGD__GRAM_ROWS), cgd__gram_slice, q);
-    for (i = 0; i < a->c * b->c; i++)
-        sum += (double)out[i] * (double)out[i];
-    return sum;
-}
-
-typedef struct cgd__align_job {
-    const cgd_tensor *x, *target;
-    const float *yx, *xx;              /* Y'X and X'X                        */
-    cgd_tensor *dx;
-    size_t positions, step;
-    float to_target, to_own;           /* factors of their shares            */
-} cgd__align_job;
-
-/* dx += to_target * Y (Y'X) + to_own * X (X'X) */
-CGD__OPTIMIZED static void cgd__align_slice(void *job, size_t slice)
-{
-    const cgd__align_job *q = (const cgd__align_job *)job;
-    size_t m = q->x->c, n = q->target->c, i, k, p = slice * 16;
-    size_t end = cgd__min(p + 16, q->positions);
-    for (; p < end; p++) {
-        const float *x = q->x->data + p * q->step * m;
-        const float *t = q->target->data + p * q->step * n;
-        float *d = q->dx->data + p * q->step * m;
-        for (k = 0; k < n; k++) {
-            const float *row = q->yx + k * m;
-            float factor = q->to_target * t[k];
-            CGD__EACH
-            for (i = 0; i < m; i++) d[i] += factor * row[i];
-        }
-        for (k = 0; k < m; k++) {
-            const float *row = q->xx + k * m;
-            float factor = q->to_own * x[k];
-            CGD__EACH
-            for (i = 0; i < m; i++) d[i] += factor * row[i];
-        }
-    }
-}
-
-CGDDEF size_t cgd_loss_alignment_scratch(const cgd_tensor *x,
-                                         const cgd_tensor *target)
-{
-    return x->c * (x->c + target->c) + target->c * target->c;
-}
-
-CGDDEF double cgd_loss_alignment(cgd_ctx *ctx, const cgd_tensor *x,
-                                 const cgd_tensor *target, float weight,
-                                 cgd_tensor *dx, int add, float *scratch)
-{
-    float *yx = scratch, *xx = yx + x->c * target->c, *yy = xx + x->c * x->c;
-    size_t all = x->n * x->h * x->w;
-    cgd__gram_job gram;
-    cgd__align_job q;
-    double both, own, its, norms;
-    cgd__loss_clear(dx, add);
-    gram.step = cgd__ceil_div(all, CGD__POSITIONS);
-    if (gram.step % 2 == 0) gram.step++;         /* not always one column    */
-    gram.positions = cgd__ceil_div(all, gram.step);
-    both = cgd__gram(ctx, &gram, target, x, yx);
-    own = cgd__gram(ctx, &gram, x, x, xx);
-    its = cgd__gram(ctx, &gram, target, target, yy);
-    norms = cgd__sqrt(own) * cgd__sqrt(its);
-    if (!(norms > 0)) return (double)weight;
-    q.x = x; q.target = target; q.dx = dx; q.yx = yx; q.xx = xx;
-    q.positions = gram.positions;
-    q.step = gram.step;
-    q.to_target = (float)(-2 * (double)weight / norms);
-    q.to_own = (float)(2 * (double)weight * both / (norms * own));
-    if (dx)
-        cgd__for(ctx, cgd__ceil_div(q.positions, 16), cgd__align_slice, &q);
-    return (double)weight * (1 - both / norms);
 }
 
 /* ---- Adam and schedules --------------------------------------------------*/
@@ -5436,7 +5218,6 @@ CGDDEF cgd_train_config cgd_train_defaults(void)
     c.schedule.kind = CGD_LR_CONSTANT;
     c.pool = 50;
     c.init = CGD_INIT_NORMAL;
-    c.init_gain = 0.02f;
     c.seed = 1;
     return c;
 }
@@ -6005,8 +5786,7 @@ static cgd_status cgd__fresh_generator(cgd_trainer *t, int s,
     if (t->config.freeze > 0) g.image_stats = 0;
     status = cgd_generator_init(t->ctx, &l->net, &g);
     if (status == CGD_OK)
-        cgd_net_init_weights(&l->net, t->config.init, t->config.init_gain,
-                             &t->rng);
+        cgd_net_init_weights(&l->net, t->config.init, &t->rng);
     return status;
 }
 
@@ -6018,8 +5798,7 @@ static cgd_status cgd__fresh_discriminator(cgd_trainer *t, int s)
     d.in_channels = (int)cgd__channels(t, !s);
     status = cgd_discriminator_init(t->ctx, &l->net, &d);
     if (status != CGD_OK) return status;
-    cgd_net_init_weights(&l->net, t->config.init, t->config.init_gain,
-                         &t->rng);
+    cgd_net_init_weights(&l->net, t->config.init, &t->rng);
     return cgd__learner_start(l, 0);
 }
 
@@ -6080,18 +5859,16 @@ CGDDEF void cgd_trainer_free(cgd_trainer *t)
 /* The trainer with a teacher beside the student, G_s:
  *
  *   + output * |G_s(x) - teacher(x)|_1
- *   + haar * L1 of their high frequencies + ssim * (1 - SSIM)
+ *   + haar * L1 of their high frequencies
  *   + contrast * L1 of their local contrasts
- *   + mean over matched blocks (k, t_k) of
- *       feature * MSE(h_k, teacher h_t_k) + channel * MSE of their means
- *       + alignment * (1 - kernel alignment)
+ *   + feature * mean over matched blocks (k, t_k) of MSE(h_k, teacher h_t_k)
  *
- * where h_k is the output of residual block k, which the first two of these
- * take through a learned 1x1 convolution, the adaptor, if the student is
- * narrower than its teacher. Terms of weight 0 cost nothing: without
- * adversarial, cycle and identity terms neither discriminators nor the reverse
- * generator exist. What the teacher says of a picture is kept and found again
- * by the picture's content, wherever pictures come from. */
+ * where h_k is the output of residual block k, taken through a learned 1x1
+ * convolution, the adaptor, if the student is narrower than its teacher. Terms
+ * of weight 0 cost nothing: without adversarial, cycle and identity terms
+ * neither discriminators nor the reverse generator exist. What the teacher
+ * says of a picture is kept and found again by the picture's content, wherever
+ * pictures come from. */
 
 CGDDEF cgd_distil_config cgd_distil_defaults(void)
 {
@@ -6655,8 +6432,7 @@ static void cgd__answers_free(cgd_trainer *t)
 static size_t cgd__matches(const cgd_trainer *t)
 {
     const cgd_distil_config *d = t->distil;
-    if (!(d->feature_weight > 0) && !(d->channel_weight > 0)
-        && !(d->alignment_weight > 0)) return 0;
+    if (!(d->feature_weight > 0)) return 0;
     return cgd__min(CGD__MATCHES, cgd__matched_count(d->teacher_blocks,
                                   (size_t)t->config.generator.blocks));
 }
@@ -6828,10 +6604,6 @@ static double cgd__output_terms(cgd_trainer *t, const cgd_tensor *fake,
         sum += cgd_loss_l1(t->ctx, fake, target, d->output_weight, d_fake, 1);
     if (d->haar_weight > 0)
         sum += cgd_loss_haar(t->ctx, fake, target, d->haar_weight, d_fake, 1);
-    if (d->ssim_weight > 0)
-        sum += cgd_loss_ssim(t->ctx, fake, target, d->ssim_weight, d_fake, 1,
-            cgd__take_floats(t->arena, cgd_loss_ssim_scratch(fake)));
-    cgd__release(t->arena, mark);
     if (d->contrast_weight > 0)
         sum += cgd_loss_contrast(t->ctx, fake, target, d->contrast_weight,
             d_fake, 1, cgd__take_floats(t->arena,
@@ -6840,26 +6612,11 @@ static double cgd__output_terms(cgd_trainer *t, const cgd_tensor *fake,
     return sum;
 }
 
-/* Those that compare channel with channel: h has the teacher's width. */
-static double cgd__channel_terms(cgd_trainer *t, const cgd_tensor *h,
-                                 const cgd_tensor *target, float share,
-                                 cgd_tensor *dh)
-{
-    const cgd_distil_config *d = t->distil;
-    double sum = 0;
-    if (d->feature_weight > 0)
-        sum += cgd_loss_mse(t->ctx, h, target, share * d->feature_weight, dh,
-                            1);
-    if (d->channel_weight > 0)
-        sum += cgd_loss_channels(h, target, share * d->channel_weight, dh, 1);
-    return sum;
-}
-
-/* The same through adaptor k, which learns too. */
-static cgd_status cgd__adapted_terms(cgd_trainer *t, size_t k,
-                                     const cgd_tensor *h,
-                                     const cgd_tensor *target, float share,
-                                     cgd_tensor *dh, double *sum)
+/* MSE to the hidden states of block k, through an adaptor that learns too. */
+static cgd_status cgd__adapted_term(cgd_trainer *t, size_t k,
+                                    const cgd_tensor *h,
+                                    const cgd_tensor *target, float weight,
+                                    cgd_tensor *dh, double *sum)
 {
     size_t mark = cgd__mark(t->arena);
     cgd_pass pass;
@@ -6870,33 +6627,26 @@ static cgd_status cgd__adapted_terms(cgd_trainer *t, size_t k,
     d = cgd__push_like(t, &pass.y);
     more = cgd__push_like(t, h);
     memset(d.data, 0, cgd_tensor_size(&d) * sizeof(float));
-    *sum += cgd__channel_terms(t, &pass.y, target, share, &d);
+    *sum += cgd_loss_mse(t->ctx, &pass.y, target, weight, &d, 1);
     status = cgd_pass_backward(&pass, &d, &more);
     cgd__add_scaled(t->ctx, dh->data, more.data, cgd_tensor_size(h), 1);
     cgd__release(t->arena, mark);
     return status;
 }
 
-/* Those on the hidden states of block k, whose gradient pulls at the pass. */
-static cgd_status cgd__hidden_terms(cgd_trainer *t, cgd_pass *pass, size_t k,
-                                    const cgd_tensor *target, float share,
-                                    double *sum)
+/* The term of block k's hidden states, whose gradient pulls at the pass. */
+static cgd_status cgd__hidden_term(cgd_trainer *t, cgd_pass *pass, size_t k,
+                                   const cgd_tensor *target, float weight,
+                                   double *sum)
 {
-    const cgd_distil_config *d = t->distil;
-    size_t layer = cgd__block_end(pass->net, k), mark;
+    size_t layer = cgd__block_end(pass->net, k);
     cgd_tensor h = cgd_pass_output(pass, layer), dh = cgd__push_like(t, &h);
     cgd_status status = CGD_OK;
     memset(dh.data, 0, cgd_tensor_size(&dh) * sizeof(float));
-    mark = cgd__mark(t->arena);
-    if (d->alignment_weight > 0)
-        *sum += cgd_loss_alignment(t->ctx, &h, target,
-            share * d->alignment_weight, &dh, 1, cgd__take_floats(t->arena,
-            cgd_loss_alignment_scratch(&h, target)));
-    cgd__release(t->arena, mark);
     if (t->n_adaptors > 0)
-        status = cgd__adapted_terms(t, k, &h, target, share, &dh, sum);
+        status = cgd__adapted_term(t, k, &h, target, weight, &dh, sum);
     else
-        *sum += cgd__channel_terms(t, &h, target, share, &dh);
+        *sum += cgd_loss_mse(t->ctx, &h, target, weight, &dh, 1);
     cgd_pass_pull(pass, layer, &dh);
     return status;
 }
@@ -6905,13 +6655,14 @@ static cgd_status cgd__lesson_end(cgd_trainer *t, cgd_pass *pass,
                                   const cgd__lesson *lesson,
                                   cgd_tensor *d_fake, cgd_losses *losses)
 {
-    float share = 1 / (float)cgd__max(lesson->n_hidden, 1);
+    float weight = t->distil->feature_weight
+                 / (float)cgd__max(lesson->n_hidden, 1);
     size_t k;
     cgd_status status = CGD_OK;
     losses->output = cgd__output_terms(t, &pass->y, &lesson->output, d_fake);
     for (k = 0; k < lesson->n_hidden && status == CGD_OK; k++)
-        status = cgd__hidden_terms(t, pass, k, &lesson->hidden[k], share,
-                                   &losses->feature);
+        status = cgd__hidden_term(t, pass, k, &lesson->hidden[k], weight,
+                                  &losses->feature);
     return status;
 }
 
@@ -6931,18 +6682,13 @@ static cgd_status cgd__lesson_room(const cgd_trainer *t, size_t *lesson_room,
                  * sizeof(float) + rounding;
     status = cgd__pass_room(t, &t->teacher, 1, CGD_INFER, keep, n_keep,
                             asking, NULL);
-    if (t->distil->ssim_weight > 0)
-        work = cgd_loss_ssim_scratch(&lesson.output) * sizeof(float);
     if (t->distil->contrast_weight > 0)
-        work = cgd__max(work, cgd_loss_contrast_scratch(&lesson.output)
-                              * sizeof(float));
+        work = cgd_loss_contrast_scratch(&lesson.output) * sizeof(float);
     for (k = 0; k < n_keep && status == CGD_OK; k++) {
         cgd_tensor h = lesson.hidden[k];
         h.c = student->layers[cgd__block_end(student, k)].out_c;
         own = cgd_tensor_size(&h);
         floats += own;
-        work = cgd__max(work, cgd_loss_alignment_scratch(&h, &lesson.hidden[k])
-                              * sizeof(float));
         if (t->n_adaptors == 0) continue;
         status = cgd__pass_measure(&t->adaptors[k].net, h.n, h.h, h.w,
                                    CGD_TRAIN, NULL, 0, &bytes, NULL);
@@ -6973,10 +6719,6 @@ static cgd_status cgd__check_distil(cgd_ctx *ctx, const cgd_distil_config *c,
             != (c->direction ? g->in_channels : g->out_channels))
         return cgd__fail(ctx, CGD_ERR_SHAPE,
             "teacher and student differ in the pictures' channels");
-    if (c->ssim_weight > 0 && (c->train.height < CGD__WINDOW
-                               || c->train.width < CGD__WINDOW))
-        return cgd__fail(ctx, CGD_ERR_SHAPE,
-            "the SSIM term needs pictures of 11 x 11 pixels and more");
     if (c->contrast_weight > 0 && (c->train.height < 2 * CGD__WINDOW + 2
                                    || c->train.width < 2 * CGD__WINDOW + 2))
         return cgd__fail(ctx, CGD_ERR_SHAPE,
@@ -6986,12 +6728,12 @@ static cgd_status cgd__check_distil(cgd_ctx *ctx, const cgd_distil_config *c,
             "cuts must not be negative, nor their part of the steps outside "
             "[0, 1]");
     if (c->cuts > 1 && (c->transfer < CGD_TRANSFER_FULL
-                        || c->feature_weight > 0 || c->channel_weight > 0))
+                        || c->feature_weight > 0))
         return cgd__fail(ctx, CGD_ERR_ARGUMENT, c->transfer < CGD_TRANSFER_FULL
             ? "cuts need a student that takes over its teacher's layers: "
               "full transfer, or pruning"
             : "hidden states are not matched while the student is cut: set "
-              "the weights of features and channel means to 0");
+              "the weight of features to 0");
     if (c->train.cycle_weight > 0 && !reverse && !c->train_reverse)
         return cgd__fail(ctx, CGD_ERR_ARGUMENT,
             "the cycle loss needs a reverse generator: give one, or train "
@@ -7013,8 +6755,7 @@ static cgd_status cgd__start_adaptors(cgd_trainer *t)
     l.in_c = student->layers[2].out_c;
     l.out_c = t->teacher.layers[2].out_c;
     memcpy(l.name, "conv", sizeof "conv");
-    if (count == 0 || l.in_c == l.out_c
-        || !(d->feature_weight > 0 || d->channel_weight > 0)) return CGD_OK;
+    if (count == 0 || l.in_c == l.out_c) return CGD_OK;
     t->adaptors = (cgd_learner *)cgd__alloc_zeroed(t->ctx, count,
                                      sizeof *t->adaptors, "the adaptors");
     if (!t->adaptors) return CGD_ERR_MEMORY;
@@ -7023,7 +6764,7 @@ static cgd_status cgd__start_adaptors(cgd_trainer *t)
         cgd_learner *a = t->adaptors + k;
         status = cgd_net_init(t->ctx, &a->net, &l, 1);
         if (status != CGD_OK) break;
-        cgd_net_init_weights(&a->net, CGD_INIT_PYTORCH, 1, &t->rng);
+        cgd_net_init_weights(&a->net, CGD_INIT_PYTORCH, &t->rng);
         status = cgd__learner_start(a, 0);
     }
     return status;

@@ -50,7 +50,7 @@ static void build(cgd_ctx *ctx, cgd_net *net, const kind *k)
         exit(1);
     }
     cgd_rng_seed(&rng, 5, 0);
-    cgd_net_init_weights(net, CGD_INIT_KAIMING, 0, &rng);
+    cgd_net_init_weights(net, CGD_INIT_KAIMING, &rng);
     for (i = 0; i < net->n_layers; i++) {
         const cgd_layer *l = net->layers + i;
         for (c = l->b; c < l->mean && c < l->b + l->out_c; c++)

@@ -865,7 +865,7 @@ static void a_model_in_constants_cannot_be_changed(void)
           == CGD_ERR_ARGUMENT);
     CHECK(strstr(context.message, "cannot be changed") != NULL);
     cgd_rng_seed(&rng, 1, 1);
-    cgd_net_init_weights(&model.net, CGD_INIT_NORMAL, 1, &rng);
+    cgd_net_init_weights(&model.net, CGD_INIT_NORMAL, &rng);
     CHECK(cgd_net_save(&other, NULL, FILE_NAME) == CGD_OK);
     CHECK(cgd_file_open(&context, &file, FILE_NAME) == CGD_OK);
     CHECK(cgd_net_read(&model.net, &file, "") == CGD_ERR_ARGUMENT);

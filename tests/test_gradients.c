@@ -565,7 +565,7 @@ static void check_subject(subject *s, size_t n, size_t h, size_t w)
 static void draw(cgd_net *net)
 {
     size_t i, k;
-    cgd_net_init_weights(net, CGD_INIT_KAIMING, 0, &dice);
+    cgd_net_init_weights(net, CGD_INIT_KAIMING, &dice);
     for (i = 0; i < net->n_layers; i++) {
         const cgd_layer *l = net->layers + i;
         for (k = l->b; k < l->gamma; k++)

@@ -877,7 +877,7 @@ static void distil_once(cgd_ctx *ctx, cgd_u32 sums[2])
     g.blocks = 4;
     cgd_rng_seed(&dice, 78, 0);
     CHECK(cgd_generator_init(ctx, &teacher, &g) == CGD_OK);
-    cgd_net_init_weights(&teacher, CGD_INIT_PYTORCH, 0, &dice);
+    cgd_net_init_weights(&teacher, CGD_INIT_PYTORCH, &dice);
     CHECK(cgd_distiller_init(ctx, &t, &c, &teacher, NULL) == CGD_OK);
     run_steps(&t, sums);
     cgd_distiller_free(&t);

@@ -123,17 +123,15 @@ static void check_distillation(int width, int original, int learns, int block)
     cgd_rng_seed(&rng, 5, 0);
     CHECK(cgd_generator_init(&context, &teacher, &g) == CGD_OK);
     CHECK(cgd_generator_init(&context, &reverse, &g) == CGD_OK);
-    cgd_net_init_weights(&teacher, CGD_INIT_PYTORCH, 1, &rng);
-    cgd_net_init_weights(&reverse, CGD_INIT_PYTORCH, 1, &rng);
+    cgd_net_init_weights(&teacher, CGD_INIT_PYTORCH, &rng);
+    cgd_net_init_weights(&reverse, CGD_INIT_PYTORCH, &rng);
     c.train = training(36, 1, CGD_NORM_INSTANCE, CGD_UP_DECONV);
     c.train.generator.blocks = 3;
     c.train.generator.width = width;
     c.train.generator.block = block;
     if (!original)
         c.train.gan_weight = c.train.cycle_weight = c.train.identity_weight = 0;
-    c.channel_weight = c.alignment_weight = 1;
-    if (original) c.ssim_weight = 1;
-    else c.contrast_weight = 1;
+    c.feature_weight = c.contrast_weight = 1;
     c.train_reverse = learns;
     c.answer_bytes = 0;
     CHECK(cgd_distiller_init(&context, &s[0], &c, &teacher, &reverse)

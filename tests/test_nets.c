@@ -355,7 +355,7 @@ static cgd_net generator(int width, int blocks, int norm, int up, int block)
     g.block = block;
     CHECK(cgd_generator_init(&context, &net, &g) == CGD_OK);
     cgd_rng_seed(&rng, 9, 0);
-    cgd_net_init_weights(&net, CGD_INIT_PYTORCH, 0, &rng);
+    cgd_net_init_weights(&net, CGD_INIT_PYTORCH, &rng);
     return net;
 }
 
@@ -673,7 +673,7 @@ static void nets_of_ones_own_design_equal_the_operators(void)
             sprintf(l->name, "own.%d", (int)i);
         }
         CHECK(cgd_net_init(&context, &net, layers, count) == CGD_OK);
-        cgd_net_init_weights(&net, CGD_INIT_PYTORCH, 0, &rng);
+        cgd_net_init_weights(&net, CGD_INIT_PYTORCH, &rng);
         check_plans(&net, 1 + round % 2, 6, 7);
         cgd_net_free(&net);
     }
@@ -715,7 +715,7 @@ static void packed_weights_change_no_result(void)
     for (i = 0; i < cgd_tensor_size(&x); i++)
         picture[i] = (float)cgd_rng_normal(&rng);
     CHECK(cgd_generator_init(&context, &net, &g) == CGD_OK);
-    cgd_net_init_weights(&net, CGD_INIT_NORMAL, 0.1f, &rng);
+    cgd_net_init_weights(&net, CGD_INIT_KAIMING, &rng);
     CHECK(cgd_pass_init(&plain, &net, 1, 32, 32, CGD_INFER, NULL, 0, NULL)
           == CGD_OK);
     CHECK(cgd_pass_init(&packed, &net, 1, 32, 32, CGD_INFER, NULL, 0, NULL)
@@ -729,7 +729,7 @@ static void packed_weights_change_no_result(void)
         CHECK(cgd_pass_forward(&packed, &x) == CGD_OK);
         CHECK(memcmp(plain.y.data, packed.y.data, count * sizeof(float))
               == 0);
-        cgd_net_init_weights(&net, CGD_INIT_NORMAL, 0.1f, &rng);
+        cgd_net_init_weights(&net, CGD_INIT_KAIMING, &rng);
         CHECK(cgd_pass_forward(&packed, &x) == CGD_OK);
         CHECK(cgd_net_pack(&net, 0) == CGD_OK);
         CHECK(cgd_pass_forward(&plain, &x) == CGD_OK);
@@ -762,7 +762,7 @@ static void batch_norm_can_use_its_running_statistics(void)
     size_t i;
     cgd_rng_seed(&rng, 6, 0);
     CHECK(cgd_net_init(&context, &net, &l, 1) == CGD_OK);
-    cgd_net_init_weights(&net, CGD_INIT_PYTORCH, 0, &rng);
+    cgd_net_init_weights(&net, CGD_INIT_PYTORCH, &rng);
     l = net.layers[0];
     for (i = l.gamma; i < net.state; i++)
         net.params[i] = (float)(0.5 + cgd_rng_uniform(&rng));

@@ -734,14 +734,14 @@ static spread spread_of(const float *v, size_t count)
 
 /* Draw one layer's weights: their spread, and that of the biases. */
 static spread drawn(int kind, size_t in, size_t out, size_t k, int init,
-                    float gain, spread *bias)
+                    spread *bias)
 {
     cgd_net net;
     cgd_rng rng;
     spread s;
     one_layer(&net, kind, in, out, k, CGD_NORM_NONE);
     cgd_rng_seed(&rng, 11, 0);
-    cgd_net_init_weights(&net, init, gain, &rng);
+    cgd_net_init_weights(&net, init, &rng);
     s = spread_of(net.params, net.layers[0].b);
     *bias = spread_of(net.params + net.layers[0].b, out);
     cgd_net_free(&net);
@@ -758,7 +758,7 @@ static void pytorch_initialisation_fills_its_bounds(void)
     size_t i;
     for (i = 0; i < 3; i++) {
         spread bias, s = drawn(t[i].kind, t[i].in, t[i].out, t[i].k,
-                               CGD_INIT_PYTORCH, 0.02f, &bias);
+                               CGD_INIT_PYTORCH, &bias);
         CHECK(s.most <= t[i].bound * 1.00001 && s.most > t[i].bound * 0.99);
         CHECK(s.least >= -t[i].bound * 1.00001 && s.least < -t[i].bound * .99);
         CHECK_NEAR(s.deviation, t[i].bound / sqrt(3.0), 0.03 * t[i].bound);
@@ -770,19 +770,17 @@ static void pytorch_initialisation_fills_its_bounds(void)
 /* Deviations of 147456 draws are good to 1 / sqrt(2 * 147456) = 0.2%. */
 static void normal_initialisations_have_their_deviations(void)
 {
-    static const struct { int kind, init; float gain; double want; } t[] = {
-        { CGD_CONV, CGD_INIT_NORMAL, 0.02f, 0.02 },
-        { CGD_DECONV, CGD_INIT_NORMAL, 0.05f, 0.05 },
+    static const struct { int kind, init; double want; } t[] = {
+        { CGD_CONV, CGD_INIT_NORMAL, 0.02 },
+        { CGD_DECONV, CGD_INIT_NORMAL, 0.02 },
         /* fans: conv 128 * 9 in, 128 * 9 out */
-        { CGD_CONV, CGD_INIT_XAVIER, 1, 0.0294628 },
-        { CGD_CONV, CGD_INIT_XAVIER, 0.02f, 0.02 * 0.0294628 },
-        { CGD_CONV, CGD_INIT_KAIMING, 1, 0.0416667 },
-        { CGD_DECONV, CGD_INIT_KAIMING, 1, 0.0416667 }
+        { CGD_CONV, CGD_INIT_XAVIER, 0.02 * 0.0294628 },
+        { CGD_CONV, CGD_INIT_KAIMING, 0.0416667 },
+        { CGD_DECONV, CGD_INIT_KAIMING, 0.0416667 }
     };
     size_t i;
     for (i = 0; i < sizeof t / sizeof *t; i++) {
-        spread bias, s = drawn(t[i].kind, 128, 128, 3, t[i].init, t[i].gain,
-                               &bias);
+        spread bias, s = drawn(t[i].kind, 128, 128, 3, t[i].init, &bias);
         CHECK_NEAR(s.mean, 0, t[i].want * 5 / 384);
         CHECK_NEAR(s.deviation, t[i].want, 0.01 * t[i].want);
         CHECK(s.most > 4 * t[i].want && s.least < -4 * t[i].want);
@@ -799,7 +797,7 @@ static void norms_start_near_one(int norm, int init, double deviation)
     one_layer(&net, CGD_CONV, 1, 4096, 1, norm);
     for (i = 0; i < net.state; i++) net.params[i] = 5;   /* an earlier life  */
     cgd_rng_seed(&rng, 12, 0);
-    cgd_net_init_weights(&net, init, 0.02f, &rng);
+    cgd_net_init_weights(&net, init, &rng);
     s = spread_of(net.params + net.layers[0].gamma, 4096);
     CHECK_NEAR(s.mean, 1, 5 * deviation / 64 + 1e-9);
     CHECK_NEAR(s.deviation, deviation, 0.05 * deviation);

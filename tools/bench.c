@@ -355,7 +355,7 @@ static void bench_net(cgd_ctx *ctx, const char *name, size_t size, int width,
     cgd_rng_seed(&rng, 1, 0);
     q.x = cgd_tensor_view(1, size, size, 3, values(size * size * 3));
     if (cgd_generator_init(ctx, &net, &g) != CGD_OK) exit(1);
-    cgd_net_init_weights(&net, CGD_INIT_NORMAL, 0.02f, &rng);
+    cgd_net_init_weights(&net, CGD_INIT_NORMAL, &rng);
     if (cgd_net_pack(&net, PACKS) != CGD_OK) exit(1);
     if (cgd_pass_init(&q.pass, &net, 1, size, size, CGD_INFER, NULL, 0, NULL)
         != CGD_OK) exit(1);
@@ -428,8 +428,8 @@ static void bench_distil(cgd_ctx *ctx, const char *name,
     cgd_rng_seed(&rng, 1, 0);
     if (cgd_generator_init(ctx, &teacher, &g) != CGD_OK
         || cgd_generator_init(ctx, &reverse, &g) != CGD_OK) exit(1);
-    cgd_net_init_weights(&teacher, CGD_INIT_NORMAL, 0.02f, &rng);
-    cgd_net_init_weights(&reverse, CGD_INIT_NORMAL, 0.02f, &rng);
+    cgd_net_init_weights(&teacher, CGD_INIT_NORMAL, &rng);
+    cgd_net_init_weights(&reverse, CGD_INIT_NORMAL, &rng);
     if (cgd_distiller_init(ctx, &q.t, &d, &teacher, &reverse) != CGD_OK)
         exit(1);
     cgd_net_free(&teacher);

@@ -1070,7 +1070,7 @@ static cgd_status cgd__feature_net(cgd_ctx *ctx, cgd_net *net, size_t c)
     status = cgd_net_init(ctx, net, layers, CGD__FEATURE_LAYERS);
     if (status != CGD_OK) return status;
     cgd_rng_seed(&rng, 2017U, 0);
-    cgd_net_init_weights(net, CGD_INIT_KAIMING, 0, &rng);
+    cgd_net_init_weights(net, CGD_INIT_KAIMING, &rng);
     return CGD_OK;
 }
 

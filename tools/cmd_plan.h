@@ -74,7 +74,7 @@ static cgd_status cost_candidate(cgd_ctx *ctx, const settings *s,
     status = cgd_generator_init(ctx, &net, &g);
     if (status != CGD_OK) return status;
     cgd_rng_seed(&rng, 1, 0);
-    cgd_net_init_weights(&net, CGD_INIT_KAIMING, 1, &rng);
+    cgd_net_init_weights(&net, CGD_INIT_KAIMING, &rng);
     cost = cgd_net_cost(&net, s->size, s->size);
     c->macs = cost.macs;
     c->params = (double)cost.params;

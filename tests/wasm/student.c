@@ -41,7 +41,7 @@ int translate(int reference)
     config.blocks = 3;
     if (cgd_generator_init(&ctx, &model.net, &config) != CGD_OK) return 2;
     cgd_rng_seed(&rng, 5, 0);
-    cgd_net_init_weights(&model.net, CGD_INIT_NORMAL, 0.02f, &rng);
+    cgd_net_init_weights(&model.net, CGD_INIT_NORMAL, &rng);
     for (i = 0; i < BYTES; i++)
         pixels[i] = (unsigned char)cgd_rng_below(&rng, 256);
     if (cgd_translate(&model, pixels, pixels, WIDTH, HEIGHT, NULL, 0)
