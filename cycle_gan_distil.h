@@ -866,6 +866,56 @@ CGDDEF cgd_status cgd_file_read_bytes(const cgd_file *file,
                                 size_t bytes, void *dst);
 
 #ifndef CGD_NO_STDIO
+/* Every file here is opened, written and named by the following. A path is
+ * UTF-8 on Windows, its folders parted by / or \ (bytes that are no UTF-8 are
+ * taken as the system's code page); elsewhere it is the system's bytes. */
+enum { CGD_PATH_ROOM = 1024 };     /* of the longest path, with the 0        */
+enum { CGD_PATH_MISSING = 0, CGD_PATH_FILE, CGD_PATH_FOLDER,
+       CGD_PATH_DEVICE };          /* or a pipe: cannot be replaced          */
+
+/* What is there, links followed. What cannot be looked at, but may be there,
+ * counts as a file. */
+CGDDEF int cgd_path_kind(const char *path);
+/* 1 if both are there and one thing, whatever their names. */
+CGDDEF int cgd_path_same(const char *a, const char *b);
+/* The part behind the last folder, as a pointer into path. */
+CGDDEF const char *cgd_path_name(const char *path);
+/* folder/name, or name where folder is ""; returns 0 if that is too long. */
+CGDDEF int cgd_path_join(char out[CGD_PATH_ROOM], const char *folder,
+                         const char *name);
+/* Make a folder, and those above it, where they are missing. CGD_ERR_IO. */
+CGDDEF cgd_status cgd_make_folder(cgd_ctx *ctx, const char *path);
+
+/* fopen for such a path. cgd_open_input opens to read and, for want of a
+ * plain file (a pipe would hang, a folder open), returns NULL and leaves a
+ * sentence in ctx. */
+CGDDEF FILE *cgd_fopen(const char *path, const char *mode);
+CGDDEF FILE *cgd_open_input(cgd_ctx *ctx, const char *path);
+
+/* A file that appears under its name whole or not at all. Open, write with
+ * cgd_output_write or to `stream`, close. Until then the bytes go to a new
+ * file beside it; closing flushes them to the disk and lets that take the
+ * place of what stood there, whose access rights it keeps. Where path is a
+ * symbolic link the file at its end is replaced; a device or a pipe is
+ * written to as it is.
+ *
+ * Nothing happens once something has failed, so only the closing needs
+ * checking: it returns the first failure, and then the old file is as it was
+ * and nothing else is left. To abandon a file put a status into `status`
+ * before. Closing twice, or what was never opened, is harmless.
+ * Errors: CGD_ERR_IO, CGD_ERR_ARGUMENT (a path too long, or ""). */
+typedef struct cgd_output {
+    cgd_ctx *ctx;
+    cgd_status status;
+    FILE  *stream;                         /* NULL: not open                 */
+    int    direct;                         /* a device or a pipe             */
+    char   path[CGD_PATH_ROOM], temporary[CGD_PATH_ROOM];
+} cgd_output;
+CGDDEF cgd_status cgd_output_open(cgd_ctx *ctx, cgd_output *out,
+                                  const char *path);
+CGDDEF void cgd_output_write(cgd_output *out, const void *data, size_t bytes);
+CGDDEF cgd_status cgd_output_close(cgd_output *out);
+
 /* Files of 2 GB and more need a 64-bit long. */
 CGDDEF cgd_status cgd_file_open(cgd_ctx *ctx, cgd_file *file,
                                 const char *path);
@@ -874,19 +924,17 @@ CGDDEF cgd_status cgd_file_open(cgd_ctx *ctx, cgd_file *file,
  * the tensors' data in the order declared, cgd_writer_end. Names must differ.
  * The calls between init and end do nothing once one of them has failed, so
  * only the end needs checking; a caller whose own part failed puts a status
- * into wr->status to abandon the file. It appears under its name only at the
- * end, whole and flushed to the disk, in place of what stood there;
- * cgd_writer_end also cleans up after a failure, and returns the first one.
- * The same calls write the same bytes. */
+ * into wr->status to abandon the file. cgd_writer_end closes the output,
+ * cleans up also after a failure, and returns the first one. The same calls
+ * write the same bytes. */
 typedef struct cgd_writer {
     cgd_ctx *ctx;
     cgd_status status;
-    FILE  *out;
+    cgd_output out;
     char  *header;                         /* length and JSON so far         */
     size_t header_size, header_room;
     size_t data_size, data_written;
     int    stage;                          /* metadata, tensors, data        */
-    char   path[1024], temporary[1056];
 } cgd_writer;
 CGDDEF void cgd_writer_init(cgd_ctx *ctx, cgd_writer *wr, const char *path);
 CGDDEF void cgd_writer_meta(cgd_writer *wr, const char *key,
@@ -10646,6 +10694,399 @@ CGDDEF cgd_status cgd_translate(cgd_model *model, unsigned char *out,
  * Calls [impl:base], [impl:nets]. Gives back all it allocates but the header
  * of an open file. */
 
+/* ---- files by name -------------------------------------------------------*/
+#ifndef CGD_NO_STDIO
+
+#include <errno.h>
+#if defined(_WIN32)
+#include <windows.h>
+#include <wchar.h>
+#include <io.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#elif defined(__unix__) || defined(__APPLE__)
+#define CGD__POSIX 1
+#include <sys/types.h>
+#include <sys/stat.h>
+#include <fcntl.h>
+#include <unistd.h>
+#if defined(__STRICT_ANSI__) && !defined(__cplusplus)
+extern FILE *fdopen(int file, const char *mode);     /* POSIX, which strict  */
+extern int fsync(int file);                          /* C89 headers hide     */
+extern int fileno(FILE *stream);
+extern ssize_t readlink(const char *path, char *target, size_t room);
+#endif
+#endif
+
+#if defined(_WIN32)
+
+/* The system's own form of a path; "" if it is too long. */
+static const wchar_t *cgd__wide_path(wchar_t out[CGD_PATH_ROOM],
+                                     const char *path)
+{
+    if (!MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, out,
+                             CGD_PATH_ROOM)
+        && !MultiByteToWideChar(CP_ACP, 0, path, -1, out, CGD_PATH_ROOM))
+        out[0] = 0;
+    return out;
+}
+
+static HANDLE cgd__look(const char *path)
+{
+    wchar_t wide[CGD_PATH_ROOM];
+    return CreateFileW(cgd__wide_path(wide, path), 0, FILE_SHARE_READ
+                       | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
+                       OPEN_EXISTING, FILE_FLAG_BACKUP_SEMANTICS, NULL);
+}
+
+CGDDEF int cgd_path_kind(const char *path)
+{
+    wchar_t wide[CGD_PATH_ROOM];
+    DWORD is = GetFileAttributesW(cgd__wide_path(wide, path));
+    DWORD why = is == INVALID_FILE_ATTRIBUTES ? GetLastError() : 0;
+    HANDLE file;
+    int kind = CGD_PATH_FILE;
+    if (why == ERROR_FILE_NOT_FOUND || why == ERROR_PATH_NOT_FOUND
+        || why == ERROR_INVALID_NAME) return CGD_PATH_MISSING;
+    if (!why && is & FILE_ATTRIBUTE_DIRECTORY) return CGD_PATH_FOLDER;
+    file = cgd__look(path);
+    if (file == INVALID_HANDLE_VALUE) return kind;
+    if (GetFileType(file) != FILE_TYPE_DISK) kind = CGD_PATH_DEVICE;
+    CloseHandle(file);
+    return kind;
+}
+
+CGDDEF int cgd_path_same(const char *a, const char *b)
+{
+    BY_HANDLE_FILE_INFORMATION x, y;
+    HANDLE one = cgd__look(a), two = cgd__look(b);
+    int same = one != INVALID_HANDLE_VALUE && two != INVALID_HANDLE_VALUE
+        && GetFileInformationByHandle(one, &x)
+        && GetFileInformationByHandle(two, &y)
+        && x.dwVolumeSerialNumber == y.dwVolumeSerialNumber
+        && x.nFileIndexLow == y.nFileIndexLow
+        && x.nFileIndexHigh == y.nFileIndexHigh;
+    if (one != INVALID_HANDLE_VALUE) CloseHandle(one);
+    if (two != INVALID_HANDLE_VALUE) CloseHandle(two);
+    return same;
+}
+
+CGDDEF FILE *cgd_fopen(const char *path, const char *mode)
+{
+    wchar_t wide[CGD_PATH_ROOM], wide_mode[CGD_PATH_ROOM];
+    return _wfopen(cgd__wide_path(wide, path), cgd__wide_path(wide_mode, mode));
+}
+
+static void cgd__remove(const char *path)
+{
+    wchar_t wide[CGD_PATH_ROOM];
+    DeleteFileW(cgd__wide_path(wide, path));
+}
+
+static void cgd__mkdir(const char *path)
+{
+    wchar_t wide[CGD_PATH_ROOM];
+    CreateDirectoryW(cgd__wide_path(wide, path), NULL);
+}
+
+/* Make a file that is not there, to write to. */
+static FILE *cgd__create(const char *path)
+{
+    wchar_t wide[CGD_PATH_ROOM];
+    int file = _wopen(cgd__wide_path(wide, path), _O_WRONLY | _O_CREAT | _O_EXCL
+                      | _O_BINARY, _S_IREAD | _S_IWRITE);
+    return file < 0 ? NULL : _fdopen(file, "wb");
+}
+
+static int cgd__to_disk(FILE *out)
+{
+    return _commit(_fileno(out)) == 0;
+}
+
+/* No other program can have taken away what this one holds open. */
+static int cgd__still_there(const cgd_output *out)
+{
+    (void)out;
+    return 1;
+}
+
+static int cgd__follow(char path[CGD_PATH_ROOM])
+{
+    (void)path;
+    return 1;
+}
+
+static int cgd__replace(const char *temporary, const char *path)
+{
+    wchar_t from[CGD_PATH_ROOM], to[CGD_PATH_ROOM];
+    return MoveFileExW(cgd__wide_path(from, temporary),
+                       cgd__wide_path(to, path), MOVEFILE_REPLACE_EXISTING
+                       | MOVEFILE_WRITE_THROUGH) != 0;
+}
+
+#elif defined(CGD__POSIX)
+
+CGDDEF int cgd_path_kind(const char *path)
+{
+    struct stat is;
+    if (stat(path, &is) != 0)
+        return errno == ENOENT || errno == ENOTDIR ? CGD_PATH_MISSING
+                                                   : CGD_PATH_FILE;
+    return S_ISDIR(is.st_mode) ? CGD_PATH_FOLDER
+         : S_ISREG(is.st_mode) ? CGD_PATH_FILE : CGD_PATH_DEVICE;
+}
+
+CGDDEF int cgd_path_same(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_ino == y.st_ino
+        && x.st_dev == y.st_dev;
+}
+
+CGDDEF FILE *cgd_fopen(const char *path, const char *mode)
+{
+    return fopen(path, mode);
+}
+
+static void cgd__remove(const char *path) { (void)unlink(path); }
+static void cgd__mkdir(const char *path) { (void)mkdir(path, 0777); }
+
+/* Make a file that is not there, to write to; no link is followed. */
+static FILE *cgd__create(const char *path)
+{
+    int file = open(path, O_WRONLY | O_CREAT | O_EXCL, 0666);
+    return file < 0 ? NULL : fdopen(file, "wb");
+}
+
+static int cgd__to_disk(FILE *out) { return fsync(fileno(out)) == 0; }
+
+/* Is what this program wrote still what bears the temporary name? */
+static int cgd__still_there(const cgd_output *out)
+{
+    struct stat x, y;
+    return fstat(fileno(out->stream), &x) == 0
+        && stat(out->temporary, &y) == 0 && x.st_ino == y.st_ino
+        && x.st_dev == y.st_dev;
+}
+
+/* Go to the end of a chain of symbolic links; 0 if there is none. */
+static int cgd__follow(char path[CGD_PATH_ROOM])
+{
+    char target[CGD_PATH_ROOM];
+    int turn;
+    for (turn = 0; turn < 40; turn++) {
+        ssize_t n = readlink(path, target, sizeof target);
+        size_t kept = (size_t)(cgd_path_name(path) - path);
+        if (n < 0) return 1;
+        if (n > 0 && target[0] == '/') kept = 0;
+        if ((size_t)n >= CGD_PATH_ROOM - kept) return 0;
+        memcpy(path + kept, target, (size_t)n);
+        path[kept + (size_t)n] = 0;
+    }
+    return 0;
+}
+
+/* Also flush the folder, in which the name stands. */
+static int cgd__replace(const char *temporary, const char *path)
+{
+    char folder[CGD_PATH_ROOM];
+    struct stat old;
+    size_t n = (size_t)(cgd_path_name(path) - path);
+    int file;
+    if (stat(path, &old) == 0 && chmod(temporary, old.st_mode & 0777) != 0)
+        return 0;
+    if (rename(temporary, path) != 0) return 0;
+    memcpy(folder, path, n);
+    memcpy(folder + n, ".", 2);
+    file = open(folder, O_RDONLY);
+    if (file < 0) return 1;
+    (void)fsync(file);                        /* not all file systems can  */
+    close(file);
+    return 1;
+}
+
+#else                                         /* C89 alone                   */
+
+CGDDEF int cgd_path_kind(const char *path)
+{
+    FILE *f = fopen(path, "rb");
+    if (f) fclose(f);
+    return f ? CGD_PATH_FILE : CGD_PATH_MISSING;
+}
+
+CGDDEF int cgd_path_same(const char *a, const char *b)
+{
+    return strcmp(a, b) == 0;
+}
+
+CGDDEF FILE *cgd_fopen(const char *path, const char *mode)
+{
+    return fopen(path, mode);
+}
+
+static void cgd__remove(const char *path) { remove(path); }
+static void cgd__mkdir(const char *path) { (void)path; }
+static FILE *cgd__create(const char *path) { return fopen(path, "wb"); }
+static int cgd__to_disk(FILE *out) { return out != NULL; }
+static int cgd__still_there(const cgd_output *out) { return out != NULL; }
+static int cgd__follow(char path[CGD_PATH_ROOM]) { return path[0] != 0; }
+static int cgd__replace(const char *temporary, const char *path)
+{
+    return rename(temporary, path) == 0;
+}
+
+#endif
+
+static int cgd__parts_folders(char c)
+{
+#ifdef _WIN32
+    return c == '/' || c == '\\' || c == ':';
+#else
+    return c == '/';
+#endif
+}
+
+CGDDEF const char *cgd_path_name(const char *path)
+{
+    const char *name = path;
+    for (; *path; path++)
+        if (cgd__parts_folders(*path)) name = path + 1;
+    return name;
+}
+
+CGDDEF int cgd_path_join(char out[CGD_PATH_ROOM], const char *folder,
+                         const char *name)
+{
+    size_t n = strlen(folder);
+    int parted = n == 0 || cgd__parts_folders(folder[n - 1]);
+    if (n + strlen(name) + 2 > CGD_PATH_ROOM) return 0;
+    cgd__format(out, CGD_PATH_ROOM, parted ? "%s%s" : "%s/%s", folder, name);
+    return 1;
+}
+
+/* Only the end counts: a part may be there, or not be ours to make. */
+CGDDEF cgd_status cgd_make_folder(cgd_ctx *ctx, const char *path)
+{
+    char part[CGD_PATH_ROOM];
+    size_t i, n = strlen(path);
+    if (n == 0 || n >= CGD_PATH_ROOM)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "the name of a folder has 1 "
+                         "to %d bytes, not %u", CGD_PATH_ROOM - 1, n);
+    for (i = 1; i <= n; i++) {
+        if (path[i] && !cgd__parts_folders(path[i])) continue;
+        memcpy(part, path, i);
+        part[i] = 0;
+        if (cgd_path_kind(part) == CGD_PATH_MISSING) cgd__mkdir(part);
+    }
+#if defined(_WIN32) || defined(CGD__POSIX)
+    if (cgd_path_kind(path) != CGD_PATH_FOLDER)
+        return cgd__fail(ctx, CGD_ERR_IO, "the folder %s cannot be made: is "
+                         "there a file of that name, or no permission?", path);
+#endif
+    return CGD_OK;
+}
+
+CGDDEF FILE *cgd_open_input(cgd_ctx *ctx, const char *path)
+{
+    int kind = cgd_path_kind(path);
+    FILE *in = kind == CGD_PATH_FILE ? cgd_fopen(path, "rb") : NULL;
+    if (!in)
+        cgd__fail(ctx, CGD_ERR_IO, "cannot open %s: %s", path,
+                  kind == CGD_PATH_MISSING ? "it is not there"
+                  : kind == CGD_PATH_FOLDER ? "it is a folder"
+                  : kind == CGD_PATH_DEVICE
+                  ? "it is a device or a pipe, not a plain file"
+                  : "may it be read?");
+    return in;
+}
+
+/* The temporary name is the file's with an ending that no one else uses. It
+ * is always the same, so that a program that was killed leaves one file at
+ * most, and it is never longer than a long name, which may be the longest. */
+static void cgd__name_temporary(cgd_output *out)
+{
+    static const char ending[] = ".cgd-part";
+    size_t n = strlen(out->path);
+    const char *name = cgd_path_name(out->path);
+    if (strlen(name) > 64) n -= sizeof ending - 1;
+    while (n > 0 && (out->path[n] & 0xc0) == 0x80) n--;  /* not inside a     */
+    memcpy(out->temporary, out->path, n);                /* character        */
+    memcpy(out->temporary + n, ending, sizeof ending);
+}
+
+CGDDEF cgd_status cgd_output_open(cgd_ctx *ctx, cgd_output *out,
+                                  const char *path)
+{
+    int kind = cgd_path_kind(path);
+    memset(out, 0, sizeof *out);
+    out->ctx = ctx;
+    out->direct = kind == CGD_PATH_DEVICE;
+    cgd__format(out->path, CGD_PATH_ROOM - 16, "%s", path);
+    if (!path[0] || strlen(path) >= CGD_PATH_ROOM - 16)
+        out->status = cgd__fail(ctx, CGD_ERR_ARGUMENT,
+            "cannot write a file whose path has %u bytes: 1 to %d can be",
+            strlen(path), CGD_PATH_ROOM - 17);
+    else if (kind == CGD_PATH_FOLDER)
+        out->status = cgd__fail(ctx, CGD_ERR_IO,
+            "cannot write %s: it is a folder", path);
+    if (out->status != CGD_OK) return out->status;
+    if (out->direct) {
+        out->stream = cgd_fopen(path, "wb");
+    } else if (cgd__follow(out->path)
+               && strlen(out->path) < CGD_PATH_ROOM - 16) {
+        cgd__name_temporary(out);
+        cgd__remove(out->temporary);
+        out->stream = cgd__create(out->temporary);
+    }
+    if (!out->stream)
+        out->status = cgd__fail(ctx, CGD_ERR_IO, "cannot write %s: is its "
+                                "folder missing or read-only?", path);
+    return out->status;
+}
+
+CGDDEF void cgd_output_write(cgd_output *out, const void *data, size_t bytes)
+{
+    if (out->status != CGD_OK || bytes == 0) return;
+    if (!out->stream || fwrite(data, 1, bytes, out->stream) != bytes)
+        out->status = cgd__fail(out->ctx, CGD_ERR_IO,
+            "cannot write %s: is the disk full?", out->path);
+}
+
+/* Flush to the disk first: a rename may otherwise reach it before the data
+ * do. What stood under the name gives way in the same instant, so that at any
+ * moment one of the two is there, whole. */
+static cgd_status cgd__output_commit(cgd_output *out)
+{
+    if (fflush(out->stream) != 0 || ferror(out->stream)
+        || (!out->direct && !cgd__to_disk(out->stream)))
+        return cgd__fail(out->ctx, CGD_ERR_IO,
+                         "cannot write %s: is the disk full?", out->path);
+    if (out->direct || cgd__still_there(out)) return CGD_OK;
+    out->direct = 1;                          /* the temporary is another's  */
+    return cgd__fail(out->ctx, CGD_ERR_IO, "cannot write %s: another program "
+                     "is writing it too", out->path);
+}
+
+CGDDEF cgd_status cgd_output_close(cgd_output *out)
+{
+    int closed;
+    if (!out->stream) return out->status;
+    if (out->status == CGD_OK) out->status = cgd__output_commit(out);
+    closed = fclose(out->stream) == 0;
+    out->stream = NULL;
+    if (out->status == CGD_OK && !closed)
+        out->status = cgd__fail(out->ctx, CGD_ERR_IO,
+            "cannot write %s: is the disk full?", out->path);
+    if (out->direct) return out->status;
+    if (out->status == CGD_OK && !cgd__replace(out->temporary, out->path))
+        out->status = cgd__fail(out->ctx, CGD_ERR_IO,
+            "cannot replace %s: may it be written, or is it in use?",
+            out->path);
+    if (out->status != CGD_OK) cgd__remove(out->temporary);
+    return out->status;
+}
+#endif /* CGD_NO_STDIO */
+
 #define CGD__HEADER_LIMIT ((size_t)100000000)  /* of the format's definition */
 
 /* ---- types ---------------------------------------------------------------*/
@@ -11317,15 +11758,13 @@ static cgd_status cgd__stdio_source(cgd_ctx *ctx, cgd_source *source,
                                     const char *path)
 {
     long size;
-    FILE *in = fopen(path, "rb");
-    if (!in)
-        return cgd__fail(ctx, CGD_ERR_IO,
-            "cannot open %s: is it there, and may it be read?", path);
+    FILE *in = cgd_open_input(ctx, path);
+    if (!in) return CGD_ERR_IO;
     size = fseek(in, 0, SEEK_END) == 0 ? ftell(in) : -1L;
-    if (size < 0 || size == LONG_MAX) {        /* a pipe; a folder; 2 GB     */
+    if (size < 0 || size == LONG_MAX) {        /* 2 GB, where long has 32 bit*/
         fclose(in);
-        return cgd__fail(ctx, CGD_ERR_IO,
-            "cannot read %s: it is no plain file, or too large", path);
+        return cgd__fail(ctx, CGD_ERR_IO, "cannot read %s: it is too large",
+                         path);
     }
     source->read = cgd__stdio_read;
     source->user = in;
@@ -11488,32 +11927,13 @@ CGDDEF cgd_status cgd_file_read(const cgd_file *file,
 /* ---- writing -------------------------------------------------------------*/
 #ifndef CGD_NO_STDIO
 
-#if defined(_WIN32)
-#include <windows.h>
-#include <io.h>
-#elif defined(__unix__) || defined(__APPLE__)
-#define CGD__FSYNC 1
-#include <unistd.h>
-#if defined(__STRICT_ANSI__) && !defined(__cplusplus)
-extern int fsync(int file);          /* POSIX, which strict C89 headers hide */
-extern int fileno(FILE *stream);
-#endif
-#endif
-
 enum { CGD__IN_META = 0, CGD__IN_TENSORS, CGD__IN_DATA };
 
 CGDDEF void cgd_writer_init(cgd_ctx *ctx, cgd_writer *wr, const char *path)
 {
     memset(wr, 0, sizeof *wr);
     wr->ctx = ctx;
-    if (strlen(path) >= sizeof wr->path) {
-        wr->status = cgd__fail(ctx, CGD_ERR_ARGUMENT,
-            "cannot write a file whose path has %u characters; %u is the most",
-            strlen(path), sizeof wr->path - 1);
-        return;
-    }
-    cgd__format(wr->path, sizeof wr->path, "%s", path);
-    cgd__format(wr->temporary, sizeof wr->temporary, "%s.tmp", path);
+    wr->status = cgd_output_open(ctx, &wr->out, path);
 }
 
 static void cgd__header_bytes(cgd_writer *wr, const char *text, size_t n)
@@ -11524,7 +11944,7 @@ static void cgd__header_bytes(cgd_writer *wr, const char *text, size_t n)
     grown = cgd__grow(wr->ctx, wr->header, &wr->header_room, start + n, 1);
     if (!grown) {
         wr->status = cgd__fail(wr->ctx, CGD_ERR_MEMORY,
-            "out of memory: the header of %s takes %u bytes", wr->path,
+            "out of memory: the header of %s takes %u bytes", wr->out.path,
             start + n);
         return;
     }
@@ -11573,7 +11993,7 @@ static void cgd__writer_refuse(cgd_writer *wr, const char *what)
 {
     if (wr->status == CGD_OK)
         wr->status = cgd__fail(wr->ctx, CGD_ERR_ARGUMENT,
-                               "cannot write %s: %s", wr->path, what);
+                               "cannot write %s: %s", wr->out.path, what);
 }
 
 CGDDEF void cgd_writer_meta(cgd_writer *wr, const char *key,
@@ -11626,18 +12046,9 @@ CGDDEF void cgd_writer_tensor(cgd_writer *wr, const char *name, int dtype,
 
 static void cgd__writer_bytes(cgd_writer *wr, const void *data, size_t bytes)
 {
-    if (wr->status != CGD_OK || bytes == 0) return;
-    if (fwrite(data, 1, bytes, wr->out) != bytes)
-        wr->status = cgd__fail(wr->ctx, CGD_ERR_IO,
-                               "cannot write %s: is the disk full?", wr->path);
-}
-
-static void cgd__writer_open(cgd_writer *wr)
-{
-    if (wr->status == CGD_OK) wr->out = fopen(wr->temporary, "wb");
-    if (wr->status == CGD_OK && !wr->out)
-        wr->status = cgd__fail(wr->ctx, CGD_ERR_IO,
-            "cannot write %s: is its folder missing or read-only?", wr->path);
+    if (wr->status != CGD_OK) return;
+    cgd_output_write(&wr->out, data, bytes);
+    wr->status = wr->out.status;
 }
 
 CGDDEF void cgd_writer_begin(cgd_writer *wr)
@@ -11657,7 +12068,6 @@ CGDDEF void cgd_writer_begin(cgd_writer *wr)
     if (n > CGD__HEADER_LIMIT) cgd__writer_refuse(wr, "too many tensors");
     for (i = 0; i < 8; i++)
         wr->header[i] = (char)(unsigned char)(i < 4 ? n >> 8 * i & 255 : 0);
-    cgd__writer_open(wr);
     cgd__writer_bytes(wr, wr->header, wr->header_size);
 }
 
@@ -11689,48 +12099,12 @@ CGDDEF void cgd_writer_append_f32(cgd_writer *wr, const float *data,
     }
 }
 
-/* Put the finished file under its name; what stood there gives way in the
- * same instant, so that at any moment one of the two is there, whole. */
-static int cgd__replace(const char *temporary, const char *path)
-{
-#ifdef _WIN32
-    return MoveFileExA(temporary, path, MOVEFILE_REPLACE_EXISTING
-                                        | MOVEFILE_WRITE_THROUGH) != 0;
-#else
-    return rename(temporary, path) == 0;
-#endif
-}
-
-/* Flush to the disk: a rename may otherwise reach it before the data do. */
-static int cgd__to_disk(FILE *out)
-{
-    if (fflush(out) != 0) return 0;
-#if defined(_WIN32)
-    return _commit(_fileno(out)) == 0;
-#elif defined(CGD__FSYNC)
-    return fsync(fileno(out)) == 0;
-#else
-    return 1;
-#endif
-}
-
 CGDDEF cgd_status cgd_writer_end(cgd_writer *wr)
 {
-    int flushed = 1;
-    if (wr->data_written != wr->data_size || !wr->out)
+    if (wr->stage != CGD__IN_DATA || wr->data_written != wr->data_size)
         cgd__writer_refuse(wr, "less data than were declared");
-    if (wr->out) {
-        if (wr->status == CGD_OK) flushed = cgd__to_disk(wr->out);
-        if (fclose(wr->out) != 0) flushed = 0;
-        if (!flushed && wr->status == CGD_OK)
-            wr->status = cgd__fail(wr->ctx, CGD_ERR_IO,
-                "cannot write %s: is the disk full?", wr->path);
-        if (wr->status == CGD_OK && !cgd__replace(wr->temporary, wr->path))
-            wr->status = cgd__fail(wr->ctx, CGD_ERR_IO,
-                "cannot replace %s: is it a folder, or in use?", wr->path);
-        if (wr->status != CGD_OK) remove(wr->temporary);
-        wr->out = NULL;
-    }
+    wr->out.status = wr->status;
+    wr->status = cgd_output_close(&wr->out);
     cgd__free(wr->ctx, wr->header, wr->header_room);
     wr->header = NULL;
     return wr->status;
@@ -13214,13 +13588,12 @@ static void cgd__bytes_number(cgd__bytes *b, size_t v, size_t width)
 /* Write the bytes to a file, if nothing went wrong, and free them. */
 static cgd_status cgd__bytes_save(cgd__bytes *b, const char *path)
 {
-    cgd_writer wr;
-    cgd_writer_init(b->ctx, &wr, path);
-    if (b->status != CGD_OK) wr.status = b->status;
-    cgd__writer_open(&wr);
-    cgd__writer_bytes(&wr, b->data, b->size);
+    cgd_output out;
+    cgd_output_open(b->ctx, &out, path);
+    if (b->status != CGD_OK) out.status = b->status;
+    cgd_output_write(&out, b->data, b->size);
     cgd__bytes_free(b);
-    return cgd_writer_end(&wr);
+    return cgd_output_close(&out);
 }
 
 /* ---- weights as bytes ----------------------------------------------------*/
@@ -15950,10 +16323,9 @@ CGDDEF cgd_status cgd_image_decode(cgd_ctx *ctx, cgd_image *image,
 /* ---- picture files -------------------------------------------------------*/
 
 #define CGD__MAX_PICTURE_FILE 0x3fffffffL
-#define CGD__PATH 1024
 
 /* The whole of an open file; it is at its second byte, which proved that it
- * can be read: what fopen opens may still be a folder. */
+ * can be read. */
 static cgd_status cgd__read_rest(cgd_ctx *ctx, FILE *f, const char *path,
                                  unsigned char **bytes, size_t *size)
 {
@@ -15979,17 +16351,15 @@ static cgd_status cgd__read_file(cgd_ctx *ctx, const char *path,
                                  unsigned char **bytes, size_t *size)
 {
     cgd_status status;
-    FILE *f = fopen(path, "rb");
+    FILE *f = cgd_open_input(ctx, path);
     *bytes = NULL;
     *size = 0;
-    if (!f)
-        return cgd__fail(ctx, CGD_ERR_IO, "%s: the file cannot be opened",
-                         path);
+    if (!f) return CGD_ERR_IO;
     if (fgetc(f) != EOF)
         status = cgd__read_rest(ctx, f, path, bytes, size);
     else if (ferror(f))
-        status = cgd__fail(ctx, CGD_ERR_IO,
-                           "%s: this cannot be read (is it a folder?)", path);
+        status = cgd__fail(ctx, CGD_ERR_IO, "%s: the file cannot be read",
+                           path);
     else
         status = cgd__fail(ctx, CGD_ERR_FORMAT, "%s: the file is empty", path);
     fclose(f);
@@ -16023,18 +16393,13 @@ static int cgd__has_extension(const char *name, const char *extension)
 
 #ifdef INCLUDE_STB_IMAGE_WRITE_H
 
-typedef struct cgd__sink { FILE *out; int failed; } cgd__sink;
-
 static void cgd__sink_write(void *user, void *data, int size)
 {
-    cgd__sink *sink = (cgd__sink *)user;
-    if (size > 0
-        && fwrite(data, 1, (size_t)size, sink->out) != (size_t)size)
-        sink->failed = 1;
+    if (size > 0) cgd_output_write((cgd_output *)user, data, (size_t)size);
 }
 
 /* 1 if stb_image_write was content. */
-static int cgd__image_write(cgd__sink *sink, const cgd_image *image,
+static int cgd__image_write(cgd_output *sink, const cgd_image *image,
                             const char *path)
 {
     int w = (int)image->w, h = (int)image->h, c = (int)image->c;
@@ -16048,23 +16413,10 @@ static int cgd__image_write(cgd__sink *sink, const cgd_image *image,
                                   image->data, 95);
 }
 
-/* Close, and let the file appear under its name if all went well. */
-static cgd_status cgd__image_commit(cgd_ctx *ctx, cgd__sink *sink,
-                                    const char *temporary, const char *path)
-{
-    int good = !sink->failed && cgd__to_disk(sink->out);
-    if (fclose(sink->out) != 0) good = 0;
-    if (good && cgd__replace(temporary, path)) return CGD_OK;
-    remove(temporary);
-    return cgd__fail(ctx, CGD_ERR_IO, "%s: the picture cannot be written",
-                     path);
-}
-
 CGDDEF cgd_status cgd_image_save(cgd_ctx *ctx, const cgd_image *image,
                                  const char *path)
 {
-    char temporary[CGD__PATH + 8];
-    cgd__sink sink;
+    cgd_output out;
     if (!image->data)
         return cgd__fail(ctx, CGD_ERR_ARGUMENT, "%s: there is no picture to "
                          "write", path);
@@ -16073,17 +16425,12 @@ CGDDEF cgd_status cgd_image_save(cgd_ctx *ctx, const cgd_image *image,
         && !cgd__has_extension(path, ".bmp"))
         return cgd__fail(ctx, CGD_ERR_ARGUMENT, "%s: pictures are written as "
                          ".png, .jpg, .jpeg or .bmp", path);
-    if (strlen(path) >= CGD__PATH)
-        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "the path %s is too long",
-                         path);
-    cgd__format(temporary, sizeof temporary, "%s.part", path);
-    sink.failed = 0;
-    sink.out = fopen(temporary, "wb");
-    if (!sink.out)
-        return cgd__fail(ctx, CGD_ERR_IO, "%s: the file cannot be written "
-                         "(is its folder missing or read-only?)", path);
-    if (!cgd__image_write(&sink, image, path)) sink.failed = 1;
-    return cgd__image_commit(ctx, &sink, temporary, path);
+    cgd_output_open(ctx, &out, path);
+    if (out.status == CGD_OK && !cgd__image_write(&out, image, path)
+        && out.status == CGD_OK)
+        out.status = cgd__fail(ctx, CGD_ERR_IO, "%s: the picture cannot be "
+                               "written", path);
+    return cgd_output_close(&out);
 }
 
 #else
@@ -16136,21 +16483,22 @@ static void cgd__scan_visit(cgd__scan *scan, const char *name)
 
 /* CGD_ERR_IO: no such folder. CGD_ERR_UNSUPPORTED: no folders here at all. */
 #if defined(_WIN32)
-#include <windows.h>
 
 static cgd_status cgd__scan_folder(cgd__scan *scan)
 {
-    char pattern[CGD__PATH + 4];
-    WIN32_FIND_DATAA found;
+    char name[CGD_PATH_ROOM];
+    wchar_t wide[CGD_PATH_ROOM];
+    WIN32_FIND_DATAW found;
     HANDLE search;
-    if (strlen(scan->folder) >= CGD__PATH) return CGD_ERR_IO;
-    cgd__format(pattern, sizeof pattern, "%s/*", scan->folder);
-    search = FindFirstFileA(pattern, &found);
+    if (!cgd_path_join(name, scan->folder, "*")) return CGD_ERR_IO;
+    search = FindFirstFileW(cgd__wide_path(wide, name), &found);
     if (search == INVALID_HANDLE_VALUE) return CGD_ERR_IO;
     do {
-        if (!(found.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY))
-            cgd__scan_visit(scan, found.cFileName);
-    } while (FindNextFileA(search, &found));
+        if (!(found.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY)
+            && WideCharToMultiByte(CP_UTF8, 0, found.cFileName, -1, name,
+                                   CGD_PATH_ROOM, NULL, NULL))
+            cgd__scan_visit(scan, name);
+    } while (FindNextFileW(search, &found));
     FindClose(search);
     return CGD_OK;
 }
@@ -16373,14 +16721,12 @@ static cgd_status cgd__folder_packed(cgd_ctx *ctx, struct cgd__folder *folder,
     return status;
 }
 
-static cgd_status cgd__join(cgd_ctx *ctx, char out[CGD__PATH],
+static cgd_status cgd__join(cgd_ctx *ctx, char out[CGD_PATH_ROOM],
                             const char *folder, const char *name)
 {
-    if (strlen(folder) + strlen(name) + 2 > CGD__PATH)
-        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "the path %s is too long",
-                         folder);
-    cgd__format(out, CGD__PATH, "%s/%s", folder, name);
-    return CGD_OK;
+    if (cgd_path_join(out, folder, name)) return CGD_OK;
+    return cgd__fail(ctx, CGD_ERR_ARGUMENT, "the path %s is too long",
+                     folder);
 }
 
 static cgd_status cgd__data_folder(cgd_dataset *data, int domain)
@@ -16388,7 +16734,7 @@ static cgd_status cgd__data_folder(cgd_dataset *data, int domain)
     static const char *const names[2] = { "trainA", "trainB" };
     cgd_ctx *ctx = data->ctx;
     const char *dir = data->config.dir[domain];
-    char path[CGD__PATH];
+    char path[CGD_PATH_ROOM];
     cgd_status status;
     struct cgd__folder *folder = (struct cgd__folder *)
         cgd__alloc_zeroed(ctx, 1, sizeof *folder, "data folder");
@@ -16402,14 +16748,11 @@ static cgd_status cgd__data_folder(cgd_dataset *data, int domain)
     return cgd__folder_list(ctx, folder, path);
 }
 
-/* A root whose first byte can be read is a file. */
 static cgd_status cgd__data_packed(cgd_dataset *data)
 {
-    FILE *f = data->config.root ? fopen(data->config.root, "rb") : NULL;
-    int is_file = f && fgetc(f) != EOF;
     cgd_status status;
-    if (f) fclose(f);
-    if (!is_file) return CGD_OK;
+    if (!data->config.root
+        || cgd_path_kind(data->config.root) != CGD_PATH_FILE) return CGD_OK;
     data->packed = (cgd_file *)cgd__alloc_zeroed(data->ctx, 1,
                                     sizeof *data->packed, "packed data file");
     if (!data->packed) return CGD_ERR_MEMORY;
@@ -16914,7 +17257,7 @@ CGDDEF cgd_status cgd_dataset_pack(cgd_ctx *ctx, const char *root,
 {
     static const char *const names[CGD__PACK_FOLDERS] =
         { "trainA", "trainB", "testA", "testB" };
-    char folder[CGD__PATH];
+    char folder[CGD_PATH_ROOM];
     size_t i;
     cgd_status status = CGD_OK;
     cgd__packing *p;
@@ -16977,19 +17320,6 @@ CGDDEF cgd_status cgd_translate_file(cgd_ctx *ctx, const char *model,
 
 #ifndef CGD_NO_TRAIN
 
-#if defined(_WIN32)
-#include <direct.h>
-#define CGD__MKDIR(path) _mkdir(path)
-#elif defined(__unix__) || defined(__APPLE__)
-#include <sys/types.h>
-#include <sys/stat.h>
-#define CGD__MKDIR(path) mkdir(path, 0777)
-#else
-#define CGD__MKDIR(path) (-1)          /* the folder must exist already      */
-#endif
-
-#define CGD__RUN_PATH 1024
-
 typedef struct cgd__run {
     cgd_ctx *ctx;
     const cgd_run_config *config;
@@ -17017,42 +17347,18 @@ CGDDEF cgd_run_config cgd_run_defaults(void)
 
 /* ---- the folder ----------------------------------------------------------*/
 
-static cgd_status cgd__run_path(cgd__run *r, char path[CGD__RUN_PATH],
+static cgd_status cgd__run_path(cgd__run *r, char path[CGD_PATH_ROOM],
                                 const char *name)
 {
-    size_t length = strlen(r->config->out) + strlen(name) + 2;
-    if (length > CGD__RUN_PATH)
-        return cgd__fail(r->ctx, CGD_ERR_ARGUMENT,
-                         "the name of the folder %s is too long",
-                         r->config->out);
-    cgd__format(path, CGD__RUN_PATH, "%s/%s", r->config->out, name);
-    return CGD_OK;
+    return cgd__join(r->ctx, path, r->config->out, name);
 }
 
-static int cgd__readable(const char *path)
-{
-    FILE *f = fopen(path, "rb");
-    if (f) fclose(f);
-    return f != NULL;
-}
-
-/* Make out/name and every folder above it. Only what follows shows whether it
- * worked: a file is written there. */
+/* Make out/name and every folder above it. */
 static cgd_status cgd__run_folder(cgd__run *r, const char *name)
 {
-    char path[CGD__RUN_PATH];
-    size_t i;
+    char path[CGD_PATH_ROOM];
     cgd_status status = cgd__run_path(r, path, name);
-    if (status != CGD_OK) return status;
-    for (i = 1; path[i]; i++) {
-        char kept = path[i];
-        if (kept != '/' && kept != '\\') continue;
-        path[i] = 0;
-        (void)CGD__MKDIR(path);
-        path[i] = kept;
-    }
-    (void)CGD__MKDIR(path);
-    return CGD_OK;
+    return status == CGD_OK ? cgd_make_folder(r->ctx, path) : status;
 }
 
 /* ---- the log -------------------------------------------------------------*/
@@ -17120,33 +17426,25 @@ static double cgd__parse_float(const char *s)
  * a run that was killed may have written more than it saved. */
 static cgd_status cgd__log_start(cgd__run *r)
 {
-    char path[CGD__RUN_PATH], kept[CGD__RUN_PATH], line[512];
-    FILE *from = NULL, *to;
-    int good;
+    char path[CGD_PATH_ROOM], line[512];
+    cgd_output out;
+    FILE *from = NULL;
     cgd_status status = cgd__run_path(r, path, "log.csv");
-    if (status == CGD_OK) status = cgd__run_path(r, kept, "log.csv.new");
     if (status != CGD_OK) return status;
-    to = fopen(kept, "wb");
-    if (!to)
-        return cgd__fail(r->ctx, CGD_ERR_IO, "cannot write to the folder %s",
-                         r->config->out);
-    fputs(cgd__log_columns, to);
-    if (r->trainer.step > 0) from = fopen(path, "rb");
+    cgd_output_open(r->ctx, &out, path);
+    cgd_output_write(&out, cgd__log_columns, strlen(cgd__log_columns));
+    if (r->trainer.step > 0) from = cgd_fopen(path, "rb");
     while (from && fgets(line, sizeof line, from))
         if (line[0] >= '0' && line[0] <= '9'
             && cgd__parse_float(line) <= (double)r->trainer.step)
-            fputs(line, to);
+            cgd_output_write(&out, line, strlen(line));
     if (from) fclose(from);
-    good = !ferror(to);
-    if (fclose(to) != 0) good = 0;
-    if (good && cgd__replace(kept, path)) return CGD_OK;
-    remove(kept);
-    return cgd__fail(r->ctx, CGD_ERR_IO, "cannot write %s", path);
+    return cgd_output_close(&out);
 }
 
 static cgd_status cgd__log_line(cgd__run *r, const cgd_progress *p)
 {
-    char path[CGD__RUN_PATH], line[512];
+    char path[CGD_PATH_ROOM], line[512];
     double value[11];
     cgd__text t;
     int i, bad;
@@ -17167,7 +17465,7 @@ static cgd_status cgd__log_line(cgd__run *r, const cgd_progress *p)
     cgd__put_float(&t, (double)p->lr_d);
     cgd__put(&t, '\n');
     *t.at = 0;
-    f = fopen(path, "ab");
+    f = cgd_fopen(path, "ab");
     bad = !f || fputs(line, f) < 0;
     if (f && fclose(f) != 0) bad = 1;
     return bad ? cgd__fail(r->ctx, CGD_ERR_IO, "cannot write %s", path)
@@ -17245,7 +17543,7 @@ static cgd_status cgd__sheet_row(cgd__run *r, cgd_image *sheet, size_t row,
 /* The first pictures of the first epoch, always the same ones. */
 static cgd_status cgd__run_sample(cgd__run *r)
 {
-    char name[64], path[CGD__RUN_PATH], digits[24];
+    char name[64], path[CGD_PATH_ROOM], digits[24];
     unsigned long position = r->data.position;
     size_t h = r->real[0].h, w = r->real[0].w, row, zeros;
     size_t channels = cgd__max(r->real[0].c, r->real[1].c);
@@ -17279,7 +17577,7 @@ static cgd_status cgd__run_sample(cgd__run *r)
 
 static cgd_status cgd__run_save(cgd__run *r)
 {
-    char path[CGD__RUN_PATH];
+    char path[CGD_PATH_ROOM];
     cgd_status status = cgd__run_path(r, path, "state.safetensors");
     return status == CGD_OK ? cgd_trainer_save(&r->trainer, path) : status;
 }
@@ -17309,7 +17607,7 @@ static cgd_status cgd__run_models(cgd__run *r)
     int s;
     for (s = 0; s < 2 && status == CGD_OK; s++) {
         cgd_learner *g = &t->side[s].g;
-        char path[CGD__RUN_PATH];
+        char path[CGD_PATH_ROOM];
         if (t->distil && !cgd__taught(t, s)) continue;
         status = cgd__run_path(r, path, t->distil ? "student.safetensors"
             : s ? "g_ba.safetensors" : "g_ab.safetensors");
@@ -17356,11 +17654,11 @@ static cgd_status cgd__run_starts(cgd__run *r)
  * state that somebody may still want. */
 static cgd_status cgd__run_resume(cgd__run *r)
 {
-    char path[CGD__RUN_PATH];
+    char path[CGD_PATH_ROOM];
     int exists;
     cgd_status status = cgd__run_path(r, path, "state.safetensors");
     if (status != CGD_OK) return status;
-    exists = cgd__readable(path);
+    exists = cgd_path_kind(path) != CGD_PATH_MISSING;
     if (r->config->resume == CGD_RESUME_NO && exists)
         return cgd__fail(r->ctx, CGD_ERR_ARGUMENT,
             "%s already holds a run: resume it, or choose another folder",

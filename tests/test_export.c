@@ -908,7 +908,7 @@ static void refused(int format, const cgd_net *net, int dtype,
     CHECK(b.size == 5 && memcmp(b.data, "older", 5) == 0);
     free(b.data);
     remove(FILE_NAME);
-    f = fopen(FILE_NAME ".tmp", "rb");
+    f = fopen(FILE_NAME ".cgd-part", "rb");
     CHECK(f == NULL);
     if (f) fclose(f);
 }

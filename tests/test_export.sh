@@ -21,7 +21,7 @@ refuse()
     "$@" >log 2>err
     status=$?
     if [ $status -ne 0 ] && [ $status -le 2 ] && [ "$(wc -l <err)" -eq 1 ] &&
-        grep -q "^cgd: .*$pattern" err && [ ! -e new ] && [ ! -e new.tmp ]
+        grep -q "^cgd: .*$pattern" err && [ ! -e new ] && [ ! -e new.cgd-part ]
     then pass "$name"; else flunk "$name"; fi
 }
 

@@ -100,6 +100,15 @@ static void spill(const char *path, const void *data, size_t size)
     fclose(f);
 }
 
+static int holds(const char *path, const char *text)
+{
+    bytes b = slurp(path);
+    int same = b.at && b.size == strlen(text)
+        && memcmp(b.at, text, b.size) == 0;
+    free(b.at);
+    return same;
+}
+
 /* A file in memory: length, header, then data bytes counting up from 1. The
  * block is exactly as large as the file, so that sanitizers see every step
  * beyond it. */
@@ -606,7 +615,7 @@ static void what_is_written_is_read(void)
     float v[3];
     begin(&ctx);
     CHECK(write_sample(&ctx, path) == CGD_OK);
-    CHECK(!exists(path_of("test_files_sample.tmp")));
+    CHECK(!exists(path_of("test_files_sample.cgd-part")));
     CHECK(cgd_file_open(&ctx, &file, path) == CGD_OK);
     CHECK(strcmp(cgd_file_meta(&file, "empty"), "") == 0);
     CHECK(strcmp(cgd_file_meta(&file, "quote\"back\\"),
@@ -662,7 +671,7 @@ static void wrong_orders_and_sizes_leave_no_file(void)
         if (i == 7) cgd_writer_append(&wr, v, 1);
         CHECK(cgd_writer_end(&wr) == CGD_ERR_ARGUMENT);
         CHECK(strstr(ctx.message, path) != NULL);
-        CHECK(!exists(path) && !exists(path_of("test_files_wrong.tmp")));
+        CHECK(!exists(path) && !exists(path_of("test_files_wrong.cgd-part")));
         end(&ctx);
     }
 }
@@ -680,40 +689,193 @@ static void an_impossible_path_is_refused(void)
     end(&ctx);
 }
 
+/* Write a text to a file by way of the library. */
+static cgd_status put_text(cgd_ctx *ctx, const char *path, const char *text)
+{
+    cgd_output out;
+    cgd_output_open(ctx, &out, path);
+    cgd_output_write(&out, text, strlen(text));
+    return cgd_output_close(&out);
+}
+
 #ifdef __unix__
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 extern int symlink(const char *target, const char *path);
 
-/* The temporary name leads to a device that is always full: a short file is
- * refused when it is flushed, a long one while it is written. */
+/* A short file is refused when it is flushed, a long one while it is written.
+ * A limit on the size of files does to them what a full disk does. */
 static void a_full_disk_leaves_the_old_file(void)
 {
     cgd_ctx ctx;
     const char *path = path_of("test_files_full");
-    const char *temporary = path_of("test_files_full.tmp");
+    struct rlimit before, none;
     cgd_net net;
     cgd_generator_config g = small_generator();
-    bytes old;
     int i;
     begin(&ctx);
     CHECK(cgd_generator_init(&ctx, &net, &g) == CGD_OK);
     spill(path, "old", 3);
+    signal(SIGXFSZ, SIG_IGN);
+    CHECK(getrlimit(RLIMIT_FSIZE, &before) == 0);
     for (i = 0; i < 2; i++) {
-        remove(temporary);
-        if (!exists("/dev/full") || symlink("/dev/full", temporary) != 0)
-            continue;
-        CHECK((i == 0 ? write_sample(&ctx, path)
-                      : cgd_net_save(&net, NULL, path)) == CGD_ERR_IO);
-        CHECK(strstr(ctx.message, "full") != NULL);
-        CHECK(!exists(temporary));
+        cgd_status status;
+        none = before;
+        none.rlim_cur = 0;
+        CHECK(setrlimit(RLIMIT_FSIZE, &none) == 0);
+        status = i == 0 ? write_sample(&ctx, path)
+                        : cgd_net_save(&net, NULL, path);
+        CHECK(setrlimit(RLIMIT_FSIZE, &before) == 0);
+        CHECK(status == CGD_ERR_IO && strstr(ctx.message, "full") != NULL);
+        CHECK(!exists(path_of("test_files_full.cgd-part")));
     }
-    old = slurp(path);
-    CHECK(old.size == 3 && memcmp(old.at, "old", 3) == 0);
-    free(old.at);
+    CHECK(holds(path, "old"));
     cgd_net_free(&net);
     remove(path);
     end(&ctx);
 }
+
+static void an_output_keeps_rights_and_follows_the_link_it_is_named_by(void)
+{
+    cgd_ctx ctx;
+    struct stat is;
+    const char *path = path_of("test_files_kept");
+    const char *link = path_of("test_files_link");
+    begin(&ctx);
+    spill(path, "old", 3);
+    CHECK(chmod(path, 0640) == 0);
+    remove(link);
+    CHECK(symlink("test_files_kept", link) == 0);
+    CHECK(put_text(&ctx, link, "new") == CGD_OK);
+    CHECK(holds(path, "new") && holds(link, "new"));
+    CHECK(stat(path, &is) == 0 && (is.st_mode & 0777) == 0640);
+    CHECK(cgd_path_same(path, link));
+    remove(path);
+    CHECK(put_text(&ctx, link, "first") == CGD_OK && holds(path, "first"));
+    remove(link);
+    CHECK(symlink("test_files_link", link) == 0);          /* to itself      */
+    CHECK(put_text(&ctx, link, "never") == CGD_ERR_IO);
+    remove(link);
+    remove(path);
+    end(&ctx);
+}
+
+/* The temporary name may have been made a link to something dear. */
+static void no_link_at_the_temporary_name_is_followed(void)
+{
+    cgd_ctx ctx;
+    const char *path = path_of("test_files_new");
+    const char *dear = path_of("test_files_dear");
+    const char *trap = path_of("test_files_new.cgd-part");
+    begin(&ctx);
+    spill(dear, "dear", 4);
+    remove(trap);
+    CHECK(symlink("test_files_dear", trap) == 0);
+    CHECK(put_text(&ctx, path, "new") == CGD_OK);
+    CHECK(holds(path, "new") && holds(dear, "dear") && !exists(trap));
+    remove(path);
+    remove(dear);
+    end(&ctx);
+}
+
+static void devices_and_pipes_are_written_to_and_stay(void)
+{
+    cgd_ctx ctx;
+    struct stat is;
+    char got[8] = "";
+    const char *pipe = path_of("test_files_pipe");
+    const char *device = path_of("test_files_device");
+    FILE *in;
+    begin(&ctx);
+    remove(device);
+    CHECK(symlink("/dev/full", device) == 0);
+    if (exists("/dev/full")) {
+        CHECK(put_text(&ctx, device, "x") == CGD_ERR_IO);
+        CHECK(stat(device, &is) == 0 && S_ISCHR(is.st_mode));
+    }
+    remove(device);
+    remove(pipe);
+    CHECK(mkfifo(pipe, 0600) == 0);
+    CHECK(cgd_path_kind(pipe) == CGD_PATH_DEVICE);
+    CHECK(cgd_open_input(&ctx, pipe) == NULL);             /* would hang     */
+    CHECK(strstr(ctx.message, "a pipe") != NULL);
+    in = fopen(pipe, "r+");                                /* Linux: no wait */
+    CHECK(put_text(&ctx, pipe, "piped\n") == CGD_OK);
+    CHECK(in && fgets(got, sizeof got, in) && strcmp(got, "piped\n") == 0);
+    CHECK(stat(pipe, &is) == 0 && S_ISFIFO(is.st_mode));
+    if (in) fclose(in);
+    remove(pipe);
+    end(&ctx);
+}
+
+/* The temporary file of one is taken away and made anew by the other. */
+static void two_writers_of_a_file_leave_it_whole(void)
+{
+    cgd_ctx ctx;
+    cgd_output one, two;
+    const char *path = path_of("test_files_both");
+    begin(&ctx);
+    CHECK(cgd_output_open(&ctx, &one, path) == CGD_OK);
+    cgd_output_write(&one, "one", 3);
+    CHECK(cgd_output_open(&ctx, &two, path) == CGD_OK);
+    cgd_output_write(&two, "half of ", 8);
+    CHECK(cgd_output_close(&one) == CGD_ERR_IO && !exists(path));
+    cgd_output_write(&two, "two", 3);
+    CHECK(cgd_output_close(&two) == CGD_OK && holds(path, "half of two"));
+    remove(path);
+    end(&ctx);
+}
 #endif
+
+/* 255 bytes is what most file systems allow; here of two-byte characters. */
+static void the_longest_name_can_be_written(void)
+{
+    cgd_ctx ctx;
+    char name[300] = "build/";
+    size_t i, n = exists("build/.") ? 6 : 0;
+    begin(&ctx);
+    name[n++] = 'x';
+    for (i = 0; i < 127; i++) memcpy(name + n + 2 * i, "\xc3\xa9", 3);
+    CHECK(put_text(&ctx, name, "new") == CGD_OK && holds(name, "new"));
+    remove(name);
+    CHECK(put_text(&ctx, "", "new") == CGD_ERR_ARGUMENT);
+    CHECK(put_text(&ctx, "no/such/folder", "new") == CGD_ERR_IO);
+    end(&ctx);
+}
+
+static void folders_and_names_are_joined_and_parted(void)
+{
+    cgd_ctx ctx;
+    char path[CGD_PATH_ROOM], longest[CGD_PATH_ROOM];
+    const char *made = path_of("test_files_folder");
+    begin(&ctx);
+    CHECK(cgd_path_join(path, "a/b", "c") && strcmp(path, "a/b/c") == 0);
+    CHECK(cgd_path_join(path, "a/", "c") && strcmp(path, "a/c") == 0);
+    CHECK(cgd_path_join(path, "/", "c") && strcmp(path, "/c") == 0);
+    CHECK(cgd_path_join(path, "", "c") && strcmp(path, "c") == 0);
+    memset(longest, 'x', sizeof longest);
+    longest[sizeof longest - 1] = 0;
+    CHECK(!cgd_path_join(path, longest, ""));
+    CHECK(strcmp(cgd_path_name("a/b.png"), "b.png") == 0);
+    CHECK(strcmp(cgd_path_name("b.png"), "b.png") == 0);
+    CHECK(strcmp(cgd_path_name("a/"), "") == 0);
+    CHECK(cgd_path_join(path, made, "in/in/"));
+    CHECK(cgd_make_folder(&ctx, path) == CGD_OK);
+    CHECK(cgd_make_folder(&ctx, path) == CGD_OK);
+    CHECK(cgd_path_kind(path) == CGD_PATH_FOLDER);
+    CHECK(cgd_path_join(path, made, "file"));
+    CHECK(cgd_path_kind(path) == CGD_PATH_MISSING);
+    CHECK(put_text(&ctx, path, "x") == CGD_OK);
+    CHECK(cgd_path_kind(path) == CGD_PATH_FILE);
+    CHECK(cgd_make_folder(&ctx, path) == CGD_ERR_IO);
+    CHECK(put_text(&ctx, made, "x") == CGD_ERR_IO);
+    CHECK(strstr(ctx.message, "it is a folder") != NULL);
+    CHECK(cgd_make_folder(&ctx, "") == CGD_ERR_ARGUMENT);
+    remove(path);
+    end(&ctx);
+}
 
 static void an_abandoned_file_leaves_the_old_one(void)
 {
@@ -729,7 +891,7 @@ static void an_abandoned_file_leaves_the_old_one(void)
     cgd_writer_begin(&wr);
     wr.status = CGD_STOPPED;
     CHECK(cgd_writer_end(&wr) == CGD_STOPPED);
-    CHECK(!exists(path_of("test_files_left.tmp")));
+    CHECK(!exists(path_of("test_files_left.cgd-part")));
     old = slurp(path);
     CHECK(old.size == 3 && memcmp(old.at, "old", 3) == 0);
     free(old.at);
@@ -1639,7 +1801,13 @@ int main(void)
     RUN(an_impossible_path_is_refused);
 #ifdef __unix__
     RUN(a_full_disk_leaves_the_old_file);
+    RUN(an_output_keeps_rights_and_follows_the_link_it_is_named_by);
+    RUN(no_link_at_the_temporary_name_is_followed);
+    RUN(devices_and_pipes_are_written_to_and_stay);
+    RUN(two_writers_of_a_file_leave_it_whole);
 #endif
+    RUN(the_longest_name_can_be_written);
+    RUN(folders_and_names_are_joined_and_parted);
     RUN(an_abandoned_file_leaves_the_old_one);
     RUN(writing_survives_every_failed_allocation);
     RUN(every_generator_comes_back);

@@ -524,7 +524,7 @@ static void what_is_saved_is_loaded_again(void)
                 CHECK(abs(in.data[k] - out.data[k]) <= (i < 2 ? 0 : 4));
             cgd_image_free(&ctx, &in);
             cgd_image_free(&ctx, &out);
-            sprintf(part, "%s.part", path);
+            sprintf(part, "%s.cgd-part", path);
             CHECK(!exists(part));
         }
     end(&ctx);
@@ -610,7 +610,7 @@ static void saving_fails_in_a_sentence_and_harms_nothing(void)
     in_folder(path, folder, "folder.png");
     make_folder(path);                              /* cannot be replaced    */
     CHECK(cgd_image_save(&ctx, &p, path) == CGD_ERR_IO);
-    sprintf(part, "%s.part", path);
+    sprintf(part, "%s.cgd-part", path);
     CHECK(says(&ctx, "folder.png") && !exists(part));
     cgd_image_free(&ctx, &p);
     end(&ctx);
