@@ -724,8 +724,9 @@ CGDDEF cgd_status cgd_trainer_init(cgd_ctx *ctx, cgd_trainer *t,
 CGDDEF void cgd_trainer_free(cgd_trainer *t);
 
 /* One full iteration on a (batch, height, width, channels of A) and b.
- * Errors: CGD_ERR_SHAPE; CGD_ERR_FORMAT when a loss stops being a number (the
- * weights are then as the step left them: go back to a saved state). */
+ * Errors: CGD_ERR_SHAPE; CGD_ERR_FORMAT when a loss or its gradient stops
+ * being a number, however the file was compiled (the weights are then as the
+ * step left them: go back to a saved state). */
 CGDDEF cgd_status cgd_train_step(cgd_trainer *t, const cgd_tensor *a,
                                  const cgd_tensor *b, cgd_losses *losses);
 
@@ -1386,6 +1387,30 @@ static size_t cgd__round_up(size_t a, size_t b)
     return cgd__ceil_div(a, b) * b;
 }
 
+/* ---- numbers that are none -----------------------------------------------*/
+/* A compiler may be told that there are no infinities and NaNs (-ffast-math)
+ * and then takes every comparison that would find one for granted: the bits
+ * decide. An exponent of all ones carries into bit 31. */
+static int cgd__finite(const float *v, size_t n)
+{
+    cgd_u32 bits, carry = 0;
+    size_t i;
+    for (i = 0; i < n; i++) {
+        memcpy(&bits, &v[i], sizeof bits);
+        carry |= (bits & 0x7f800000U) + 0x00800000U;
+    }
+    return (carry & 0x80000000U) == 0;
+}
+
+/* The same of a double, which is scaled until a float can hold it; volatile
+ * keeps the compiler from knowing where the float comes from. */
+static int cgd__is_finite(double v)
+{
+    volatile float scaled = (float)(v * 1e-270);
+    float kept = scaled;
+    return cgd__finite(&kept, 1);
+}
+
 /* ---- text: a small, locale-free formatter --------------------------------*/
 
 typedef struct cgd__text { char *at; size_t room; } cgd__text;
@@ -1414,9 +1439,11 @@ static void cgd__put_float(cgd__text *t, double v)
 {
     int exponent = 0, i, digits[9];
     double scale = 1e-8;
-    if (v != v) { cgd__put_string(t, "nan"); return; }
+    if (!cgd__is_finite(v)) {
+        cgd__put_string(t, v != v ? "nan" : v < 0 ? "-inf" : "inf");
+        return;
+    }
     if (v < 0) { cgd__put(t, '-'); v = -v; }
-    if (v > DBL_MAX) { cgd__put_string(t, "inf"); return; }
     if (v == 0) { cgd__put(t, '0'); return; }
     while (v >= 10) { v /= 10; exponent++; }
     while (v < 1) { v *= 10; exponent--; }
@@ -5574,13 +5601,16 @@ static cgd_status cgd__translate_terms(cgd_trainer *t, int s,
     return status;
 }
 
-static cgd_status cgd__check_loss(cgd_trainer *t, double loss,
-                                  const char *whose)
+/* Before Adam takes it: is what a net learns from made of numbers? */
+static cgd_status cgd__check_learning(cgd_trainer *t, const cgd_learner *l,
+                                      double loss, const char *whose)
 {
-    if (loss - loss == 0) return CGD_OK;          /* false for inf and nan   */
+    if (cgd__is_finite(loss) && cgd__finite(l->net.grads, l->net.count))
+        return CGD_OK;
     return cgd__fail(t->ctx, CGD_ERR_FORMAT,
-        "step %u: the %s' loss is no longer a number; go back to a saved "
-        "state and lower the learning rate", (size_t)t->step + 1, whose);
+        "step %u: the %s' loss or its gradient is no longer a number; go back "
+        "to a saved state and lower the learning rate", (size_t)t->step + 1,
+        whose);
 }
 
 static cgd_status cgd__generators_step(cgd_trainer *t,
@@ -5606,7 +5636,10 @@ static cgd_status cgd__generators_step(cgd_trainer *t,
     l->generators = l->feature + l->output;
     for (s = 0; s < 2; s++)
         l->generators += l->gan[s] + l->cycle[s] + l->identity[s];
-    status = cgd__check_loss(t, l->generators, "generators");
+    for (s = 0; s < 2 && status == CGD_OK; s++)
+        if (cgd__learns(&t->side[s].g))
+            status = cgd__check_learning(t, &t->side[s].g, l->generators,
+                                         "generators");
     if (status != CGD_OK) return status;
     for (s = 0; s < 2; s++)
         if (cgd__learns(&t->side[s].g))
@@ -5631,7 +5664,8 @@ static cgd_status cgd__discriminators_step(cgd_trainer *t,
         if (status == CGD_OK)
             status = cgd__judge(t, s, &fake[s], CGD_AS_FAKE, &l->d[s]);
         if (status == CGD_OK)
-            status = cgd__check_loss(t, l->d[s], "discriminators");
+            status = cgd__check_learning(t, &side->d, l->d[s],
+                                         "discriminators");
         if (status == CGD_OK)
             cgd__learner_step(t, &side->d, t->config.lr_d);
     }
@@ -5811,10 +5845,12 @@ static cgd_status cgd__check_config(cgd_ctx *ctx, const cgd_train_config *c)
             "weight to 0");
     if (c->gan < CGD_GAN_LSGAN || c->gan > CGD_GAN_HINGE)
         return cgd__fail(ctx, CGD_ERR_ARGUMENT, "unknown adversarial loss");
-    if (!(c->lr_g >= 0) || !(c->lr_d >= 0) || !(c->ema >= 0) || c->ema >= 1)
+    if (!cgd__is_finite(c->lr_g) || !cgd__is_finite(c->lr_d)
+        || !cgd__is_finite(c->ema)
+        || c->lr_g < 0 || c->lr_d < 0 || c->ema < 0 || c->ema >= 1)
         return cgd__fail(ctx, CGD_ERR_ARGUMENT,
-            "learning rates must not be negative, and the average's decay "
-            "must be in [0, 1)");
+            "learning rates must be numbers and not negative, and the "
+            "average's decay must be in [0, 1)");
     if (c->freeze > 0 && c->generator.norm != CGD_NORM_BATCH)
         return cgd__fail(ctx, CGD_ERR_ARGUMENT,
             "statistics that are frozen need a norm that keeps some: batch "
@@ -12414,17 +12450,6 @@ static cgd_status cgd__net_check(const cgd_net *net, const cgd_file *file,
 {
     cgd__layout y = cgd__own_names(prefix);
     return cgd__net_fits(net, file, &y);
-}
-
-static int cgd__finite(const float *v, size_t n)
-{
-    cgd_u32 bits;
-    size_t i;
-    for (i = 0; i < n; i++) {
-        memcpy(&bits, &v[i], sizeof bits);
-        if ((bits & 0x7f800000U) == 0x7f800000U) return 0;
-    }
-    return 1;
 }
 
 static cgd_status cgd__part_read(const cgd_net *net, const cgd__part *e,
