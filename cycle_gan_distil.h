@@ -959,14 +959,19 @@ CGDDEF cgd_status cgd_net_load(cgd_ctx *ctx, cgd_net *net,
 CGDDEF cgd_status cgd_net_read(cgd_net *net, const cgd_file *file,
                                const char *prefix);
 #ifndef CGD_NO_STDIO
-/* values: net->params, or another vector of net->state values (an average). */
+/* values: net->params, or another vector of net->state values (an average).
+ * What is not a finite number is not saved: CGD_ERR_FORMAT, and what stood at
+ * path before stays. */
 CGDDEF cgd_status cgd_net_save(const cgd_net *net, const float *values,
                                const char *path);
 #ifndef CGD_NO_TRAIN
 /* The whole state; after cgd_trainer_load training goes on bit for bit as if
  * it had never stopped. The object must have been initialised with the same
  * architecture; learning rates, weights of losses and the schedule are the
- * caller's (the configuration's), everything that moved is the file's. */
+ * caller's (the configuration's), everything that moved is the file's. What
+ * does not fit is refused before anything is changed; where the file's values
+ * turn out to be none (CGD_ERR_FORMAT) or cannot be read, the trainer holds
+ * some of them: load another state, or free it. */
 CGDDEF cgd_status cgd_trainer_save(const cgd_trainer *t, const char *path);
 CGDDEF cgd_status cgd_trainer_load(cgd_trainer *t, const char *path);
 #endif
@@ -12967,6 +12972,16 @@ static void cgd__net_declare(cgd_writer *wr, const cgd_net *net,
                 cgd_writer_tensor(wr, e.name.text, CGD_F32, e.shape, e.rank);
 }
 
+/* Append weights, unless some are none: no file of ours holds such values. */
+static void cgd__append_finite(cgd_writer *wr, const float *v, size_t n)
+{
+    if (wr->status == CGD_OK && !cgd__finite(v, n))
+        wr->status = cgd__fail(wr->ctx, CGD_ERR_FORMAT,
+            "%s is not written: it would hold values that are not finite "
+            "numbers", wr->out.path);
+    cgd_writer_append_f32(wr, v, n);
+}
+
 static void cgd__net_append(cgd_writer *wr, const cgd_net *net,
                             const float *values)
 {
@@ -12984,7 +12999,7 @@ static void cgd__net_append(cgd_writer *wr, const cgd_net *net,
                 n = cgd__min(room / row, e.b - j);
                 if (e.absent) memset(rows, 0, n * row * sizeof *rows);
                 else cgd__rows_gather(rows, values, &e, j, n);
-                cgd_writer_append_f32(wr, rows, n * row);
+                cgd__append_finite(wr, rows, n * row);
             }
         }
     cgd__free(net->ctx, rows, room * sizeof *rows);
@@ -13090,8 +13105,8 @@ static void cgd__learner_append(cgd_writer *wr, const cgd_learner *l)
     cgd__net_append(wr, &l->net, l->net.params);
     if (l->ema) cgd__net_append(wr, &l->net, l->ema);
     if (l->m) {
-        cgd_writer_append_f32(wr, l->m, l->net.count);
-        cgd_writer_append_f32(wr, l->v, l->net.count);
+        cgd__append_finite(wr, l->m, l->net.count);
+        cgd__append_finite(wr, l->v, l->net.count);
     }
 }
 
@@ -13116,8 +13131,8 @@ CGDDEF cgd_status cgd_trainer_save(const cgd_trainer *t, const char *path)
         if (CGD__LEARNER(t, i)->net.layers)
             cgd__learner_append(&wr, CGD__LEARNER(t, i));
     for (i = 0; i < 2; i++)
-        cgd_writer_append_f32(&wr, t->side[i].pool.data,
-                        t->side[i].pool.filled * t->side[i].pool.picture);
+        cgd__append_finite(&wr, t->side[i].pool.data,
+                       t->side[i].pool.filled * t->side[i].pool.picture);
     return cgd_writer_end(&wr);
 }
 
@@ -13274,16 +13289,24 @@ static cgd_status cgd__state_check(cgd_trainer *t, const cgd_file *file,
     return status;
 }
 
+/* What was found to be there, which may still be no numbers. */
 static cgd_status cgd__vector_read(const cgd_file *file, const char *name,
                                    float *values, size_t count)
 {
-    return cgd_file_read(file, cgd_file_find(file, name), 0, count, values);
+    cgd_status status = cgd_file_read(file, cgd_file_find(file, name), 0,
+                                      count, values);
+    if (status == CGD_OK && !cgd__finite(values, count))
+        status = cgd__fail(file->ctx, CGD_ERR_FORMAT,
+            "%s: %s holds values that are not finite numbers", file->path,
+            name);
+    return status;
 }
 
 static cgd_status cgd__learner_read(cgd_learner *l, int i,
                                     const cgd_file *file)
 {
     cgd__label name;
+    size_t k;
     cgd_status status = cgd__net_fill(&l->net, file,
                                       cgd__state_prefix(&name, i),
                                       l->net.params);
@@ -13293,6 +13316,11 @@ static cgd_status cgd__learner_read(cgd_learner *l, int i,
     if (status == CGD_OK && l->m)
         status = cgd__vector_read(file, cgd__adam_name(&name, i, "v"), l->v,
                                   l->net.count);
+    for (k = 0; l->m && k < l->net.count && status == CGD_OK; k++)
+        if (l->v[k] < 0)
+            status = cgd__fail(file->ctx, CGD_ERR_FORMAT,
+                "%s: %s, a mean of squares, holds a negative number",
+                file->path, name.text);
     if (status != CGD_OK || !l->ema) return status;
     cgd__ema_prefix(&name, i);
     if (cgd__has_net(file, name.text))
@@ -13309,8 +13337,8 @@ static cgd_status cgd__pool_read(cgd_pool *pool, int side,
     pool->filled = 0;
     if (!t || pool->capacity == 0) return CGD_OK;
     pool->filled = cgd__min(t->shape[0], pool->capacity);
-    return cgd_file_read(file, t, 0, pool->filled * pool->picture,
-                         pool->data);
+    return cgd__vector_read(file, t->name, pool->data,
+                            pool->filled * pool->picture);
 }
 
 CGDDEF cgd_status cgd_trainer_load(cgd_trainer *t, const char *path)

@@ -207,6 +207,49 @@ int main(void) { return try_picture(CGD_ERR_UNSUPPORTED); }
 END
 sed '/STB/d; /stb/d' stb_after.c >stb_never.c
 
+# A training whose learning rate is far too high: it must stop with a sentence,
+# and no file hold what is no number, whatever the compiler takes for granted.
+cat >diverge.c <<'END'
+#define CGD_IMPLEMENTATION
+#include "cycle_gan_distil.h"
+static int diverge(cgd_ctx *ctx, float lr)
+{
+    static float pixels[16 * 16 * 3];
+    cgd_train_config config = cgd_train_defaults();
+    cgd_tensor x = cgd_tensor_view(1, 16, 16, 3, pixels);
+    cgd_trainer t;
+    cgd_rng rng;
+    cgd_losses losses;
+    cgd_status status;
+    size_t i;
+    cgd_rng_seed(&rng, 1, 0);
+    for (i = 0; i < sizeof pixels / sizeof *pixels; i++)
+        pixels[i] = (float)cgd_rng_below(&rng, 201) / 100 - 1;
+    config.height = config.width = 16;
+    config.generator.width = config.discriminator.width = 2;
+    config.generator.blocks = config.discriminator.layers = 1;
+    config.lr_g = config.lr_d = lr;
+    status = cgd_trainer_init(ctx, &t, &config);
+    for (i = 0; i < 20 && status == CGD_OK; i++)
+        status = cgd_train_step(&t, &x, &x, &losses);
+    if (status != CGD_ERR_FORMAT || !strstr(ctx->message, "no longer a number"))
+        return 1;
+    memset(t.side[0].g.v, 0xff, sizeof(float));
+    if (cgd_trainer_save(&t, "state") != CGD_ERR_FORMAT) return 2;
+    cgd_trainer_free(&t);
+    return 0;
+}
+int main(void)
+{
+    cgd_ctx ctx;
+    int bad;
+    cgd_init(&ctx, NULL);
+    bad = diverge(&ctx, 1e18f) || diverge(&ctx, 1e38f);
+    cgd_free(&ctx);
+    return bad;
+}
+END
+
 # ---- The matrix ------------------------------------------------------------
 
 strict='-pedantic-errors -Wall -Wextra -Wconversion -Wshadow -Werror'
@@ -229,6 +272,9 @@ for c in $compilers; do
         check "$c $level: no warnings, and it runs" "
             $c -std=c89 $strict $level $I ../smoke.c -o smoke; ./smoke"
     done
+    check "$c -ffast-math: a training that diverges is stopped" "
+        $c -O1 -ffast-math $I ../diverge.c -o diverge; ./diverge
+        test ! -e state"
     for what in $off; do
         check "$c -DCGD_NO_$what: no warnings, and it runs" "
             $c -std=c89 $strict -DCGD_NO_$what $I ../smoke.c -o smoke

@@ -1193,6 +1193,19 @@ static void what_python_adds_is_passed_over(void)
     }
 }
 
+/* Overwrite the first value of a tensor, as no writer of ours would. */
+static void put_infinity(cgd_ctx *ctx, const char *path, const char *name)
+{
+    static const unsigned char infinity[4] = { 0, 0, 0x80, 0x7f };
+    cgd_file file;
+    bytes whole = slurp(path);
+    CHECK(cgd_file_open(ctx, &file, path) == CGD_OK);
+    memcpy(whole.at + cgd_file_find(&file, name)->begin, infinity, 4);
+    cgd_file_close(&file);
+    spill(path, whole.at, whole.size);
+    free(whole.at);
+}
+
 /* Load a changed copy of a small generator's file; the sentence must hold the
  * word, and the memory asked for stay small. */
 static void refuse_net(const change *c, const char *word)
@@ -1207,8 +1220,9 @@ static void refuse_net(const change *c, const char *word)
     begin(&ctx);
     CHECK(cgd_generator_init(&ctx, &net, &g) == CGD_OK);
     fill(net.params, net.state, 2);
-    if (c->dtype == CGD_U8) net.params[net.layers[3].w] = 1e30f * 1e30f;
     CHECK(cgd_net_save(&net, NULL, path) == CGD_OK);
+    if (c->dtype == CGD_U8)
+        put_infinity(&ctx, path, "model.10.conv_block.1.weight");
     peak = cgd_memory_peak(&ctx);
     if (c->dtype == CGD_F32) rewrite(&ctx, bad, path, c);
     cgd_net_free(&net);
@@ -1679,6 +1693,88 @@ static void harmless_differences_are_not_refused(void)
     end(&ctx);
 }
 
+/* Every vector of a training with one value that is no number. */
+static void what_is_not_finite_is_not_saved(void)
+{
+    const char *path = path_of("test_files_finite");
+    cgd_ctx ctx;
+    cgd_trainer t;
+    cgd_train_config c = small_training();
+    float *vectors[7];
+    bytes before, after;
+    int i;
+    begin(&ctx);
+    CHECK(cgd_trainer_init(&ctx, &t, &c) == CGD_OK);
+    steps(&t, 2);
+    CHECK(cgd_trainer_save(&t, path) == CGD_OK);
+    before = slurp(path);
+    vectors[0] = t.side[0].g.net.params;
+    vectors[1] = t.side[1].g.ema;
+    vectors[2] = t.side[0].g.m + t.side[0].g.net.count - 1;
+    vectors[3] = t.side[1].g.v;
+    vectors[4] = t.side[0].d.net.params;
+    vectors[5] = t.side[1].d.v + t.side[1].d.net.count - 1;
+    vectors[6] = t.side[1].pool.data;
+    for (i = 0; i < 14; i++) {
+        float old = *vectors[i % 7];
+        *vectors[i % 7] = cgd__bits_float(i < 7 ? 0xffc00000U : 0x7f800000U);
+        CHECK(cgd_trainer_save(&t, path) == CGD_ERR_FORMAT);
+        CHECK(strstr(ctx.message, "not finite") != NULL);
+        *vectors[i % 7] = old;
+    }
+    after = slurp(path);
+    CHECK(after.size == before.size
+          && memcmp(after.at, before.at, after.size) == 0);
+    *vectors[0] = cgd__bits_float(0x7f800000U);
+    CHECK(cgd_net_save(&t.side[0].g.net, NULL, path) == CGD_ERR_FORMAT);
+    free(before.at);
+    free(after.at);
+    cgd_trainer_free(&t);
+    remove(path);
+    end(&ctx);
+}
+
+/* The same in a file: each value is looked at when it is loaded. */
+static void states_of_values_that_are_no_numbers_are_refused(void)
+{
+    static const char *const names[] = { "g_ab.model.1.weight", "adam.g_ab.m",
+        "adam.g_ba.v", "adam.d_a.v", "adam.d_b.m", "pool.0", "pool.1" };
+    static const unsigned char bad[3][4] = { { 0, 0, 0x80, 0x7f },
+        { 1, 0, 0xc0, 0xff }, { 0, 0, 0x80, 0xbf } };    /* inf, nan, -1     */
+    const char *path = path_of("test_files_nonumbers");
+    cgd_ctx ctx;
+    cgd_trainer t;
+    cgd_file file;
+    cgd_train_config c = small_training();
+    bytes whole;
+    size_t i, k;
+    begin(&ctx);
+    CHECK(cgd_trainer_init(&ctx, &t, &c) == CGD_OK);
+    steps(&t, 2);
+    CHECK(cgd_trainer_save(&t, path) == CGD_OK);
+    whole = slurp(path);
+    for (i = 0; i < 21; i++) {
+        const char *name = names[i / 3];
+        unsigned char old[4];
+        if (i % 3 == 2 && !strstr(name, ".v")) continue;
+        CHECK(cgd_file_open(&ctx, &file, path) == CGD_OK);
+        k = cgd_file_find(&file, name)->end - 4;          /* the last value  */
+        cgd_file_close(&file);
+        memcpy(old, whole.at + k, 4);
+        memcpy(whole.at + k, bad[i % 3], 4);
+        spill(path, whole.at, whole.size);
+        CHECK(cgd_trainer_load(&t, path) == CGD_ERR_FORMAT);
+        CHECK(strstr(ctx.message, name) != NULL);
+        memcpy(whole.at + k, old, 4);
+        spill(path, whole.at, whole.size);
+        CHECK(cgd_trainer_load(&t, path) == CGD_OK);
+    }
+    free(whole.at);
+    cgd_trainer_free(&t);
+    remove(path);
+    end(&ctx);
+}
+
 static void a_state_cut_at_every_kilobyte_is_refused(void)
 {
     const char *path = path_of("test_files_cut");
@@ -1825,6 +1921,8 @@ int main(void)
     RUN(a_state_holds_nets_and_averages);
     RUN(another_architecture_is_refused);
     RUN(harmless_differences_are_not_refused);
+    RUN(what_is_not_finite_is_not_saved);
+    RUN(states_of_values_that_are_no_numbers_are_refused);
     RUN(a_state_cut_at_every_kilobyte_is_refused);
     RUN(flipped_states_never_crash);
     RUN(states_survive_every_failed_allocation);
