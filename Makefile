@@ -11,6 +11,10 @@ headers  := cycle_gan_distil.h $(wildcard tools/*.h tests/*.h)
 examples := $(patsubst examples/%.c,build/%,$(wildcard examples/*.c))
 tests    := $(basename $(notdir $(wildcard tests/test_*.c)))
 scripts  := $(wildcard tests/test_*.sh)
+# A test that reaches private names holds the implementation itself; the others
+# share one build of it.
+private  := $(basename $(notdir $(shell grep -l '^.define CGD_IMPL' $(tests:%=tests/%.c))))
+public   := $(filter-out $(private),$(tests))
 sanitize := -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
 
 # Pictures are read and written by stb_image, which is a package.
@@ -73,12 +77,23 @@ $(examples): build/%: examples/%.c $(headers) | stb
 	@mkdir -p $(@D) && rm -f $@
 	$(CC) $(CFLAGS) -o $@ $< $(LDLIBS)
 
+$(public:%=build/tests/%): build/tests/library.o
+$(public:%=build/sanitize/%): build/sanitize/library.o
+
+build/tests/%.o: tests/%.c $(headers)
+	@mkdir -p $(@D) && rm -f $@
+	$(CC) $(CFLAGS) -c -o $@ $<
+
 build/tests/%: tests/%.c $(headers)
 	@mkdir -p $(@D) && rm -f $@
-	$(CC) $(CFLAGS) -o $@ $< $(LDLIBS) -lm
+	$(CC) $(CFLAGS) -o $@ $(filter %.c %.o,$^) $(LDLIBS) -lm
+
+build/sanitize/%.o: tests/%.c $(headers)
+	@mkdir -p $(@D) && rm -f $@
+	$(CC) $(sanitize) -c -o $@ $<
 
 build/sanitize/%: tests/%.c $(headers)
 	@mkdir -p $(@D) && rm -f $@
-	$(CC) $(sanitize) -o $@ $< $(LDLIBS) -lm
+	$(CC) $(sanitize) -o $@ $(filter %.c %.o,$^) $(LDLIBS) -lm
 
 .PHONY: all help test sanitize fuzz demo study bench bench-peers clean stb

@@ -10,7 +10,6 @@
  * <gradient, d> is typically as large as the gradient's length times that of
  * one step of d, so that product is what errors are measured by: a gradient
  * that is small in this direction by chance is no reason for a finer bound. */
-#define CGD_IMPLEMENTATION
 #include "../cycle_gan_distil.h"
 #include "test.h"
 #include <stdlib.h>

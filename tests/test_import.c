@@ -2,7 +2,6 @@
  * and 1.13 (tools/make_checkpoint_goldens.py), against its values and the
  * answers of its nets; damaged and hostile files; and, when CGD_DATA names
  * the folder that has them, checkpoints that strangers published. */
-#define CGD_IMPLEMENTATION
 #include "../cycle_gan_distil.h"
 #include "test.h"
 

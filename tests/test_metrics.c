@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include "test.h"
-#define CGD_IMPLEMENTATION
 #define CGD_JUDGE_IMPLEMENTATION
 #include "../tools/cgd_judge.h"
 #include "golden/metrics.h"

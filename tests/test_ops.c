@@ -1,6 +1,5 @@
 /* Operators, losses, Adam, schedules, the image pool, random numbers and the
  * drawing of weights: against PyTorch's numbers and numbers worked by hand. */
-#define CGD_IMPLEMENTATION
 #include "../cycle_gan_distil.h"
 #include "test.h"
 #include "golden.h"
