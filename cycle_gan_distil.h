@@ -2200,35 +2200,42 @@ typedef struct cgd__shape {
     int pad_mode;
 } cgd__shape;
 
-/* What a kernel may take over from its surroundings, each member or NULL. The
- * map it reads may be raw, when act(scale * x + shift) is meant, act(v) being
- * the greater of v and slope * v; and while it writes, it may take the mean
- * and the mean square deviation of each picture and channel. */
-typedef struct cgd__extra {
-    const float *packed;               /* what pack made of w                */
+enum { CGD__FORWARD, CGD__ADJOINT, CGD__WEIGHTS };   /* which of the sums  */
+
+/* What a kernel is asked: one of the sums, and what it may take over from its
+ * surroundings. It reads two of x, y and w and writes the third:
+ *
+ *   forward   in = x, by = w, out = y
+ *   adjoint   in = y, by = w, out = x
+ *   weights   in = x, by = y, out = dw, which is always added to
+ *
+ * The map it reads may be raw, when act(scale * x + shift) is meant, act(v)
+ * being the greater of v and slope * v; and while it writes, it may take the
+ * mean and the mean square deviation of each picture and channel. All that is
+ * not needed is NULL. */
+typedef struct cgd__conv {
+    cgd__shape s;
+    int sum;
+    const float *in, *by, *bias;       /* bias: of what is written           */
+    float *out;
+    int accumulate;                    /* add to what is there               */
+    const float *packed;               /* what cgd__pack made of by          */
     const float *scale, *shift;        /* (n, channels read)                 */
     float slope;
     double *moments;                   /* (2, n, channels written)           */
-} cgd__extra;
+} cgd__conv;
 
 enum { CGD__READS_RAW = 1, CGD__TAKES_MOMENTS = 2 };
 
-/* b may be NULL; forward and adjoint add to what is there if accumulate.
- * scratch holds cgd__kernels.scratch(shape) floats. extra: NULL, or what
- * extras(shape, adjoint) says that forward or adjoint can do; without packed
- * weights (pack_size floats, 0 where nothing is gained) they pack w every
- * time. */
+/* scratch(shape, sum): floats. extras(shape, adjoint): what the kernels can
+ * do beside that sum; without packed weights (pack_size floats, 0 where
+ * nothing is gained) they pack them every time. */
 typedef struct cgd__kernels {
     const char *name;
-    void (*forward)(cgd_ctx *ctx, const cgd__shape *s, float *y,
-                    const float *x, const float *w, const float *b,
-                    int accumulate, const cgd__extra *extra, float *scratch);
-    void (*adjoint)(cgd_ctx *ctx, const cgd__shape *s, float *x,
-                    const float *y, const float *w, const float *b,
-                    int accumulate, const cgd__extra *extra, float *scratch);
-    void (*weights)(cgd_ctx *ctx, const cgd__shape *s, float *dw,
-                    const float *x, const float *y, float *scratch);
-    size_t (*scratch)(const cgd__shape *s);
+    void (*forward)(cgd_ctx *ctx, const cgd__conv *q, float *scratch);
+    void (*adjoint)(cgd_ctx *ctx, const cgd__conv *q, float *scratch);
+    void (*weights)(cgd_ctx *ctx, const cgd__conv *q, float *scratch);
+    size_t (*scratch)(const cgd__shape *s, int sum);
     int (*extras)(const cgd__shape *s, int adjoint);
     size_t (*pack_size)(const cgd__shape *s, int adjoint);
     void (*pack)(cgd_ctx *ctx, const cgd__shape *s, const float *w,
@@ -2237,6 +2244,43 @@ typedef struct cgd__kernels {
                  float beta1, float beta2, float rate, float scale, float eps);
     const struct cgd__maps *maps;
 } cgd__kernels;
+
+static cgd__conv cgd__conv_of(const cgd__shape *s, int sum, float *out,
+                              const float *in, const float *by)
+{
+    cgd__conv q;
+    memset(&q, 0, sizeof q);
+    q.s = *s; q.sum = sum; q.out = out; q.in = in; q.by = by;
+    return q;
+}
+
+/* Do it; scratch is given back. Returns 0, nothing written, where scratch does
+ * not hold: on an arena that only counts, and when it was counted otherwise. */
+static int cgd__convolve(cgd_ctx *ctx, const cgd__kernels *k,
+                         const cgd__conv *q, cgd__arena *scratch)
+{
+    size_t mark = cgd__mark(scratch);
+    float *room = cgd__take_floats(scratch, k->scratch(&q->s, q->sum));
+    int holds = cgd__arena_holds(scratch);
+    cgd__release(scratch, mark);
+    if (!holds) return 0;
+    if (q->sum == CGD__WEIGHTS) k->weights(ctx, q, room);
+    else if (q->sum == CGD__ADJOINT) k->adjoint(ctx, q, room);
+    else k->forward(ctx, q, room);
+    return 1;
+}
+
+/* Bytes of scratch for a sum, whatever else its job asks for. */
+static size_t cgd__conv_bytes(cgd_ctx *ctx, const cgd__kernels *k,
+                              const cgd__shape *s, int sum)
+{
+    cgd__arena count = cgd__arena_on(NULL, 0);
+    cgd__conv q = cgd__conv_of(s, sum, NULL, NULL, NULL);
+    double moments;
+    if (sum != CGD__WEIGHTS) q.moments = &moments;
+    cgd__convolve(ctx, k, &q, &count);
+    return count.peak;
+}
 
 #define CGD__OUTSIDE ((size_t)-1)
 
@@ -2249,24 +2293,17 @@ static size_t cgd__tap_index(size_t at, size_t pad, size_t size, int pad_mode)
     return at < pad ? pad - at : 2 * (size - 1) - (at - pad);
 }
 
-/* One job for the three sums: slices are rows of y, channels of x, and
- * channels of y, so that each slice writes what no other does. */
-typedef struct cgd__ref_job {
-    const cgd__shape *s;
-    const float *x, *y, *w, *b;
-    float *out;
-    int accumulate;
-} cgd__ref_job;
-
+/* The three sums: slices are rows of y, channels of x, and channels of y, so
+ * that each slice writes what no other does. */
 static void cgd__ref_forward_row(void *job, size_t row)
 {
-    const cgd__ref_job *q = (const cgd__ref_job *)job;
-    const cgd__shape *s = q->s;
+    const cgd__conv *q = (const cgd__conv *)job;
+    const cgd__shape *s = &q->s;
     size_t n = row / s->oh, i = row % s->oh, j, o, u, v, c;
     for (j = 0; j < s->ow; j++)
     for (o = 0; o < s->o; o++) {
         float *y = q->out + (row * s->ow + j) * s->o + o;
-        double sum = (q->accumulate ? *y : 0) + (q->b ? q->b[o] : 0);
+        double sum = (q->accumulate ? *y : 0) + (q->bias ? q->bias[o] : 0);
         for (u = 0; u < s->kernel; u++)
         for (v = 0; v < s->kernel; v++) {
             size_t a = cgd__tap_index(i * s->stride + u, s->pad, s->h,
@@ -2275,8 +2312,8 @@ static void cgd__ref_forward_row(void *job, size_t row)
                                       s->pad_mode);
             if (a == CGD__OUTSIDE || b == CGD__OUTSIDE) continue;
             for (c = 0; c < s->c; c++)
-                sum += (double)q->x[((n * s->h + a) * s->w + b) * s->c + c]
-                     * q->w[((u * s->kernel + v) * s->c + c) * s->o + o];
+                sum += (double)q->in[((n * s->h + a) * s->w + b) * s->c + c]
+                     * q->by[((u * s->kernel + v) * s->c + c) * s->o + o];
         }
         *y = (float)sum;
     }
@@ -2284,12 +2321,12 @@ static void cgd__ref_forward_row(void *job, size_t row)
 
 static void cgd__ref_adjoint_channel(void *job, size_t c)
 {
-    const cgd__ref_job *q = (const cgd__ref_job *)job;
-    const cgd__shape *s = q->s;
+    const cgd__conv *q = (const cgd__conv *)job;
+    const cgd__shape *s = &q->s;
     size_t pixels = s->n * s->h * s->w, at, n, i, j, o, u, v;
     for (at = 0; at < pixels; at++) {
         float *x = q->out + at * s->c + c;
-        *x = (q->accumulate ? *x : 0) + (q->b ? q->b[c] : 0);
+        *x = (q->accumulate ? *x : 0) + (q->bias ? q->bias[c] : 0);
     }
     for (n = 0; n < s->n; n++)
     for (i = 0; i < s->oh; i++)
@@ -2300,8 +2337,8 @@ static void cgd__ref_adjoint_channel(void *job, size_t c)
                                   s->pad_mode);
         size_t b = cgd__tap_index(j * s->stride + v, s->pad, s->w,
                                   s->pad_mode);
-        const float *y = q->y + ((n * s->oh + i) * s->ow + j) * s->o;
-        const float *w = q->w + ((u * s->kernel + v) * s->c + c) * s->o;
+        const float *y = q->in + ((n * s->oh + i) * s->ow + j) * s->o;
+        const float *w = q->by + ((u * s->kernel + v) * s->c + c) * s->o;
         double sum = 0;
         if (a == CGD__OUTSIDE || b == CGD__OUTSIDE) continue;
         for (o = 0; o < s->o; o++) sum += (double)y[o] * w[o];
@@ -2311,8 +2348,8 @@ static void cgd__ref_adjoint_channel(void *job, size_t c)
 
 static void cgd__ref_weights_channel(void *job, size_t o)
 {
-    const cgd__ref_job *q = (const cgd__ref_job *)job;
-    const cgd__shape *s = q->s;
+    const cgd__conv *q = (const cgd__conv *)job;
+    const cgd__shape *s = &q->s;
     size_t n, i, j, u, v, c;
     for (u = 0; u < s->kernel; u++)
     for (v = 0; v < s->kernel; v++)
@@ -2326,54 +2363,39 @@ static void cgd__ref_weights_channel(void *job, size_t o)
             size_t b = cgd__tap_index(j * s->stride + v, s->pad, s->w,
                                       s->pad_mode);
             if (a == CGD__OUTSIDE || b == CGD__OUTSIDE) continue;
-            sum += (double)q->x[((n * s->h + a) * s->w + b) * s->c + c]
-                 * q->y[((n * s->oh + i) * s->ow + j) * s->o + o];
+            sum += (double)q->in[((n * s->h + a) * s->w + b) * s->c + c]
+                 * q->by[((n * s->oh + i) * s->ow + j) * s->o + o];
         }
         q->out[((u * s->kernel + v) * s->c + c) * s->o + o] += (float)sum;
     }
 }
 
-static void cgd__conv_forward_ref(cgd_ctx *ctx, const cgd__shape *s, float *y,
-                                  const float *x, const float *w,
-                                  const float *b, int accumulate,
-                                  const cgd__extra *extra, float *scratch)
-{
-    cgd__ref_job q;
-    (void)extra;
-    (void)scratch;
-    q.s = s; q.x = x; q.y = NULL; q.w = w; q.b = b; q.out = y;
-    q.accumulate = accumulate;
-    cgd__for(ctx, s->n * s->oh, cgd__ref_forward_row, &q);
-}
-
-static void cgd__conv_adjoint_ref(cgd_ctx *ctx, const cgd__shape *s, float *x,
-                                  const float *y, const float *w,
-                                  const float *b, int accumulate,
-                                  const cgd__extra *extra, float *scratch)
-{
-    cgd__ref_job q;
-    (void)extra;
-    (void)scratch;
-    q.s = s; q.x = NULL; q.y = y; q.w = w; q.b = b; q.out = x;
-    q.accumulate = accumulate;
-    cgd__for(ctx, s->c, cgd__ref_adjoint_channel, &q);
-}
-
-static void cgd__conv_weights_ref(cgd_ctx *ctx, const cgd__shape *s,
-                                  float *dw, const float *x, const float *y,
+static void cgd__conv_forward_ref(cgd_ctx *ctx, const cgd__conv *q,
                                   float *scratch)
 {
-    cgd__ref_job q;
     (void)scratch;
-    q.s = s; q.x = x; q.y = y; q.w = NULL; q.b = NULL; q.out = dw;
-    q.accumulate = 1;
-    cgd__for(ctx, s->o, cgd__ref_weights_channel, &q);
+    cgd__for(ctx, q->s.n * q->s.oh, cgd__ref_forward_row, (void *)q);
+}
+
+static void cgd__conv_adjoint_ref(cgd_ctx *ctx, const cgd__conv *q,
+                                  float *scratch)
+{
+    (void)scratch;
+    cgd__for(ctx, q->s.c, cgd__ref_adjoint_channel, (void *)q);
+}
+
+static void cgd__conv_weights_ref(cgd_ctx *ctx, const cgd__conv *q,
+                                  float *scratch)
+{
+    (void)scratch;
+    cgd__for(ctx, q->s.o, cgd__ref_weights_channel, (void *)q);
 }
 
 /* The reference needs no scratch, no packed weights, and does nothing else. */
-static size_t cgd__conv_scratch_ref(const cgd__shape *s)
+static size_t cgd__conv_scratch_ref(const cgd__shape *s, int sum)
 {
     (void)s;
+    (void)sum;
     return 0;
 }
 
@@ -2510,7 +2532,7 @@ static size_t cgd__mirrors(size_t at[3], size_t i, size_t size, size_t pad,
 }
 
 /* A copy of a map with its margins, of which a slice is `band` rows. Of a raw
- * map, normalised: see cgd__extra. */
+ * map, normalised: see cgd__conv. */
 typedef struct cgd__pad_job {
     const float *in, *scale, *shift;
     float *out, slope;
@@ -2878,52 +2900,50 @@ static cgd_status cgd__window_fails(cgd_ctx *ctx, const char *what,
         window->kernel, window->stride, window->pad);
 }
 
-/* Shape and scratch of one public call. big is the map a convolution reads. */
-static cgd_status cgd__window_open(cgd_ctx *ctx, const char *what,
-                                   cgd__shape *s, const cgd_tensor *big,
-                                   const cgd_tensor *small,
-                                   const cgd_window *window,
-                                   float **scratch, size_t *bytes)
+/* One public call: a sum over a window of big (the map that a convolution
+ * reads) and small, the scratch allocated for the while. */
+static cgd_status cgd__window_run(cgd_ctx *ctx, const char *what, int sum,
+                                  const cgd_tensor *big,
+                                  const cgd_tensor *small,
+                                  const cgd_window *window, float *out,
+                                  const float *in, const float *by,
+                                  const float *bias)
 {
-    *scratch = NULL;
-    *bytes = 0;
-    if (!cgd__shape_from(s, big->n, big->h, big->w, big->c, small->c, window)
-        || small->n != big->n || small->h != s->oh || small->w != s->ow)
+    cgd__shape s;
+    cgd__conv q;
+    cgd__arena scratch;
+    size_t bytes;
+    void *block;
+    if (!cgd__shape_from(&s, big->n, big->h, big->w, big->c, small->c, window)
+        || small->n != big->n || small->h != s.oh || small->w != s.ow)
         return cgd__window_fails(ctx, what, big, small, window);
-    *bytes = ctx->kernels->scratch(s) * sizeof(float);
-    *scratch = (float *)cgd__alloc(ctx, *bytes);
-    return *scratch ? CGD_OK : cgd__fail(ctx, CGD_ERR_MEMORY,
-        "out of memory: %s needs %u bytes of scratch", what, *bytes);
+    bytes = cgd__conv_bytes(ctx, ctx->kernels, &s, sum);
+    block = cgd__alloc(ctx, bytes);
+    if (!block)
+        return cgd__fail(ctx, CGD_ERR_MEMORY,
+            "out of memory: %s needs %u bytes of scratch", what, bytes);
+    scratch = cgd__arena_on(block, bytes);
+    q = cgd__conv_of(&s, sum, out, in, by);
+    q.bias = bias;
+    cgd__convolve(ctx, ctx->kernels, &q, &scratch);
+    cgd__free(ctx, block, bytes);
+    return CGD_OK;
 }
 
 CGDDEF cgd_status cgd_conv2d(cgd_ctx *ctx, cgd_tensor *y, const cgd_tensor *x,
                              const float *w, const float *b,
                              const cgd_window *window)
 {
-    cgd__shape s;
-    float *scratch;
-    size_t bytes;
-    cgd_status status = cgd__window_open(ctx, "conv2d", &s, x, y, window,
-                                         &scratch, &bytes);
-    if (status != CGD_OK) return status;
-    ctx->kernels->forward(ctx, &s, y->data, x->data, w, b, 0, NULL, scratch);
-    cgd__free(ctx, scratch, bytes);
-    return CGD_OK;
+    return cgd__window_run(ctx, "conv2d", CGD__FORWARD, x, y, window, y->data,
+                           x->data, w, b);
 }
 
 CGDDEF cgd_status cgd_deconv2d(cgd_ctx *ctx, cgd_tensor *y,
                                const cgd_tensor *x, const float *w,
                                const float *b, const cgd_window *window)
 {
-    cgd__shape s;
-    float *scratch;
-    size_t bytes;
-    cgd_status status = cgd__window_open(ctx, "deconv2d", &s, y, x, window,
-                                         &scratch, &bytes);
-    if (status != CGD_OK) return status;
-    ctx->kernels->adjoint(ctx, &s, y->data, x->data, w, b, 0, NULL, scratch);
-    cgd__free(ctx, scratch, bytes);
-    return CGD_OK;
+    return cgd__window_run(ctx, "deconv2d", CGD__ADJOINT, y, x, window,
+                           y->data, x->data, w, b);
 }
 
 CGDDEF cgd_status cgd_depthwise2d(cgd_ctx *ctx, cgd_tensor *y,
@@ -3188,33 +3208,20 @@ CGDDEF cgd_status cgd_conv2d_backward_data(cgd_ctx *ctx, cgd_tensor *dx,
                              const cgd_tensor *dy, const float *w,
                              const cgd_window *window)
 {
-    cgd__shape s;
-    float *scratch;
-    size_t bytes;
-    cgd_status status = cgd__window_open(ctx, "conv2d backward", &s, dx, dy,
-                                         window, &scratch, &bytes);
-    if (status != CGD_OK) return status;
-    ctx->kernels->adjoint(ctx, &s, dx->data, dy->data, w, NULL, 0, NULL,
-                          scratch);
-    cgd__free(ctx, scratch, bytes);
-    return CGD_OK;
+    return cgd__window_run(ctx, "conv2d backward", CGD__ADJOINT, dx, dy,
+                           window, dx->data, dy->data, w, NULL);
 }
 
 CGDDEF cgd_status cgd_conv2d_backward_weights(cgd_ctx *ctx, float *dw,
                              float *db, const cgd_tensor *x,
                              const cgd_tensor *dy, const cgd_window *window)
 {
-    cgd__shape s;
-    float *scratch;
-    size_t bytes;
-    cgd_status status = cgd__window_open(ctx, "conv2d backward", &s, x, dy,
-                                         window, &scratch, &bytes);
-    if (status != CGD_OK) return status;
-    ctx->kernels->weights(ctx, &s, dw, x->data, dy->data, scratch);
-    if (db) cgd__bias_backward(ctx, db, dy->data, dy->n * dy->h * dy->w,
-                               dy->c);
-    cgd__free(ctx, scratch, bytes);
-    return CGD_OK;
+    cgd_status status = cgd__window_run(ctx, "conv2d backward", CGD__WEIGHTS,
+                                        x, dy, window, dw, x->data, dy->data,
+                                        NULL);
+    if (status == CGD_OK && db)
+        cgd__bias_backward(ctx, db, dy->data, dy->n * dy->h * dy->w, dy->c);
+    return status;
 }
 
 CGDDEF cgd_status cgd_deconv2d_backward_data(cgd_ctx *ctx, cgd_tensor *dx,
@@ -3692,6 +3699,7 @@ typedef struct cgd__slot {
     cgd__shape shape;
     size_t in_h, in_w, h, w;           /* before upsampling; of the output   */
     size_t at[CGD__TENSORS];           /* offsets in the arena, or NOWHERE   */
+    size_t work, work_back;            /* floats of WORK and WORK_BACK       */
     size_t last_reader;                /* greatest layer that reads OUT      */
     size_t from;                       /* the first layer of its segment     */
     size_t run, back;                  /* when it goes forward and backward  */
@@ -3790,6 +3798,22 @@ static int cgd__stays_raw(const cgd_net *net, size_t i, const cgd__slot *slot)
             & CGD__READS_RAW);
 }
 
+/* Floats of scratch for a layer's convolution, forward or backward. */
+static size_t cgd__layer_work(const cgd_net *net, const cgd_layer *l,
+                              const cgd__shape *s, int back)
+{
+    cgd_ctx *ctx = net->ctx;
+    int deconv = l->kind == CGD_DECONV, sum = deconv != back;
+    size_t bytes;
+    if (l->kind == CGD_DEPTHWISE) return 0;
+    bytes = cgd__conv_bytes(ctx, ctx->kernels, s,
+                            sum ? CGD__ADJOINT : CGD__FORWARD);
+    if (back && net->grads)
+        bytes = cgd__max(bytes, cgd__conv_bytes(ctx, ctx->kernels, s,
+                                                CGD__WEIGHTS));
+    return cgd__ceil_div(bytes, sizeof(float));
+}
+
 /* What layer i keeps, and from when to when; again: in the second set. */
 static void cgd__plan_layer(const cgd_net *net, size_t n, int mode, int again,
                             const cgd__slot *slots, size_t i,
@@ -3800,8 +3824,7 @@ static void cgd__plan_layer(const cgd_net *net, size_t n, int mode, int again,
     size_t run = slot->run, back = slot->back, last = slots[0].back;
     size_t pixels = slot->h * slot->w, out = n * pixels * l->out_c;
     size_t upped = n * 4 * slot->in_h * slot->in_w * l->in_c;
-    size_t work = l->kind == CGD_DEPTHWISE ? 0
-                : net->ctx->kernels->scratch(&slot->shape);
+    size_t work = cgd__layer_work(net, l, &slot->shape, 0), back_work = 0;
     int train = mode == CGD_TRAIN || again;
     int own = l->act == CGD_ACT_TANH || (!l->norm && l->act);
     int remade = train && !slot->kept && cgd__made_again(net, i, slot);
@@ -3814,8 +3837,12 @@ static void cgd__plan_layer(const cgd_net *net, size_t n, int mode, int again,
             cgd__want(t + CGD__OUT_AGAIN, out, slots[i + 1].back, need);
         if (train) cgd__want(t + CGD__D_OUT, out, reader->back, back);
     }
-    if (l->norm)
-        work = cgd__max(work, cgd__norm_scratch(n, pixels, l->out_c));
+    if (train) back_work = cgd__layer_work(net, l, &slot->shape, 1);
+    if (l->norm) {
+        size_t norm = cgd__norm_scratch(n, pixels, l->out_c);
+        work = cgd__max(work, norm);
+        back_work = cgd__max(back_work, norm);
+    }
     if (!there && !(train && slot->stays_raw))
         cgd__want(t + CGD__OUT, out, run, last);
     if (l->norm && train) cgd__want(t + CGD__RAW, out, run, back);
@@ -3833,7 +3860,7 @@ static void cgd__plan_layer(const cgd_net *net, size_t n, int mode, int again,
         cgd__want(t + CGD__UPPED_AGAIN, upped, back, back);
         cgd__want(t + CGD__D_UPPED, upped, back, back);
     }
-    cgd__want(t + CGD__WORK_BACK, work, back, back);
+    cgd__want(t + CGD__WORK_BACK, back_work, back, back);
 }
 
 /* Shapes of all layers; 0 with a sentence if the picture is too small. */
@@ -3974,6 +4001,10 @@ static cgd_status cgd__plan(const cgd_net *net, size_t n, size_t h, size_t w,
         if (*floats == 0) status = cgd__too_large(net->ctx, n, h, w);
         for (i = 0; i < count; i++)
             slots[i / CGD__TENSORS].at[i % CGD__TENSORS] = t[i].at;
+        for (i = 0; i < count; i += CGD__TENSORS) {
+            slots[i / CGD__TENSORS].work = t[i + CGD__WORK].size;
+            slots[i / CGD__TENSORS].work_back = t[i + CGD__WORK_BACK].size;
+        }
         for (i = 0; i < net->n_layers && mode == CGD_RECOMPUTE; i++) {
             again[i].at[CGD__STATS] = slots[i].at[CGD__STATS];
             if (again[i].kept)
@@ -4177,22 +4208,33 @@ static const float *cgd__pass_packed(const cgd_pass *pass, size_t i)
         ? net->packs + net->layers[i].pack : NULL;
 }
 
-/* What the kernel does beside convolving: see cgd__extra. */
-static void cgd__pass_extra(const cgd_pass *pass, size_t i, cgd__extra *extra)
+/* One of the sums of layer i, in its scratch forward or backward. */
+static void cgd__pass_sum(const cgd_pass *pass, size_t i, const cgd__conv *q,
+                          int back)
+{
+    const cgd__slot *slot = pass->slots + i;
+    float *work = cgd__pass_at(pass, i, back ? CGD__WORK_BACK : CGD__WORK);
+    cgd__arena scratch = cgd__arena_on(work ? work : pass->arena,
+        (back ? slot->work_back : slot->work) * sizeof(float));
+    int done = cgd__convolve(pass->net->ctx, pass->kernels, q, &scratch);
+    CGD_ASSERT(done);
+    (void)done;
+}
+
+/* What the kernel does beside convolving: see cgd__conv. */
+static void cgd__pass_extra(const cgd_pass *pass, size_t i, cgd__conv *q)
 {
     const cgd_layer *l = pass->net->layers + i;
-    int extras = l->kind == CGD_DEPTHWISE ? 0 : pass->kernels->extras(
-                 &pass->slots[i].shape, l->kind == CGD_DECONV);
-    memset(extra, 0, sizeof *extra);
-    extra->packed = cgd__pass_packed(pass, i);
+    int extras = pass->kernels->extras(&q->s, l->kind == CGD_DECONV);
+    q->packed = cgd__pass_packed(pass, i);
     if (i > 0 && pass->slots[i - 1].stays_raw) {
         const float *stats = cgd__pass_at(pass, i - 1, CGD__STATS);
-        extra->scale = stats + 2 * pass->n * l->in_c;
-        extra->shift = stats + 3 * pass->n * l->in_c;
-        extra->slope = CGD__SLOPE(l[-1].act);
+        q->scale = stats + 2 * pass->n * l->in_c;
+        q->shift = stats + 3 * pass->n * l->in_c;
+        q->slope = CGD__SLOPE(l[-1].act);
     }
     if (l->norm && !cgd__pass_frozen(pass, l) && (extras & CGD__TAKES_MOMENTS))
-        extra->moments = (double *)(void *)cgd__pass_at(pass, i, CGD__MOMENTS);
+        q->moments = (double *)(void *)cgd__pass_at(pass, i, CGD__MOMENTS);
 }
 
 /* The convolution of layer i, upsampling first; returns the moments of the raw
@@ -4206,24 +4248,24 @@ static const double *cgd__pass_convolve(cgd_pass *pass, size_t i)
     const float *in = cgd__pass_input(pass, i), *w = net->params + l->w;
     const float *b = l->norm ? NULL : net->params + l->b;
     float *raw = cgd__pass_raw(pass, i);
-    float *work = cgd__pass_at(pass, i, CGD__WORK);
-    cgd__extra extra;
-    cgd__pass_extra(pass, i, &extra);
+    cgd__conv q;
     if (l->up) {
         float *upped = cgd__pass_at(pass, i, CGD__UPPED);
         cgd__upsample(ctx, upped, in, pass->n, slot->in_h, slot->in_w,
                       l->in_c, l->up);
         in = upped;
     }
-    if (l->kind == CGD_DEPTHWISE)
+    if (l->kind == CGD_DEPTHWISE) {
         cgd__depth_forward(ctx, &slot->shape, raw, in, w, b);
-    else if (l->kind == CGD_DECONV)
-        pass->kernels->adjoint(ctx, &slot->shape, raw, in, w, b, 0, &extra,
-                               work);
-    else
-        pass->kernels->forward(ctx, &slot->shape, raw, in, w, b, 0, &extra,
-                               work);
-    return extra.moments;
+        return NULL;
+    }
+    q = cgd__conv_of(&slot->shape, l->kind == CGD_DECONV ? CGD__ADJOINT
+                                                         : CGD__FORWARD,
+                     raw, in, w);
+    q.bias = b;
+    cgd__pass_extra(pass, i, &q);
+    cgd__pass_sum(pass, i, &q, 0);
+    return q.moments;
 }
 
 /* From the raw map to the output of a layer without norm. */
@@ -4334,13 +4376,13 @@ static void cgd__pass_weights_back(cgd_pass *pass, size_t i, const float *d)
     const float *in = l->up ? cgd__pass_at(pass, i, CGD__UPPED_AGAIN)
                     : i > 0 ? cgd__pass_seen(pass, i - 1) : pass->x.data;
     float *dw = net->grads + l->w;
-    float *work = cgd__pass_at(pass, i, CGD__WORK_BACK);
+    int deconv = l->kind == CGD_DECONV;
+    cgd__conv q = cgd__conv_of(&slot->shape, CGD__WEIGHTS, dw,
+                               deconv ? d : in, deconv ? in : d);
     if (l->kind == CGD_DEPTHWISE)
         cgd__depth_weights(ctx, &slot->shape, dw, in, d);
-    else if (l->kind == CGD_DECONV)
-        pass->kernels->weights(ctx, &slot->shape, dw, d, in, work);
     else
-        pass->kernels->weights(ctx, &slot->shape, dw, in, d, work);
+        cgd__pass_sum(pass, i, &q, 1);
     if (!l->norm)
         cgd__bias_backward(ctx, net->grads + l->b, d,
                            pass->n * slot->h * slot->w, l->out_c);
@@ -4355,17 +4397,14 @@ static void cgd__pass_data_back(cgd_pass *pass, size_t i, const float *d,
     const cgd_layer *l = pass->net->layers + i;
     const cgd__slot *slot = pass->slots + i;
     const float *w = pass->net->params + l->w;
-    float *work = cgd__pass_at(pass, i, CGD__WORK_BACK);
     float *to = l->up ? cgd__pass_at(pass, i, CGD__D_UPPED) : dx;
-    int to_add = l->up ? 0 : add;
+    cgd__conv q = cgd__conv_of(&slot->shape, l->kind == CGD_DECONV
+                               ? CGD__FORWARD : CGD__ADJOINT, to, d, w);
+    q.accumulate = l->up ? 0 : add;
     if (l->kind == CGD_DEPTHWISE)
-        cgd__depth_data(ctx, &slot->shape, to, d, w, to_add);
-    else if (l->kind == CGD_DECONV)
-        pass->kernels->forward(ctx, &slot->shape, to, d, w, NULL, to_add,
-                               NULL, work);
+        cgd__depth_data(ctx, &slot->shape, to, d, w, q.accumulate);
     else
-        pass->kernels->adjoint(ctx, &slot->shape, to, d, w, NULL, to_add,
-                               NULL, work);
+        cgd__pass_sum(pass, i, &q, 1);
     if (l->up)
         cgd__upsample_back(ctx, dx, to, pass->n, slot->in_h, slot->in_w,
                            l->in_c, l->up, add);
@@ -7333,7 +7372,7 @@ static int cgd__wide(const cgd__shape *s)
 
 /* Let q read a padded copy; returns the scratch behind it. */
 static float *cgd__gather_pad(cgd_ctx *ctx, cgd__gather *q,
-                              const cgd__extra *extra, float *scratch)
+                              const cgd__conv *extra, float *scratch)
 {
     cgd__pad_job pad;
     pad.in = q->in; pad.out = scratch;
@@ -7359,7 +7398,7 @@ static int cgd__folds(const cgd__shape *s)
 
 static int cgd__tiled(const cgd__micro *m, const cgd__shape *s);
 static float *cgd__tile_copy(cgd_ctx *ctx, cgd__gather *q,
-                             const cgd__extra *extra, float *scratch);
+                             const cgd__conv *extra, float *scratch);
 static void cgd__tile_pack(cgd_ctx *ctx, const cgd__gather *q,
                            const cgd__pack_job *pack);
 static void cgd__tile_run(cgd_ctx *ctx, cgd__gather *q);
@@ -7465,7 +7504,7 @@ static void cgd__merge_moments(cgd_ctx *ctx, double *moments,
 /* Read, multiply, write: zeros, sums, maps and panels come from scratch. */
 static void cgd__gather_run(cgd_ctx *ctx, cgd__gather *q, const cgd__shape *s,
                             int adjoint, const float *w,
-                            const cgd__extra *extra, float *scratch)
+                            const cgd__conv *extra, float *scratch)
 {
     int method = cgd__gather_method(q->micro, s, adjoint);
     size_t plane = cgd__round_up(q->oc, q->micro->vector);
@@ -7503,7 +7542,7 @@ static void cgd__conv_forward_gemm(cgd_ctx *ctx, const cgd__micro *micro,
                                    const cgd__shape *s, float *y,
                                    const float *x, const float *w,
                                    const float *b, int accumulate,
-                                   const cgd__extra *extra, float *scratch)
+                                   const cgd__conv *extra, float *scratch)
 {
     cgd__gather q;
     cgd__gather_init(&q, micro, s, 0);
@@ -7516,7 +7555,7 @@ static void cgd__conv_adjoint_gemm(cgd_ctx *ctx, const cgd__micro *micro,
                                    const cgd__shape *s, float *x,
                                    const float *y, const float *w,
                                    const float *b, int accumulate,
-                                   const cgd__extra *extra, float *scratch)
+                                   const cgd__conv *extra, float *scratch)
 {
     cgd__gather q;
     cgd__fold_job fold;
@@ -7791,14 +7830,16 @@ static size_t cgd__gather_scratch(const cgd__micro *m, const cgd__shape *s,
     return size;
 }
 
-static size_t cgd__conv_scratch_gemm(const cgd__micro *m, const cgd__shape *s)
+static size_t cgd__conv_scratch_gemm(const cgd__micro *m, const cgd__shape *s,
+                                     int sum)
 {
-    size_t weights = cgd__round_up(s->c + CGD__GROUP, 16)
-                   + cgd__outer_scratch(m, s);
+    size_t weights;
+    if (sum != CGD__WEIGHTS)
+        return cgd__gather_scratch(m, s, sum == CGD__ADJOINT);
+    weights = cgd__round_up(s->c + CGD__GROUP, 16) + cgd__outer_scratch(m, s);
     if (cgd__wide(s))
         weights += cgd__padded(s->n, s->h, s->w, s->c, s->pad);
-    return cgd__max(weights, cgd__max(cgd__gather_scratch(m, s, 0),
-                                      cgd__gather_scratch(m, s, 1)));
+    return weights;
 }
 
 /* ======================================================================== */
@@ -8119,7 +8160,7 @@ static size_t cgd__tile_map(size_t n, size_t h, size_t w, size_t c,
 
 typedef struct cgd__tile_pad {
     const cgd__gather *q;
-    const cgd__extra *extra;
+    const cgd__conv *extra;
 } cgd__tile_pad;
 
 /* Round a pixel's channels, normalised where the map is raw. */
@@ -8127,7 +8168,7 @@ static void cgd__tile_round(const cgd__tile_pad *job, cgd__bf16 *out,
                             const float *in, size_t n)
 {
     const cgd__gather *q = job->q;
-    const cgd__extra *e = job->extra;
+    const cgd__conv *e = job->extra;
     size_t c, k;
     if (!e || !e->scale) {
         q->micro->tiles->round(out, in, q->ic);
@@ -8165,7 +8206,7 @@ CGD__OPTIMIZED static void cgd__tile_pad_row(void *data, size_t row)
 }
 
 static float *cgd__tile_copy(cgd_ctx *ctx, cgd__gather *q,
-                             const cgd__extra *extra, float *scratch)
+                             const cgd__conv *extra, float *scratch)
 {
     size_t rows = q->n * (q->ih + 2 * q->in_pad);
     size_t size = cgd__tile_map(q->n, q->ih, q->iw, q->ic, q->in_pad), used;
@@ -8590,14 +8631,6 @@ static void cgd__tile_weights(cgd_ctx *ctx, const cgd__micro *m,
     cgd__for(ctx, add.rows, cgd__outer_add, &add);
 }
 
-/* Floats of scratch for all three. */
-static size_t cgd__tile_scratch(const cgd__micro *m, const cgd__shape *s)
-{
-    return cgd__max(cgd__tile_outer_scratch(m, s),
-                    cgd__max(cgd__gather_scratch(m, s, 0),
-                             cgd__gather_scratch(m, s, 1)));
-}
-
 /* ======================================================================== */
 /* [impl:winograd] Winograd convolution                                     */
 /* ======================================================================== */
@@ -8640,7 +8673,7 @@ typedef struct cgd__wino {
     size_t lanes, lane_size;
     size_t plane;                      /* floats between points of V         */
     const float *in, *zeros, *bias, *panels;
-    const float *scale, *shift;        /* see cgd__extra                     */
+    const float *scale, *shift;        /* see cgd__conv                     */
     float slope;
     float *out, *buffers, *strips;
     float *sums;                       /* moments, a row per block, or NULL  */
@@ -8958,7 +8991,7 @@ static size_t cgd__wino_zeros(const cgd__shape *s)
 static void cgd__wino_forward(cgd_ctx *ctx, const cgd__micro *m,
                               const cgd__shape *s, float *y, const float *x,
                               const float *w, const float *b, int accumulate,
-                              const cgd__extra *extra, float *scratch)
+                              const cgd__conv *extra, float *scratch)
 {
     cgd__wino q;
     size_t zeros = cgd__wino_zeros(s), plane = cgd__round_up(s->o, m->vector);
@@ -8992,7 +9025,7 @@ static void cgd__wino_forward(cgd_ctx *ctx, const cgd__micro *m,
 static void cgd__wino_adjoint(cgd_ctx *ctx, const cgd__micro *m,
                               const cgd__shape *s, float *x, const float *y,
                               const float *w, const float *b, int accumulate,
-                              const cgd__extra *extra, float *scratch)
+                              const cgd__conv *extra, float *scratch)
 {
     cgd__wino q;
     size_t zeros = cgd__wino_zeros(s);
@@ -9120,24 +9153,25 @@ static void cgd__wino_weights(cgd_ctx *ctx, const cgd__micro *m,
     cgd__for(ctx, cgd__ceil_div(s->c, q.chunk), cgd__wino_outer_chunk, &q);
 }
 
-/* Floats of scratch for all three. */
-static size_t cgd__wino_scratch(const cgd__micro *m, const cgd__shape *s)
+/* Floats of scratch for one of the sums. */
+static size_t cgd__wino_scratch(const cgd__micro *m, const cgd__shape *s,
+                                int sum)
 {
     cgd__wino q;
     size_t zeros = cgd__wino_zeros(s), chunk, tiles;
-    size_t forward, adjoint, weights;
-    cgd__wino_tiles(&q, m, s, s->c, s->o);
-    forward = cgd__wino_panels(m, s->c, s->o) + q.lanes * q.lane_size
-            + cgd__moments_size(s->n * q.blocks,
-                                cgd__round_up(s->o, m->vector));
-    cgd__wino_tiles(&q, m, s, s->o, s->c);
-    adjoint = cgd__wino_panels(m, s->o, s->c) + q.lanes * q.lane_size
-            + s->n * q.th * 6 * (4 * q.tw + 2) * s->c;
+    int adjoint = sum == CGD__ADJOINT;
+    cgd__wino_tiles(&q, m, s, adjoint ? s->o : s->c, adjoint ? s->c : s->o);
+    if (adjoint)
+        return zeros + cgd__wino_panels(m, s->o, s->c) + q.lanes * q.lane_size
+             + s->n * q.th * 6 * (4 * q.tw + 2) * s->c;
+    if (sum == CGD__FORWARD)
+        return zeros + cgd__wino_panels(m, s->c, s->o) + q.lanes * q.lane_size
+             + cgd__moments_size(s->n * q.blocks,
+                                 cgd__round_up(s->o, m->vector));
     chunk = cgd__wino_outer_rows(s->c);
     tiles = s->n * q.th * q.tw;
-    weights = CGD__POINTS * (tiles * s->c + 16 + tiles * s->o
-            + cgd__ceil_div(s->c, chunk) * chunk * s->o) + CGD__GROUP;
-    return zeros + cgd__max(forward, cgd__max(adjoint, weights));
+    return zeros + CGD__POINTS * (tiles * s->c + 16 + tiles * s->o
+         + cgd__ceil_div(s->c, chunk) * chunk * s->o) + CGD__GROUP;
 }
 
 /* ---- the choice ----------------------------------------------------------*/
@@ -9159,9 +9193,9 @@ static cgd__shape cgd__any_size(const cgd__shape *s)
 
 /* Weights are packed without regard to a map's size, which decides about the
  * method where it is tiny: such maps do not use them. */
-static const cgd__extra *cgd__usable(const cgd__micro *m, const cgd__shape *s,
-                                     const cgd__extra *extra,
-                                     cgd__extra *copy)
+static const cgd__conv *cgd__usable(const cgd__micro *m, const cgd__shape *s,
+                                     const cgd__conv *extra,
+                                     cgd__conv *copy)
 {
     cgd__shape any = cgd__any_size(s);
     if (!extra || cgd__winograd(m, s) == cgd__winograd(m, &any)) return extra;
@@ -9171,33 +9205,31 @@ static const cgd__extra *cgd__usable(const cgd__micro *m, const cgd__shape *s,
 }
 
 static void cgd__conv_forward_fast(cgd_ctx *ctx, const cgd__micro *m,
-                                   const cgd__shape *s, float *y,
-                                   const float *x, const float *w,
-                                   const float *b, int accumulate,
-                                   const cgd__extra *extra, float *scratch)
+                                   const cgd__conv *q, float *scratch)
 {
-    cgd__extra copy;
-    extra = cgd__usable(m, s, extra, &copy);
+    const cgd__shape *s = &q->s;
+    cgd__conv copy;
+    const cgd__conv *extra = cgd__usable(m, s, q, &copy);
     if (cgd__winograd(m, s))
-        cgd__wino_forward(ctx, m, s, y, x, w, b, accumulate, extra, scratch);
+        cgd__wino_forward(ctx, m, s, q->out, q->in, q->by, q->bias,
+                          q->accumulate, extra, scratch);
     else
-        cgd__conv_forward_gemm(ctx, m, s, y, x, w, b, accumulate, extra,
-                               scratch);
+        cgd__conv_forward_gemm(ctx, m, s, q->out, q->in, q->by, q->bias,
+                               q->accumulate, extra, scratch);
 }
 
 static void cgd__conv_adjoint_fast(cgd_ctx *ctx, const cgd__micro *m,
-                                   const cgd__shape *s, float *x,
-                                   const float *y, const float *w,
-                                   const float *b, int accumulate,
-                                   const cgd__extra *extra, float *scratch)
+                                   const cgd__conv *q, float *scratch)
 {
-    cgd__extra copy;
-    extra = cgd__usable(m, s, extra, &copy);
+    const cgd__shape *s = &q->s;
+    cgd__conv copy;
+    const cgd__conv *extra = cgd__usable(m, s, q, &copy);
     if (cgd__winograd(m, s))
-        cgd__wino_adjoint(ctx, m, s, x, y, w, b, accumulate, extra, scratch);
+        cgd__wino_adjoint(ctx, m, s, q->out, q->in, q->by, q->bias,
+                          q->accumulate, extra, scratch);
     else
-        cgd__conv_adjoint_gemm(ctx, m, s, x, y, w, b, accumulate, extra,
-                               scratch);
+        cgd__conv_adjoint_gemm(ctx, m, s, q->out, q->in, q->by, q->bias,
+                               q->accumulate, extra, scratch);
 }
 
 /* Winograd's patches cannot tell zeros around a map from its values. */
@@ -9211,18 +9243,17 @@ static int cgd__extras_fast(const cgd__micro *m, const cgd__shape *s,
 }
 
 static void cgd__conv_weights_fast(cgd_ctx *ctx, const cgd__micro *m,
-                                   const cgd__shape *s, float *dw,
-                                   const float *x, const float *y,
-                                   float *scratch)
+                                   const cgd__conv *q, float *scratch)
 {
+    const cgd__shape *s = &q->s;
     if (cgd__is_narrow_outer(m, s))
-        cgd__narrow_weights(ctx, m, s, dw, x, y, scratch);
+        cgd__narrow_weights(ctx, m, s, q->out, q->in, q->by, scratch);
     else if (cgd__tiled(m, s))
-        cgd__tile_weights(ctx, m, s, dw, x, y, scratch);
+        cgd__tile_weights(ctx, m, s, q->out, q->in, q->by, scratch);
     else if (cgd__wino_fits(m, s))
-        cgd__wino_weights(ctx, m, s, dw, x, y, scratch);
+        cgd__wino_weights(ctx, m, s, q->out, q->in, q->by, scratch);
     else
-        cgd__conv_weights_gemm(ctx, m, s, dw, x, y, scratch);
+        cgd__conv_weights_gemm(ctx, m, s, q->out, q->in, q->by, scratch);
 }
 
 static size_t cgd__pack_size_fast(const cgd__micro *m, const cgd__shape *s,
@@ -9252,12 +9283,15 @@ static void cgd__pack_fast(cgd_ctx *ctx, const cgd__micro *m,
                      adjoint, w, packed);
 }
 
-static size_t cgd__conv_scratch_fast(const cgd__micro *m, const cgd__shape *s)
+static size_t cgd__conv_scratch_fast(const cgd__micro *m, const cgd__shape *s,
+                                     int sum)
 {
-    size_t narrow = cgd__is_narrow_outer(m, s) ? cgd__narrow_scratch(s) : 0;
-    return cgd__max(narrow, cgd__tiled(m, s) ? cgd__tile_scratch(m, s)
-                            : cgd__wino_fits(m, s) ? cgd__wino_scratch(m, s)
-                            : cgd__conv_scratch_gemm(m, s));
+    if (sum == CGD__WEIGHTS && cgd__is_narrow_outer(m, s))
+        return cgd__narrow_scratch(s);
+    if (sum == CGD__WEIGHTS && cgd__tiled(m, s))
+        return cgd__tile_outer_scratch(m, s);
+    if (cgd__winograd(m, s)) return cgd__wino_scratch(m, s, sum);
+    return cgd__conv_scratch_gemm(m, s, sum);
 }
 
 #endif /* CGD__IMPLEMENTED, first half */
@@ -10047,28 +10081,24 @@ CGD__HOT static void CGD__NAME(cgd__adam_)(float *p, float *m, float *v,
 /* All kernels of one name, on such a table. */
 #define CGD__KERNELS(isa, text, tiles)                                        \
 static const cgd__micro cgd__micro_##isa = CGD__MICRO(tiles);                 \
-static void cgd__conv_forward_##isa(cgd_ctx *ctx, const cgd__shape *s,        \
-    float *y, const float *x, const float *w, const float *b, int accumulate, \
-    const cgd__extra *extra, float *scratch)                                  \
+static void cgd__conv_forward_##isa(cgd_ctx *ctx, const cgd__conv *q,         \
+                                    float *scratch)                           \
 {                                                                             \
-    cgd__conv_forward_fast(ctx, &cgd__micro_##isa, s, y, x, w, b, accumulate, \
-                           extra, scratch);                                   \
+    cgd__conv_forward_fast(ctx, &cgd__micro_##isa, q, scratch);               \
 }                                                                             \
-static void cgd__conv_adjoint_##isa(cgd_ctx *ctx, const cgd__shape *s,        \
-    float *x, const float *y, const float *w, const float *b, int accumulate, \
-    const cgd__extra *extra, float *scratch)                                  \
+static void cgd__conv_adjoint_##isa(cgd_ctx *ctx, const cgd__conv *q,         \
+                                    float *scratch)                           \
 {                                                                             \
-    cgd__conv_adjoint_fast(ctx, &cgd__micro_##isa, s, x, y, w, b, accumulate, \
-                           extra, scratch);                                   \
+    cgd__conv_adjoint_fast(ctx, &cgd__micro_##isa, q, scratch);               \
 }                                                                             \
-static void cgd__conv_weights_##isa(cgd_ctx *ctx, const cgd__shape *s,        \
-    float *dw, const float *x, const float *y, float *scratch)                \
+static void cgd__conv_weights_##isa(cgd_ctx *ctx, const cgd__conv *q,         \
+                                    float *scratch)                           \
 {                                                                             \
-    cgd__conv_weights_fast(ctx, &cgd__micro_##isa, s, dw, x, y, scratch);     \
+    cgd__conv_weights_fast(ctx, &cgd__micro_##isa, q, scratch);               \
 }                                                                             \
-static size_t cgd__conv_scratch_##isa(const cgd__shape *s)                    \
+static size_t cgd__conv_scratch_##isa(const cgd__shape *s, int sum)           \
 {                                                                             \
-    return cgd__conv_scratch_fast(&cgd__micro_##isa, s);                      \
+    return cgd__conv_scratch_fast(&cgd__micro_##isa, s, sum);                 \
 }                                                                             \
 static int cgd__extras_##isa(const cgd__shape *s, int adjoint)                \
 {                                                                             \

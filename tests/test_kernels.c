@@ -79,8 +79,8 @@ typedef struct problem {
     float *x, *y, *w, *b;               /* b: as many as the larger of c, o  */
     int accumulate, bias;
     const cgd__kernels *fast;
-    float *scratch;
-    size_t n_scratch;
+    float *scratch[3];                  /* of each sum                       */
+    size_t n_scratch[3];
     double *worst;                      /* largest differences over bounds   */
 } problem;
 
@@ -134,17 +134,43 @@ static void weight_sums(const problem *p, int axis, double times, double *sum)
             += times * fabs((double)p->w[i]);
 }
 
+/* A job of one sum, done; the scratch is what was said to be needed. */
+static void run_job(problem *p, const cgd__conv *q)
+{
+    cgd__arena scratch = cgd__arena_on(p->scratch[q->sum],
+                                       p->n_scratch[q->sum] * sizeof(float));
+    CHECK(cgd__convolve(&context, p->fast, q, &scratch));
+}
+
 /* One of the two sums, with what a kernel may do beside it. */
 static void run_sum(problem *p, int adjoint, float *out, const float *in,
-                    const cgd__extra *extra)
+                    const cgd__conv *extra)
 {
-    const float *b = p->bias ? p->b : NULL;
-    if (adjoint)
-        p->fast->adjoint(&context, &p->s, out, in, p->w, b, p->accumulate,
-                         extra, p->scratch);
-    else
-        p->fast->forward(&context, &p->s, out, in, p->w, b, p->accumulate,
-                         extra, p->scratch);
+    cgd__conv q = cgd__conv_of(&p->s, adjoint ? CGD__ADJOINT : CGD__FORWARD,
+                               out, in, p->w);
+    q.bias = p->bias ? p->b : NULL;
+    q.accumulate = p->accumulate;
+    if (extra) {
+        q.packed = extra->packed;
+        q.scale = extra->scale;
+        q.shift = extra->shift;
+        q.slope = extra->slope;
+        q.moments = extra->moments;
+    }
+    run_job(p, &q);
+}
+
+/* The same with the definition. */
+static void run_reference(problem *p, int sum, float *out, const float *in,
+                          const float *by)
+{
+    cgd__arena none = cgd__arena_on(out, 0);
+    cgd__conv q = cgd__conv_of(&p->s, sum, out, in, by);
+    if (sum != CGD__WEIGHTS) {
+        q.bias = p->bias ? p->b : NULL;
+        q.accumulate = p->accumulate;
+    }
+    CHECK(cgd__convolve(&context, &cgd__kernels_reference, &q, &none));
 }
 
 /* With packed weights the same results, bit for bit. */
@@ -154,7 +180,7 @@ static void check_packed(problem *p, int adjoint, const float *want,
     size_t size = p->fast->pack_size(&p->s, adjoint);
     size_t count = adjoint ? p->n_x : p->n_y;
     float *packed = guarded(size), *got = copied(start, count);
-    cgd__extra extra;
+    cgd__conv extra;
     memset(&extra, 0, sizeof extra);
     extra.packed = packed;
     p->fast->pack(&context, &p->s, p->w, adjoint, packed);
@@ -201,7 +227,7 @@ static void check_extra(problem *p, int adjoint, const float *start,
     float *factors = numbers(2 * nc), *seen = copied(in, n_in);
     float *want = copied(start, n_out), *got = copied(start, n_out);
     double *moments = (double *)malloc(2 * p->s.n * o * sizeof *moments);
-    cgd__extra extra;
+    cgd__conv extra;
     memset(&extra, 0, sizeof extra);
     if (extras & CGD__READS_RAW) {
         extra.scale = factors;
@@ -228,10 +254,8 @@ static void check_forward(problem *p, double *scale)
 {
     float *start = numbers(p->n_y), *want = copied(start, p->n_y);
     float *got = guarded(p->n_y);
-    const float *b = p->bias ? p->b : NULL;
     if (p->accumulate) memcpy(got, start, p->n_y * sizeof(float));
-    cgd__kernels_reference.forward(&context, &p->s, want, p->x, p->w, b,
-                                   p->accumulate, NULL, NULL);
+    run_reference(p, CGD__FORWARD, want, p->x, p->w);
     run_sum(p, 0, got, p->x, NULL);
     weight_sums(p, 1, largest(p->x, p->n_x), scale);
     compare(p, "forward", got, want, p->accumulate ? start : NULL, p->n_y,
@@ -249,11 +273,9 @@ static void check_adjoint(problem *p, double *scale)
 {
     float *start = numbers(p->n_x), *want = copied(start, p->n_x);
     float *got = guarded(p->n_x);
-    const float *b = p->bias ? p->b : NULL;
     double mirrors = p->s.pad_mode == CGD_PAD_REFLECT && p->s.pad ? 9 : 1;
     if (p->accumulate) memcpy(got, start, p->n_x * sizeof(float));
-    cgd__kernels_reference.adjoint(&context, &p->s, want, p->y, p->w, b,
-                                   p->accumulate, NULL, NULL);
+    run_reference(p, CGD__ADJOINT, want, p->y, p->w);
     run_sum(p, 1, got, p->y, NULL);
     weight_sums(p, 0, mirrors * largest(p->y, p->n_y), scale);
     compare(p, "adjoint", got, want, p->accumulate ? start : NULL, p->n_x,
@@ -271,10 +293,11 @@ static void check_weights(problem *p, double *scale)
     float *start = numbers(p->n_w), *want = copied(start, p->n_w);
     float *got = guarded(p->n_w);
     double top = largest(p->x, p->n_x);
+    cgd__conv q = cgd__conv_of(&p->s, CGD__WEIGHTS, got, p->x, p->y);
     size_t i;
     memcpy(got, start, p->n_w * sizeof(float));
-    cgd__kernels_reference.weights(&context, &p->s, want, p->x, p->y, NULL);
-    p->fast->weights(&context, &p->s, got, p->x, p->y, p->scratch);
+    run_reference(p, CGD__WEIGHTS, want, p->x, p->y);
+    run_job(p, &q);
     for (i = 0; i < p->s.o; i++) scale[i] = 0;
     for (i = 0; i < p->n_y; i++)
         scale[i % p->s.o] += top * fabs((double)p->y[i]);
@@ -288,13 +311,19 @@ static void check_weights(problem *p, double *scale)
 static void check_problem(problem *p)
 {
     double scale[256];
-    p->n_scratch = p->fast->scratch(&p->s);
-    p->scratch = guarded(p->n_scratch);
+    int sum;
+    for (sum = 0; sum < 3; sum++) {
+        p->n_scratch[sum] = cgd__conv_bytes(&context, p->fast, &p->s, sum)
+                          / sizeof(float);
+        p->scratch[sum] = guarded(p->n_scratch[sum]);
+    }
     check_forward(p, scale);
     check_adjoint(p, scale);
     check_weights(p, scale);
-    check_guard(p->scratch, p->n_scratch);
-    free(p->scratch);
+    for (sum = 0; sum < 3; sum++) {
+        check_guard(p->scratch[sum], p->n_scratch[sum]);
+        free(p->scratch[sum]);
+    }
 }
 
 /* The next fast table of this build and processor, or NULL. */

@@ -251,21 +251,18 @@ typedef struct {
     cgd_ctx *ctx;
     cgd__shape s;
     float *x, *y, *w, *scratch;
+    size_t bytes;                      /* of scratch                         */
     int pass;                          /* 0 forward, 1 data, 2 weights       */
 } conv_job;
 
 static void run_conv(void *data)
 {
     conv_job *q = (conv_job *)data;
-    const cgd__kernels *k = q->ctx->kernels;
-    if (q->pass == 0)
-        k->forward(q->ctx, &q->s, q->y, q->x, q->w, NULL, 0, NULL,
-                   q->scratch);
-    else if (q->pass == 1)
-        k->adjoint(q->ctx, &q->s, q->x, q->y, q->w, NULL, 0, NULL,
-                   q->scratch);
-    else
-        k->weights(q->ctx, &q->s, q->w, q->x, q->y, q->scratch);
+    cgd__conv job = cgd__conv_of(&q->s, q->pass,
+        q->pass == 0 ? q->y : q->pass == 1 ? q->x : q->w,
+        q->pass == 1 ? q->y : q->x, q->pass == 2 ? q->y : q->w);
+    cgd__arena scratch = cgd__arena_on(q->scratch, q->bytes);
+    if (!cgd__convolve(q->ctx, q->ctx->kernels, &job, &scratch)) exit(1);
 }
 
 static float *values(size_t count)
@@ -298,7 +295,6 @@ static void bench_conv(cgd_ctx *ctx, const conv_case *c)
     q.x = values(q.s.h * q.s.w * q.s.c);
     q.y = values(q.s.oh * q.s.ow * q.s.o);
     q.w = values(c->kernel * c->kernel * c->c * c->o);
-    q.scratch = values(ctx->kernels->scratch(&q.s));
     flop = 2.0 * (double)(q.s.oh * q.s.ow) * (double)(c->kernel * c->kernel)
          * (double)c->c * (double)c->o;
     for (pass = 0; pass < 3; pass++) {
@@ -308,12 +304,15 @@ static void bench_conv(cgd_ctx *ctx, const conv_case *c)
         q.pass = c->deconv && pass < 2 ? 1 - pass : pass;
         sprintf(name, "%s%s", c->name, pass_name[pass]);
         if (!wants(name)) continue;
+        q.bytes = cgd__conv_bytes(ctx, ctx->kernels, &q.s, q.pass);
+        q.scratch = values(q.bytes / sizeof(float));
         t = median(run_conv, &q);
+        free(q.scratch);
         report(name, "", t * 1e3, "ms");
         report(name, "_rate", flop / t * 1e-9, "GFLOP/s");
         report(name, "_share", flop / t * 1e-7 / peak, "%");
     }
-    free(q.x); free(q.y); free(q.w); free(q.scratch);
+    free(q.x); free(q.y); free(q.w);
 }
 
 /* ---- nets and steps ------------------------------------------------------*/
