@@ -290,6 +290,12 @@ CGDDEF void cgd_tensor_from_bytes(cgd_tensor *t, size_t picture,
 CGDDEF void cgd_tensor_to_bytes(unsigned char *bytes, const cgd_tensor *t,
                                 size_t picture);
 
+/* What the numbers of pictures mean: lo is -1 to a net and hi is 1; beyond
+ * them values are clamped. lo = hi = 0 stands for 0 and white. white is the
+ * largest value of the samples' type: 255, 65535, or 0 for floating point
+ * (and signed integers), which has none and needs lo and hi. */
+typedef struct cgd_range { float lo, hi, white; } cgd_range;
+
 /* ======================================================================== */
 /* [api:ops] Operators, forward and backward                                */
 /* ======================================================================== */
@@ -437,6 +443,8 @@ typedef struct cgd_generator_config {
     int stage[6];             /* channels after stem, down 1, down 2, inside
                                  the blocks, after up 1, up 2; 0: from width */
     unsigned short inside[CGD_MAX_BLOCKS];   /* of each block; 0: stage[3]   */
+    cgd_range range[2];       /* of the pictures it takes and gives; zeros:
+                                 0 to each picture's white                   */
 } cgd_generator_config;
 
 enum { CGD_DISC_PATCH = 0, CGD_DISC_FIVE, CGD_DISC_PIXEL };
@@ -810,7 +818,7 @@ CGDDEF cgd_status cgd_transfer(cgd_net *student, const cgd_net *teacher,
  * CGD_ERR_IO, CGD_ERR_MEMORY; CGD_ERR_UNSUPPORTED for a type it cannot read. */
 
 enum { CGD_F32 = 0, CGD_F16, CGD_BF16, CGD_F64, CGD_I64, CGD_I32, CGD_U8,
-       CGD_I16, CGD_I8, CGD_BOOL,
+       CGD_I16, CGD_I8, CGD_BOOL, CGD_U16,
        CGD_OTHER };           /* named and measured, but not readable        */
 
 /* Random access to bytes: copy `bytes` bytes from `offset`, return 1, or 0. */
@@ -1143,40 +1151,67 @@ CGDDEF size_t cgd_model_workspace(const cgd_model *model, size_t width,
 /* Translate a picture of any size from 1 x 1: out gets the same size. Sides
  * are extended to a multiple of 4 (and 8 at least) by repeating the edge, and
  * cut back. workspace of cgd_model_workspace bytes, or NULL to allocate.
- * in and out are bytes (height, width, channels); they may be the same. */
+ * in and out are bytes (height, width, channels), 0 to 255 for all of
+ * the range that the net learnt; they may be the same. */
 CGDDEF cgd_status cgd_translate(cgd_model *model, unsigned char *out,
                                 const unsigned char *in, size_t width,
                                 size_t height, void *workspace,
                                 size_t workspace_size);
 
+struct cgd_image;
+/* The same for a picture of any type (declared below, as cgd_image), whose
+ * numbers mean what the model's range says: out is initialised by the call,
+ * with the type and range that the model learnt to give, or else in's type;
+ * empty when it fails. Floating point needs a range: CGD_ERR_ARGUMENT. */
+CGDDEF cgd_status cgd_translate_image(cgd_model *model, struct cgd_image *out,
+                                      const struct cgd_image *in);
+
 /* ======================================================================== */
 /* [api:pictures] Pictures and data sets                                    */
 /* ======================================================================== */
 
-/* Interleaved bytes (h, w, c); freed with cgd_image_free. A picture has at
- * most 2^26 pixels and 2^20 a side; a larger one is CGD_ERR_SHAPE. */
+/* Interleaved samples (h, w, c); freed with cgd_image_free. A picture has at
+ * most 2^26 pixels, 2^20 a side and 1024 channels; a larger one is
+ * CGD_ERR_SHAPE. Samples are bytes in data, or else data is NULL and they are
+ * values: numbers as a file with more than 8 bits has them. */
 typedef struct cgd_image {
     size_t w, h, c;
     unsigned char *data;
+    float *values;
+    float white;            /* as in cgd_range: 255 for bytes                */
 } cgd_image;
 
 enum { CGD_BICUBIC = 0, CGD_BILINEAR };
 
+/* Make room for a picture: of bytes where white is 255, else of values. */
 CGDDEF cgd_status cgd_image_init(cgd_ctx *ctx, cgd_image *image, size_t w,
                                  size_t h, size_t c);
+CGDDEF cgd_status cgd_image_init_white(cgd_ctx *ctx, cgd_image *image,
+                                 size_t w, size_t h, size_t c, float white);
 CGDDEF void cgd_image_free(cgd_ctx *ctx, cgd_image *image);
+
+/* Make bytes of values: lo and hi of the range become 0 and 255. With range
+ * NULL (or lo = hi) the upper byte of 16 bits is kept; floating point is
+ * CGD_ERR_ARGUMENT then. A picture of bytes stays as it is. */
+CGDDEF cgd_status cgd_image_to_bytes(cgd_ctx *ctx, cgd_image *image,
+                                     const cgd_range *range);
 
 /* Antialiased resampling, the same bytes as Pillow's resize for 8-bit
  * pictures (before its release 12.2, which takes some tall ones the other
- * way round). out is initialised to the new size by the call, and empty when
- * it fails; it may not be in. */
+ * way round). Values of 16 bits are rounded and kept in their range. out is
+ * initialised to the new size by the call, and empty when it fails; it may
+ * not be in. */
 CGDDEF cgd_status cgd_image_resize(cgd_ctx *ctx, cgd_image *out,
                                    const cgd_image *in, size_t w, size_t h,
                                    int filter);
 
 /* Decode JPEG, PNG or BMP bytes (through stb_image, when it was included
- * before this header) to c = 1 or 3 channels, turned upright by EXIF. Alpha
- * is dropped, as Pillow's convert("RGB") does, and grey is its convert("L").
+ * before this header) to c = 1, 3 or 4 channels, turned upright by EXIF. With
+ * 1 or 3 alpha is dropped, as Pillow's convert("RGB") does, and grey is its
+ * convert("L"). Arrays of any c: NumPy's .npy or a safetensors file of one
+ * tensor, (h, w) or (h, w, c). cgd_image_decode_deep keeps all bits, as values
+ * where there are more than 8; cgd_image_decode gives bytes, with a warning
+ * where bits of a 16-bit picture are dropped, and refuses floating point.
  * A picture that ends too early is refused, even where stb_image would show
  * what there is. label names it in messages.
  * Errors: CGD_ERR_FORMAT, CGD_ERR_SHAPE, CGD_ERR_MEMORY, CGD_ERR_UNSUPPORTED
@@ -1184,11 +1219,19 @@ CGDDEF cgd_status cgd_image_resize(cgd_ctx *ctx, cgd_image *out,
 CGDDEF cgd_status cgd_image_decode(cgd_ctx *ctx, cgd_image *image,
                                    const unsigned char *bytes, size_t size,
                                    size_t c, const char *label);
+CGDDEF cgd_status cgd_image_decode_deep(cgd_ctx *ctx, cgd_image *image,
+                                   const unsigned char *bytes, size_t size,
+                                   size_t c, const char *label);
 #ifndef CGD_NO_STDIO
 CGDDEF cgd_status cgd_image_load(cgd_ctx *ctx, cgd_image *image,
                                  const char *path, size_t c);
-/* By extension: .png, .jpg/.jpeg (quality 95), .bmp; through stb_image_write
- * when it was included before this header. Written whole or not at all. */
+CGDDEF cgd_status cgd_image_load_deep(cgd_ctx *ctx, cgd_image *image,
+                                 const char *path, size_t c);
+/* By extension: .png (of 16 bits where the picture has them), .jpg/.jpeg
+ * (quality 95), .bmp, through stb_image_write when it was included before this
+ * header; .npy, the picture's own type, (h, w, c). Written whole or not at
+ * all. Dropping bits of 16 is warned of; floating point and more than 4
+ * channels are written as .npy only. */
 CGDDEF cgd_status cgd_image_save(cgd_ctx *ctx, const cgd_image *image,
                                  const char *path);
 CGDDEF cgd_status cgd_translate_file(cgd_ctx *ctx, const char *model,
@@ -1200,9 +1243,10 @@ typedef struct cgd_data_config {
     const char *root;       /* folder with trainA, trainB, or a packed file  */
     const char *dir[2];     /* or each folder by itself                      */
     size_t channels[2];     /* 3, or 1 for grey                              */
-    size_t load_size;       /* pictures are resized to this (square; 0 means
-                               size) ...                                     */
-    size_t size;            /* ... and cropped to this, at a random place    */
+    size_t load_size;       /* pictures are resized to this width (0: size)  */
+    size_t load_height;     /* and height (0: in proportion) ...             */
+    size_t size, height;    /* ... and cropped to this, at a random place;
+                               height 0: squares                             */
     int fit;                /* CGD_FIT_*: as described, crop only (smaller
                                pictures are enlarged until the crop fits), or
                                width to load_size keeping the aspect (height
@@ -1211,6 +1255,9 @@ typedef struct cgd_data_config {
     int filter;             /* CGD_BICUBIC, CGD_BILINEAR                     */
     cgd_u32 seed;
     size_t cache_bytes;     /* keep resized pictures in memory up to this    */
+    cgd_range range[2];     /* of A's numbers and B's; white is found out    */
+    int measure;            /* find lo and hi in the pictures themselves,
+                               all of which are read once for it             */
 } cgd_data_config;
 
 /* Two folders of pictures as an endless, seeded sequence. Sample number t is
@@ -1223,7 +1270,8 @@ typedef struct cgd_data_config {
  * out to be broken later is replaced by the next good one of its folder. */
 typedef struct cgd_dataset {
     cgd_ctx *ctx;
-    cgd_data_config config;        /* its strings are not used after opening */
+    cgd_data_config config;        /* its strings are not used after opening;
+                                      its range is the one that holds        */
     struct cgd__folder *folder[2];
     cgd_file *packed;              /* where root is a packed file            */
     cgd_u32 *order;                /* the shuffle of epoch order_epoch       */
@@ -1239,19 +1287,30 @@ CGDDEF cgd_status cgd_dataset_open(cgd_ctx *ctx, cgd_dataset *data,
                                    const cgd_data_config *config);
 CGDDEF void cgd_dataset_close(cgd_dataset *data);
 CGDDEF size_t cgd_dataset_count(const cgd_dataset *data, int domain);
-/* Fill a and b (batch, size, size, channels) with the next samples. On error
+/* Fill a and b (batch, height, size, channels) with the next samples. On error
  * the position has not moved. */
 CGDDEF cgd_status cgd_dataset_next(cgd_dataset *data, cgd_tensor *a,
                                    cgd_tensor *b);
 /* Decode and resize a data folder once, into one file that cgd_dataset_open
- * takes as root: a safetensors file of U8 pictures "trainA/NAME". Takes those
- * of trainA, trainB, testA and testB that exist; size 0 keeps each picture's
- * own size. Broken pictures are left out with a warning. */
-CGDDEF cgd_status cgd_dataset_pack(cgd_ctx *ctx, const char *root,
-                                   size_t size, int filter, const char *path);
+ * takes as root: a safetensors file of pictures "trainA/NAME", U8, U16 or F32.
+ * Takes those of trainA, trainB, testA and testB in config->root that exist,
+ * with config's channels, resized to its size and height by its filter (size
+ * 0: as they are). Its range, or one measured, goes into the file and holds
+ * when it is opened. Broken pictures are left out with a warning. */
+CGDDEF cgd_status cgd_dataset_pack(cgd_ctx *ctx,
+                                   const cgd_data_config *config,
+                                   const char *path);
 
-/* The picture files in a folder (.jpg .jpeg .png .bmp, in either case; not
- * the hidden ones), sorted by name; freed with one call. */
+/* The least and largest number in pictures of c channels, and their type;
+ * what cannot be decoded is passed over. Errors: CGD_ERR_FORMAT where all
+ * numbers are the same. */
+CGDDEF cgd_status cgd_range_measure(cgd_ctx *ctx, cgd_range *range,
+                                    const char *const *paths, size_t n,
+                                    size_t c);
+
+/* The picture files in a folder (.jpg .jpeg .jpe .jfif .png .bmp, and arrays,
+ * .npy .safetensors, in either case; not the hidden ones), sorted by name;
+ * freed with one call. */
 typedef struct cgd_listing {
     char **paths;                  /* folder/name; the text stands behind    */
     size_t count, bytes;           /* bytes: the whole block                 */
@@ -1474,6 +1533,34 @@ static void cgd__put_float(cgd__text *t, double v)
     cgd__put(t, 'e');
     if (exponent < 0) cgd__put(t, '-');
     cgd__put_unsigned(t, (size_t)(exponent < 0 ? -exponent : exponent));
+}
+
+/* A decimal number such as cgd__put_float writes; 0 if there is none. *end is
+ * where it ends, unless end is NULL. */
+static double cgd__parse_float(const char *s, const char **end)
+{
+    double v = 0, scale = 1;
+    int negative = 0, exponent = 0, exponent_negative = 0;
+    while (*s == ' ') s++;
+    if (*s == '-') { negative = 1; s++; }
+    for (; *s >= '0' && *s <= '9'; s++) v = v * 10 + (*s - '0');
+    if (*s == '.')
+        for (s++; *s >= '0' && *s <= '9'; s++) {
+            v = v * 10 + (*s - '0');
+            scale *= 10;
+        }
+    v /= scale;
+    if (*s == 'e' || *s == 'E') {
+        s++;
+        if (*s == '-') { exponent_negative = 1; s++; }
+        else if (*s == '+') s++;
+        for (; *s >= '0' && *s <= '9' && exponent < 400; s++)
+            exponent = exponent * 10 + (*s - '0');
+    }
+    for (scale = 1; exponent > 0; exponent--) scale *= 10;
+    v = exponent_negative ? v / scale : v * scale;
+    if (end) *end = s;
+    return negative ? -v : v;
 }
 
 /* %s string, %d int, %u size_t, %f double, %% percent. Always terminated. */
@@ -2605,24 +2692,61 @@ CGDDEF size_t cgd_tensor_size(const cgd_tensor *t)
     return t->n * t->h * t->w * t->c;
 }
 
+/* Clamped; written so that a NaN becomes the lower end. */
+static float cgd__clamp(float v, float least, float most)
+{
+    return v >= most ? most : v > least ? v : least;
+}
+
+/* Samples, either bytes or values, to what a net takes, and back. */
+static void cgd__samples_in(float *x, const unsigned char *bytes,
+                            const float *values, size_t n,
+                            const cgd_range *r)
+{
+    float lo = r->lo, half = (r->lo == r->hi ? r->white : r->hi - lo) / 2;
+    size_t i;
+    if (r->lo == r->hi) lo = 0;
+    if (bytes)
+        for (i = 0; i < n; i++)
+            x[i] = cgd__clamp(((float)bytes[i] - lo) / half - 1, -1, 1);
+    else
+        for (i = 0; i < n; i++)
+            x[i] = cgd__clamp((values[i] - lo) / half - 1, -1, 1);
+}
+
+static void cgd__samples_out(unsigned char *bytes, float *values,
+                             const float *y, size_t n, const cgd_range *r)
+{
+    float lo = r->lo, half = (r->lo == r->hi ? r->white : r->hi - lo) / 2, v;
+    size_t i;
+    if (r->lo == r->hi) lo = 0;
+    for (i = 0; i < n; i++) {
+        v = (y[i] + 1) * half + lo;
+        if (bytes)
+            bytes[i] = (unsigned char)cgd__clamp(v + 0.5f, 0, 255);
+        else if (r->white > 0)
+            values[i] = (float)(int)cgd__clamp(v + 0.5f, 0, r->white);
+        else
+            values[i] = v;
+    }
+}
+
+static const cgd_range cgd__byte_range = { 0, 0, 255 };
+
 CGDDEF void cgd_tensor_from_bytes(cgd_tensor *t, size_t picture,
                                   const unsigned char *bytes)
 {
-    size_t count = t->h * t->w * t->c, i;
-    float *data = t->data + picture * count;
-    for (i = 0; i < count; i++) data[i] = (float)bytes[i] / 127.5f - 1;
+    size_t count = t->h * t->w * t->c;
+    cgd__samples_in(t->data + picture * count, bytes, NULL, count,
+                    &cgd__byte_range);
 }
 
 CGDDEF void cgd_tensor_to_bytes(unsigned char *bytes, const cgd_tensor *t,
                                 size_t picture)
 {
-    size_t count = t->h * t->w * t->c, i;
-    const float *data = t->data + picture * count;
-    for (i = 0; i < count; i++) {
-        float v = (data[i] + 1) * 127.5f + 0.5f;
-        /* Written so that a NaN becomes 0. */
-        bytes[i] = (unsigned char)(v >= 255 ? 255 : v > 0 ? (int)v : 0);
-    }
+    size_t count = t->h * t->w * t->c;
+    cgd__samples_out(bytes, NULL, t->data + picture * count, count,
+                     &cgd__byte_range);
 }
 
 static int cgd__same_shape(const cgd_tensor *a, const cgd_tensor *b)
@@ -10695,38 +10819,37 @@ CGDDEF size_t cgd_model_workspace(const cgd_model *model, size_t width,
     return need;
 }
 
-/* Bytes to floats, the last row and column repeated to fill the tensor. */
-static void cgd__model_fill(cgd_tensor *x, const unsigned char *in,
-                            size_t width, size_t height)
+/* Samples to floats, the last row and column repeated to fill the tensor. */
+static void cgd__model_fill(cgd_tensor *x, const cgd_image *in,
+                            const cgd_range *range)
 {
-    size_t i, j, k;
-    float *to = x->data;
-    for (i = 0; i < x->h; i++)
-        for (j = 0; j < x->w; j++) {
-            const unsigned char *from = in + x->c
-                * (cgd__min(i, height - 1) * width + cgd__min(j, width - 1));
-            for (k = 0; k < x->c; k++) *to++ = (float)from[k] / 127.5f - 1;
-        }
-}
-
-static void cgd__model_cut(unsigned char *out, const cgd_tensor *y,
-                           size_t width, size_t height)
-{
-    size_t i;
-    for (i = 0; i < height; i++) {
-        cgd_tensor row = cgd_tensor_view(1, 1, width, y->c,
-                                         y->data + i * y->w * y->c);
-        cgd_tensor_to_bytes(out + i * width * y->c, &row, 0);
+    size_t n = in->w * x->c, i, j;
+    for (i = 0; i < x->h; i++) {
+        float *to = x->data + i * x->w * x->c;
+        size_t from = cgd__min(i, in->h - 1) * n;
+        cgd__samples_in(to, in->data ? in->data + from : NULL,
+                        in->data ? NULL : in->values + from, n, range);
+        for (j = n; j < x->w * x->c; j++) to[j] = to[j - x->c];
     }
 }
 
-CGDDEF cgd_status cgd_translate(cgd_model *model, unsigned char *out,
-                                const unsigned char *in, size_t width,
-                                size_t height, void *workspace,
-                                size_t workspace_size)
+static void cgd__model_cut(cgd_image *out, const cgd_tensor *y,
+                           const cgd_range *range)
+{
+    size_t n = out->w * y->c, i;
+    for (i = 0; i < out->h; i++)
+        cgd__samples_out(out->data ? out->data + i * n : NULL,
+                         out->data ? NULL : out->values + i * n,
+                         y->data + i * y->w * y->c, n, range);
+}
+
+/* range: what the numbers of in, and of out, mean. */
+static cgd_status cgd__translate(cgd_model *model, cgd_image *out,
+                                 const cgd_image *in, const cgd_range range[2],
+                                 void *workspace, size_t workspace_size)
 {
     cgd_ctx *ctx = model->net.ctx;
-    size_t need, offset;
+    size_t width = in->w, height = in->h, need, offset;
     unsigned char *block = (unsigned char *)workspace;
     cgd_tensor x;
     cgd_pass pass;
@@ -10746,13 +10869,61 @@ CGDDEF cgd_status cgd_translate(cgd_model *model, unsigned char *out,
     x = cgd_tensor_view(1, cgd__model_side(height), cgd__model_side(width),
                         model->net.layers[0].in_c,
                         (float *)(void *)(block + offset));
-    cgd__model_fill(&x, in, width, height);
+    cgd__model_fill(&x, in, &range[0]);
     status = cgd_pass_init(&pass, &model->net, 1, x.h, x.w, CGD_INFER, NULL,
                            0, block + offset
                               + cgd__model_input(model, width, height));
     if (status == CGD_OK) status = cgd_pass_forward(&pass, &x);
-    if (status == CGD_OK) cgd__model_cut(out, &pass.y, width, height);
+    if (status == CGD_OK) cgd__model_cut(out, &pass.y, &range[1]);
     if (!workspace) cgd__free(ctx, block, need);
+    return status;
+}
+
+CGDDEF cgd_status cgd_translate(cgd_model *model, unsigned char *out,
+                                const unsigned char *in, size_t width,
+                                size_t height, void *workspace,
+                                size_t workspace_size)
+{
+    cgd_image from, to;
+    cgd_range range[2];
+    memset(&from, 0, sizeof from);
+    from.w = width;
+    from.h = height;
+    to = from;
+    from.data = (unsigned char *)in;                       /* only ever read */
+    to.data = out;
+    range[0] = range[1] = cgd__byte_range;
+    return cgd__translate(model, &to, &from, range, workspace,
+                          workspace_size);
+}
+
+CGDDEF cgd_status cgd_translate_image(cgd_model *model, cgd_image *out,
+                                      const cgd_image *in)
+{
+    const cgd_generator_config *g = &model->net.generator;
+    cgd_ctx *ctx = model->net.ctx;
+    cgd_range range[2];
+    cgd_status status;
+    int i;
+    memset(out, 0, sizeof *out);
+    for (i = 0; i < 2; i++) {
+        range[i] = g->range[i];
+        if (range[i].lo == range[i].hi && (i == 0 || range[i].white <= 0))
+            range[i].white = in->data ? 255 : in->white;
+    }
+    if (in->c != model->net.layers[0].in_c)
+        return cgd__fail(ctx, CGD_ERR_SHAPE, "the picture has %u channels, "
+                         "the model translates %u", in->c,
+                         model->net.layers[0].in_c);
+    if (range[0].lo == range[0].hi && range[0].white <= 0)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "the picture has floating "
+            "point values, and neither the model nor a range says which of "
+            "them are -1 and 1 to the net");
+    status = cgd_image_init_white(ctx, out, in->w, in->h,
+        model->net.layers[model->net.n_layers - 1].out_c, range[1].white);
+    if (status == CGD_OK)
+        status = cgd__translate(model, out, in, range, NULL, 0);
+    if (status != CGD_OK) cgd_image_free(ctx, out);
     return status;
 }
 /* ======================================================================== */
@@ -11171,7 +11342,7 @@ static const struct cgd__dtype {
     { "F64", CGD_F64, 8 },   { "I64", CGD_I64, 8 }, { "I32", CGD_I32, 4 },
     { "U8", CGD_U8, 1 },     { "U64", CGD_OTHER, 8 },
     { "U32", CGD_OTHER, 4 }, { "I16", CGD_I16, 2 },
-    { "U16", CGD_OTHER, 2 }, { "I8", CGD_I8, 1 },
+    { "U16", CGD_U16, 2 }, { "I8", CGD_I8, 1 },
     { "BOOL", CGD_BOOL, 1 },
     { "F8_E4M3", CGD_OTHER, 1 }, { "F8_E5M2", CGD_OTHER, 1 }
 };
@@ -11279,6 +11450,7 @@ static float cgd__element(int dtype, const unsigned char *p)
                                              cgd__u32_at(p));
     case CGD_I32:  return cgd__integer_float(p[3] & 128 ? 0xffffffffU : 0,
                                              cgd__u32_at(p));
+    case CGD_U16:  return (float)cgd__u16_at(p);
     case CGD_I16:  return (float)((int)(cgd__u16_at(p) ^ 0x8000U) - 0x8000);
     case CGD_I8:   return (float)((p[0] ^ 0x80) - 0x80);
     case CGD_BOOL: return p[0] != 0;
@@ -12895,9 +13067,31 @@ static cgd_status cgd__load_inferred(cgd_ctx *ctx, cgd_net *net,
         y->prefix);
 }
 
+/* The metadata "cgd.range" of a net or of packed pictures: lo, hi and white
+ * of both ranges. 0 if there are none, or none that make sense. */
+static int cgd__range_read(const cgd_file *file, const char *prefix,
+                           cgd_range range[2])
+{
+    char key[CGD__NAME_ROOM];
+    const char *text;
+    int i, good = 1;
+    cgd__format(key, sizeof key, "%scgd.range", prefix);
+    text = cgd_file_meta(file, key);
+    for (i = 0; text && i < 2; i++) {
+        range[i].lo = (float)cgd__parse_float(text, &text);
+        range[i].hi = (float)cgd__parse_float(text, &text);
+        range[i].white = (float)cgd__parse_float(text, &text);
+        good &= range[i].lo <= range[i].hi && range[i].lo >= -FLT_MAX
+             && range[i].hi <= FLT_MAX && (range[i].white == 0
+             || range[i].white == 255 || range[i].white == 65535.0f);
+    }
+    return text && good;
+}
+
 CGDDEF cgd_status cgd_net_load(cgd_ctx *ctx, cgd_net *net,
                                const cgd_file *file, const char *prefix)
 {
+    cgd_range range[2];
     cgd_status status;
     const char *text, *kind = cgd_file_meta(file, "cgd.kind");
     char key[CGD__NAME_ROOM];
@@ -12913,6 +13107,8 @@ CGDDEF cgd_status cgd_net_load(cgd_ctx *ctx, cgd_net *net,
                   : cgd__load_inferred(ctx, net, file, &y);
     if (status == CGD_OK)
         status = cgd__net_fill_from(net, file, &y, net->params);
+    if (status == CGD_OK && cgd__range_read(file, prefix, range))
+        memcpy(net->generator.range, range, sizeof range);
     if (status != CGD_OK) cgd_net_free(net);
     return status;
 }
@@ -12980,6 +13176,24 @@ static void cgd__rows_gather(float *rows, const float *values,
                 *rows++ = values[e->at + (k * e->a + j) * e->b + first + i];
 }
 
+/* Written where it says more than that samples are bytes. */
+static void cgd__range_meta(cgd_writer *wr, const cgd_range range[2],
+                            const char *prefix)
+{
+    char key[64], text[120];
+    int i, plain = 1;
+    for (i = 0; i < 2; i++)
+        plain &= range[i].lo == range[i].hi
+              && (range[i].white == 0 || range[i].white == 255);
+    if (plain) return;
+    cgd__format(key, sizeof key, "%scgd.range", prefix);
+    cgd__format(text, sizeof text, "%f %f %f %f %f %f", (double)range[0].lo,
+                (double)range[0].hi, (double)range[0].white,
+                (double)range[1].lo, (double)range[1].hi,
+                (double)range[1].white);
+    cgd_writer_meta(wr, key, text);
+}
+
 static void cgd__net_meta(cgd_writer *wr, const cgd_net *net,
                           const char *prefix)
 {
@@ -12987,6 +13201,7 @@ static void cgd__net_meta(cgd_writer *wr, const cgd_net *net,
     char key[64];
     cgd__format(key, sizeof key, "%scgd.net", prefix);
     if (cgd__describe(&d, net)) cgd_writer_meta(wr, key, d.text);
+    if (net->is_generator) cgd__range_meta(wr, net->generator.range, prefix);
 }
 
 static void cgd__net_declare(cgd_writer *wr, const cgd_net *net,
@@ -15877,31 +16092,70 @@ CGDDEF cgd_status cgd_import_net(cgd_ctx *ctx, cgd_net *net,
 
 #define CGD__MAX_PIXELS ((size_t)1 << 26)
 #define CGD__MAX_SIDE ((size_t)1 << 20)
+#define CGD__MAX_CHANNELS ((size_t)1024)
 
-CGDDEF cgd_status cgd_image_init(cgd_ctx *ctx, cgd_image *image, size_t w,
-                                 size_t h, size_t c)
+CGDDEF cgd_status cgd_image_init_white(cgd_ctx *ctx, cgd_image *image,
+                                 size_t w, size_t h, size_t c, float white)
 {
+    int bytes = white == 255;
+    size_t size = bytes ? 1 : sizeof *image->values;
+    void *block;
     memset(image, 0, sizeof *image);
-    if (w == 0 || h == 0 || c == 0 || c > 4)
+    if (w == 0 || h == 0 || c == 0 || c > CGD__MAX_CHANNELS)
         return cgd__fail(ctx, CGD_ERR_ARGUMENT, "a picture cannot have %u x "
                          "%u pixels of %u channels", w, h, c);
     if (w > CGD__MAX_SIDE || h > CGD__MAX_SIDE || w > CGD__MAX_PIXELS / h)
         return cgd__fail(ctx, CGD_ERR_SHAPE,
                          "a picture of %u x %u pixels is too large", w, h);
-    image->data = (unsigned char *)cgd__alloc(ctx, w * h * c);
-    if (!image->data)
+    block = cgd__mul(&size, size, w * h) && cgd__mul(&size, size, c)
+          ? cgd__alloc(ctx, size) : NULL;
+    if (!block)
         return cgd__fail(ctx, CGD_ERR_MEMORY, "out of memory: a picture of "
                          "%u x %u pixels", w, h);
+    image->data = bytes ? (unsigned char *)block : NULL;
+    image->values = bytes ? NULL : (float *)block;
     image->w = w;
     image->h = h;
     image->c = c;
+    image->white = white;
     return CGD_OK;
+}
+
+CGDDEF cgd_status cgd_image_init(cgd_ctx *ctx, cgd_image *image, size_t w,
+                                 size_t h, size_t c)
+{
+    return cgd_image_init_white(ctx, image, w, h, c, 255);
 }
 
 CGDDEF void cgd_image_free(cgd_ctx *ctx, cgd_image *image)
 {
-    cgd__free(ctx, image->data, image->w * image->h * image->c);
+    size_t n = image->w * image->h * image->c;
+    cgd__free(ctx, image->data, n);
+    cgd__free(ctx, image->values, n * sizeof *image->values);
     memset(image, 0, sizeof *image);
+}
+
+CGDDEF cgd_status cgd_image_to_bytes(cgd_ctx *ctx, cgd_image *image,
+                                     const cgd_range *range)
+{
+    size_t n = image->w * image->h * image->c, i;
+    int whole = !range || range->lo == range->hi;
+    float lo = whole ? 0 : range->lo, scale;
+    cgd_image out;
+    cgd_status status;
+    if (image->data) return CGD_OK;
+    if (whole && image->white <= 0)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "floating point values "
+            "become 8 bits only by a range that says what 0 and 255 are");
+    scale = whole ? 1 / 256.0f : 255 / (range->hi - lo);
+    status = cgd_image_init(ctx, &out, image->w, image->h, image->c);
+    if (status != CGD_OK) return status;
+    for (i = 0; i < n; i++)
+        out.data[i] = (unsigned char)cgd__clamp((image->values[i] - lo)
+                          * scale + (whole ? 0 : 0.5f), 0, 255);
+    cgd_image_free(ctx, image);
+    *image = out;
+    return CGD_OK;
 }
 
 /* ---- resampling ----------------------------------------------------------*/
@@ -15983,19 +16237,48 @@ static void cgd__resample_row_across(const cgd__resampling *r, size_t y)
     int j;
     for (x = 0; x < r->out->w; x++, out += c, taps += r->stride) {
         const unsigned char *from = in + (size_t)taps[0] * c;
-        int sum[4] = { 1 << (CGD__RESAMPLE_BITS - 1), 0, 0, 0 };
-        sum[1] = sum[2] = sum[3] = sum[0];
+        int sum[3] = { 1 << (CGD__RESAMPLE_BITS - 1), 0, 0 };
+        sum[1] = sum[2] = sum[0];
         if (c == 3) {                     /* the usual case, unrolled        */
             for (j = 0; j < taps[1]; j++, from += 3) {
                 sum[0] += taps[2 + j] * from[0];
                 sum[1] += taps[2 + j] * from[1];
                 sum[2] += taps[2 + j] * from[2];
             }
-        } else {
-            for (j = 0; j < taps[1]; j++, from += c)
-                for (k = 0; k < c; k++) sum[k] += taps[2 + j] * from[k];
+            for (k = 0; k < 3; k++) out[k] = cgd__resample_byte(sum[k]);
+            continue;
         }
-        for (k = 0; k < c; k++) out[k] = cgd__resample_byte(sum[k]);
+        for (k = 0; k < c; k++) {
+            for (sum[0] = sum[1], j = 0; j < taps[1]; j++)
+                sum[0] += taps[2 + j] * from[(size_t)j * c + k];
+            out[k] = cgd__resample_byte(sum[0]);
+        }
+    }
+}
+
+/* The same for a row of values, either way: the taps of an output lie `step`
+ * values apart. Divided by what the rounded weights sum to, so that an even
+ * surface keeps its value; 16 bits are rounded, as in Pillow. */
+static void cgd__resample_row_values(const cgd__resampling *r, size_t y)
+{
+    const size_t c = r->in->c, n = r->out->w * c;
+    const size_t step = r->across ? c : r->in->w * c;
+    const float white = r->in->white;
+    float *out = r->out->values + y * n;
+    size_t i;
+    int j;
+    for (i = 0; i < n; i++) {
+        const int *taps = r->taps + (r->across ? i / c : y) * r->stride;
+        const float *from = r->in->values + (size_t)taps[0] * step
+            + (r->across ? y * r->in->w * c + i % c : i);
+        double sum = 0, weights = 0;
+        for (j = 0; j < taps[1]; j++, from += step) {
+            sum += (double)taps[2 + j] * (double)*from;
+            weights += taps[2 + j];
+        }
+        out[i] = (float)(sum / weights);
+        if (white > 0)
+            out[i] = (float)(int)cgd__clamp(out[i] + 0.5f, 0, white);
     }
 }
 
@@ -16023,7 +16306,8 @@ static void cgd__resample_slice(void *job, size_t slice)
     size_t y = slice * CGD__RESAMPLE_ROWS;
     size_t end = cgd__min(y + CGD__RESAMPLE_ROWS, r->out->h);
     for (; y < end; y++) {
-        if (r->across) cgd__resample_row_across(r, y);
+        if (!r->in->data) cgd__resample_row_values(r, y);
+        else if (r->across) cgd__resample_row_across(r, y);
         else cgd__resample_row_down(r, y);
     }
 }
@@ -16049,8 +16333,9 @@ static cgd_status cgd__resample(cgd_ctx *ctx, cgd_image *out,
                                 int filter)
 {
     cgd__resampling r;
-    cgd_status status = cgd_image_init(ctx, out, across ? size : in->w,
-                                       across ? in->h : size, in->c);
+    cgd_status status = cgd_image_init_white(ctx, out, across ? size : in->w,
+                            across ? in->h : size, in->c,
+                            in->data ? 255 : in->white);
     if (status != CGD_OK) return status;
     r.in = in;
     r.out = out;
@@ -16074,14 +16359,17 @@ CGDDEF cgd_status cgd_image_resize(cgd_ctx *ctx, cgd_image *out,
     cgd_image between;
     cgd_status status;
     memset(out, 0, sizeof *out);
-    if (!in->data || w == 0 || h == 0
+    if ((!in->data && !in->values) || w == 0 || h == 0
         || (filter != CGD_BICUBIC && filter != CGD_BILINEAR))
         return cgd__fail(ctx, CGD_ERR_ARGUMENT, "resize: a picture of %u x %u "
                          "cannot become %u x %u with filter %d", in->w, in->h,
                          w, h, filter);
     if (w == in->w && h == in->h) {
-        status = cgd_image_init(ctx, out, w, h, in->c);
-        if (status == CGD_OK) memcpy(out->data, in->data, w * h * in->c);
+        status = cgd_image_init_white(ctx, out, w, h, in->c,
+                                      in->data ? 255 : in->white);
+        if (status != CGD_OK) return status;
+        if (in->data) memcpy(out->data, in->data, w * h * in->c);
+        else memcpy(out->values, in->values, w * h * in->c * sizeof(float));
         return status;
     }
     if (w == in->w) return cgd__resample(ctx, out, in, h, 0, filter);
@@ -16095,6 +16383,8 @@ CGDDEF cgd_status cgd_image_resize(cgd_ctx *ctx, cgd_image *out,
 
 /* ---- decoding ------------------------------------------------------------*/
 
+#define CGD__NPY "\x93NUMPY"           /* how NumPy's .npy files begin        */
+
 /* One picture on its way from file to pixels. The slices that decode several
  * at once may use neither the context's memory nor its message, so each has
  * its own sentence, and stb_image's pixels are copied afterwards. */
@@ -16103,8 +16393,12 @@ typedef struct cgd__decoding {
     const unsigned char *bytes;
     size_t size;
     unsigned char *owned;         /* the bytes, if they are to be freed      */
-    unsigned char *pixels;        /* stb_image's: (h, w, 3) as stored        */
-    size_t w, h;
+    unsigned char *pixels;        /* stb_image's: (h, w, c) as stored, ...   */
+    float *values;                /* ... or an array's                       */
+    size_t w, h, c;
+    float white;                  /* of the samples: 255 for a byte each,
+                                     65535 for two, of this machine's order  */
+    int array;                    /* to be read by cgd__array_read           */
     int orientation;              /* EXIF's 1 to 8                           */
     cgd_status status;
     char sentence[400];
@@ -16235,7 +16529,7 @@ static int cgd__bmp_complete(const cgd__decoding *d)
     return start <= d->size && row <= (d->size - start) / d->h;
 }
 
-enum { CGD__NOT_A_PICTURE, CGD__JPEG, CGD__PNG, CGD__BMP };
+enum { CGD__NOT_A_PICTURE, CGD__JPEG, CGD__PNG, CGD__BMP, CGD__ARRAY };
 
 /* stb_image knows more formats, some by guesswork; a text file must not pass
  * for one of them. */
@@ -16245,6 +16539,8 @@ static int cgd__picture_kind(const unsigned char *p, size_t size)
         return CGD__JPEG;
     if (size >= 8 && memcmp(p, "\x89PNG\r\n\x1a\n", 8) == 0) return CGD__PNG;
     if (size >= 2 && p[0] == 'B' && p[1] == 'M') return CGD__BMP;
+    if (size >= 10 && (memcmp(p, CGD__NPY, 6) == 0
+                       || (p[8] == '{' && p[7] == 0))) return CGD__ARRAY;
     return CGD__NOT_A_PICTURE;
 }
 
@@ -16293,7 +16589,10 @@ static void cgd__probe(cgd__decoding *d)
         cgd__refuse(d, CGD_ERR_FORMAT, "this is no JPEG, PNG or BMP picture");
     else if (kind == CGD__JPEG)
         cgd__probe_jpeg(d);
-    if (d->status != CGD_OK) return;
+    d->array = kind == CGD__ARRAY;
+    if (d->status != CGD_OK || d->array) return;
+    d->white = stbi_is_16_bit_from_memory(d->bytes, (int)d->size) ? 65535.0f
+                                                                  : 255;
     if (!stbi_info_from_memory(d->bytes, (int)d->size, &w, &h, &channels)
              || w < 1 || h < 1)
         cgd__refuse_stb(d);
@@ -16309,21 +16608,29 @@ static void cgd__probe(cgd__decoding *d)
 
 static void cgd__decode_pixels(cgd__decoding *d)
 {
-    int w, h, channels;
+    int w, h, channels, size = (int)d->size, c = d->c == 4 ? 4 : 3;
     cgd__probe(d);
-    if (d->status != CGD_OK) return;
-    d->pixels = stbi_load_from_memory(d->bytes, (int)d->size, &w, &h,
-                                      &channels, 3);
+    if (d->status != CGD_OK || d->array) return;
+    if (d->white > 255)
+        d->pixels = (unsigned char *)stbi_load_16_from_memory(d->bytes, size,
+                                                     &w, &h, &channels, c);
+    else
+        d->pixels = stbi_load_from_memory(d->bytes, size, &w, &h, &channels,
+                                          c);
     if (!d->pixels) { cgd__refuse_stb(d); return; }
     d->w = (size_t)w;
     d->h = (size_t)h;
+    d->c = (size_t)c;
 }
 
 static void cgd__decoding_free(cgd_ctx *ctx, cgd__decoding *d)
 {
     if (d->pixels) stbi_image_free(d->pixels);
+    if (d->values)
+        cgd__free(ctx, d->values, d->w * d->h * d->c * sizeof *d->values);
     cgd__free(ctx, d->owned, d->size);
     d->pixels = d->owned = NULL;
+    d->values = NULL;
 }
 
 #else
@@ -16346,6 +16653,153 @@ static void cgd__decoding_free(cgd_ctx *ctx, cgd__decoding *d)
 
 #endif /* STBI_INCLUDE_STB_IMAGE_H */
 
+/* ---- arrays --------------------------------------------------------------*/
+/* Pictures of any number of channels and any type of number: NumPy's .npy
+ * files, or safetensors files with one tensor, (h, w) or (h, w, c). Read by
+ * the reader of tensors, which knows types and strides. */
+
+/* What stands behind 'key': in a .npy file's header, the text of a Python
+ * dict; "" if the key is missing. */
+static const char *cgd__npy_value(const char *text, const char *key)
+{
+    const char *s = strstr(text, key);
+    if (!s) return "";
+    s = strchr(s, ':');
+    for (s = s ? s + 1 : ""; *s == ' ';) s++;
+    return s;
+}
+
+static int cgd__npy_type(const char *s)
+{
+    static const struct { const char *name; int dtype; } types[] = {
+        { "u1", CGD_U8 }, { "u2", CGD_U16 }, { "i1", CGD_I8 },
+        { "i2", CGD_I16 }, { "i4", CGD_I32 }, { "i8", CGD_I64 },
+        { "f2", CGD_F16 }, { "f4", CGD_F32 }, { "f8", CGD_F64 },
+        { "b1", CGD_BOOL }
+    };
+    size_t i;
+    if (s[0] != '\'' || (s[1] != '<' && s[1] != '|')) return CGD_OTHER;
+    for (i = 0; i < sizeof types / sizeof *types; i++)
+        if (strncmp(s + 2, types[i].name, 2) == 0 && s[4] == '\'')
+            return types[i].dtype;
+    return CGD_OTHER;
+}
+
+/* "(H, W)" or "(H, W, C)": the rank, or 0. */
+static size_t cgd__npy_shape(const char *s, size_t shape[3])
+{
+    size_t rank = 0;
+    if (*s++ != '(') return 0;
+    while (rank < 3 && *s >= '0' && *s <= '9') {
+        s = cgd__decimal(s, CGD__MAX_SIDE, &shape[rank++]);
+        if (!s) return 0;
+        while (*s == ',' || *s == ' ') s++;
+    }
+    return *s == ')' ? rank : 0;
+}
+
+/* Find the array of a .npy file; NULL, or why it cannot be read. */
+static const char *cgd__npy_find(cgd_file_tensor *t, const unsigned char *p,
+                                 size_t size)
+{
+    char text[1024];
+    size_t start = p[6] > 1 ? 12 : 10, length, bytes, i;
+    const char *order;
+    if (size < start || p[6] < 1 || p[6] > 3)
+        return "this version of .npy is not known";
+    length = p[6] > 1 ? cgd__u32_at(p + 8) : cgd__u16_at(p + 8);
+    if (length >= sizeof text || length > size - start)
+        return "its .npy header is damaged or is that of a record";
+    memcpy(text, p + start, length);
+    text[length] = 0;
+    t->name = "array";
+    t->dtype = cgd__npy_type(cgd__npy_value(text, "'descr'"));
+    t->rank = cgd__npy_shape(cgd__npy_value(text, "'shape'"), t->shape);
+    order = cgd__npy_value(text, "'fortran_order'");
+    if (t->dtype == CGD_OTHER)
+        return "its numbers are of a type that is not read; save them as "
+               "uint8, uint16 or float32, little-endian";
+    if (t->rank < 2) return "the array has not 2 or 3 dimensions";
+    bytes = cgd__dtype_of(t->dtype)->width;
+    for (i = 0; i < t->rank; i++) {
+        if (order[0] == 'T')
+            t->stride[i] = i ? t->stride[i - 1] * t->shape[i - 1] : 1;
+        if (!cgd__mul(&bytes, bytes, t->shape[i])) bytes = (size_t)-1;
+    }
+    t->begin = start + length;
+    if (bytes > size - t->begin) return "the file is truncated";
+    t->end = t->begin + bytes;
+    return NULL;
+}
+
+/* The one tensor of an array's file. It points into *file and the bytes. */
+static cgd_status cgd__array_open(cgd_ctx *ctx, cgd_file *file,
+                                  cgd_file_tensor *t, const cgd__decoding *d)
+{
+    const char *why = NULL;
+    memset(t, 0, sizeof *t);
+    if (memcmp(d->bytes, CGD__NPY, 6) != 0) {
+        cgd_status status = cgd_file_open_memory(ctx, file, d->bytes, d->size,
+                                                 d->label);
+        if (status != CGD_OK) return status;
+        if (file->n_tensors == 1) *t = file->tensors[0];
+    } else {
+        memset(file, 0, sizeof *file);
+        file->ctx = ctx;
+        file->source.read = cgd__memory_read;
+        file->source.user = (void *)d->bytes;          /* only ever read     */
+        file->source.size = d->size;
+        cgd__format(file->path, sizeof file->path, "%s", d->label);
+        why = cgd__npy_find(t, d->bytes, d->size);
+    }
+    if (!why && (t->rank < 2 || t->rank > 3 || t->dtype == CGD_OTHER))
+        why = "a picture is one tensor of 2 or 3 dimensions, of numbers";
+    if (t->rank == 2) t->shape[2] = 1;
+    if (!why && cgd__elements(t) == 0) why = "the array is empty";
+    if (!why) return CGD_OK;
+    cgd_file_close(file);
+    return cgd__fail(ctx, CGD_ERR_FORMAT, "%s: %s", d->label, why);
+}
+
+static float cgd__dtype_white(int dtype)
+{
+    return dtype == CGD_U8 ? 255 : dtype == CGD_U16 ? 65535.0f : 0;
+}
+
+/* Read a tensor as a picture's values. */
+static cgd_status cgd__tensor_read(cgd_ctx *ctx, cgd__decoding *d,
+                                   const cgd_file *file,
+                                   const cgd_file_tensor *t)
+{
+    size_t n = cgd__elements(t);
+    cgd_status status;
+    d->h = t->shape[0];
+    d->w = t->shape[1];
+    d->c = t->shape[2];
+    d->white = cgd__dtype_white(t->dtype);
+    d->values = (float *)cgd__alloc_zeroed(ctx, n, sizeof *d->values,
+                                           "an array's values");
+    if (!d->values) return CGD_ERR_MEMORY;
+    status = cgd_file_read(file, t, 0, n, d->values);
+    if (status == CGD_OK) return CGD_OK;
+    cgd__free(ctx, d->values, n * sizeof *d->values);
+    d->values = NULL;
+    return status;
+}
+
+static cgd_status cgd__array_read(cgd_ctx *ctx, cgd__decoding *d)
+{
+    cgd_file file;
+    cgd_file_tensor t;
+    cgd_status status = cgd__array_open(ctx, &file, &t, d);
+    if (status != CGD_OK) return status;
+    status = cgd__tensor_read(ctx, d, &file, &t);
+    cgd_file_close(&file);
+    return status;
+}
+
+/* ---- upright -------------------------------------------------------------*/
+
 /* Luma as Pillow's convert("L") has it: ITU-R 601-2 in 16 bits. */
 static void cgd__put_pixel(unsigned char *out, const unsigned char *rgb,
                            size_t c)
@@ -16354,51 +16808,100 @@ static void cgd__put_pixel(unsigned char *out, const unsigned char *rgb,
         out[0] = (unsigned char)((19595U * rgb[0] + 38470U * rgb[1]
                                   + 7471U * rgb[2] + 32768U) >> 16);
     else
-        memcpy(out, rgb, 3);
+        memcpy(out, rgb, c);
+}
+
+static float cgd__decoded(const cgd__decoding *d, size_t i)
+{
+    unsigned short v;
+    if (d->values) return d->values[i];
+    memcpy(&v, d->pixels + 2 * i, sizeof v);
+    return (float)v;
+}
+
+/* The same for the pixel at sample `at` of anything but stb_image's bytes. */
+static void cgd__put_values(cgd_image *image, size_t to,
+                            const cgd__decoding *d, size_t at)
+{
+    size_t k;
+    for (k = 0; k < image->c; k++, to++) {
+        float v = cgd__decoded(d, at + k);
+        if (image->c < d->c)
+            v = (float)((19595 * (double)v
+                         + 38470 * (double)cgd__decoded(d, at + 1)
+                         + 7471 * (double)cgd__decoded(d, at + 2)) / 65536);
+        if (d->white > 0) v = (float)(int)(v + 0.5f);
+        if (image->data) image->data[to] = (unsigned char)v;
+        else image->values[to] = v;
+    }
 }
 
 /* Copy stored pixels upright. EXIF's eight cases are: swap the axes or not
  * (5 to 8), then read the stored x backwards or not (2, 3, 7, 8), and the
- * stored y backwards or not (3, 4, 6, 7). */
+ * stored y backwards or not (3, 4, 6, 7). Three channels become one as luma;
+ * an array's other channels are as many as are asked for. */
 static cgd_status cgd__upright(cgd_ctx *ctx, cgd_image *image,
-                               const cgd__decoding *d, size_t c)
+                               cgd__decoding *d, size_t c)
 {
     const int o = d->orientation, swap = o >= 5;
     const int back_x = o == 2 || o == 3 || o == 7 || o == 8;
     const int back_y = o == 3 || o == 4 || o == 6 || o == 7;
-    cgd_status status = cgd_image_init(ctx, image, swap ? d->h : d->w,
-                                       swap ? d->w : d->h, c);
+    cgd_status status = d->array ? cgd__array_read(ctx, d) : CGD_OK;
     size_t x, y;
+    if (status == CGD_OK && c != d->c && (d->c != 3 || c != 1))
+        status = cgd__fail(ctx, CGD_ERR_SHAPE, "%s: it has %u channels where "
+                           "%u are asked for", d->label, d->c, c);
+    if (status == CGD_OK)
+        status = cgd_image_init_white(ctx, image, swap ? d->h : d->w,
+                                      swap ? d->w : d->h, c, d->white);
     if (status != CGD_OK) return status;
     for (y = 0; y < image->h; y++)
         for (x = 0; x < image->w; x++) {
-            size_t from_x = swap ? y : x, from_y = swap ? x : y;
+            size_t from_x = swap ? y : x, from_y = swap ? x : y, from;
+            size_t to = (y * image->w + x) * c;
             if (back_x) from_x = d->w - 1 - from_x;
             if (back_y) from_y = d->h - 1 - from_y;
-            cgd__put_pixel(image->data + (y * image->w + x) * c,
-                           d->pixels + (from_y * d->w + from_x) * 3, c);
+            from = (from_y * d->w + from_x) * d->c;
+            if (image->data && !d->values)
+                cgd__put_pixel(image->data + to, d->pixels + from, c);
+            else
+                cgd__put_values(image, to, d, from);
         }
     return CGD_OK;
 }
 
-CGDDEF cgd_status cgd_image_decode(cgd_ctx *ctx, cgd_image *image,
+CGDDEF cgd_status cgd_image_decode_deep(cgd_ctx *ctx, cgd_image *image,
                                    const unsigned char *bytes, size_t size,
                                    size_t c, const char *label)
 {
     cgd__decoding d;
     memset(image, 0, sizeof *image);
     memset(&d, 0, sizeof d);
-    if (c != 1 && c != 3)
-        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "%s: pictures are decoded to "
-                         "1 or 3 channels, not %u", label, c);
     d.label = label;
     d.bytes = bytes;
     d.size = size;
+    d.c = c;
     cgd__decode_pixels(&d);
     if (d.status != CGD_OK) cgd__fail(ctx, d.status, "%s", d.sentence);
     else d.status = cgd__upright(ctx, image, &d, c);
     cgd__decoding_free(ctx, &d);
     return d.status;
+}
+
+CGDDEF cgd_status cgd_image_decode(cgd_ctx *ctx, cgd_image *image,
+                                   const unsigned char *bytes, size_t size,
+                                   size_t c, const char *label)
+{
+    cgd_status status = cgd_image_decode_deep(ctx, image, bytes, size, c,
+                                              label);
+    if (status != CGD_OK || image->data) return status;
+    if (image->white > 0)
+        cgd__warn(ctx, "%s: of its 16 bits a sample 8 are kept", label);
+    status = cgd_image_to_bytes(ctx, image, NULL);
+    if (status == CGD_OK) return status;
+    cgd_image_free(ctx, image);
+    return cgd__fail(ctx, status == CGD_ERR_ARGUMENT ? CGD_ERR_FORMAT : status,
+                     "%s: its numbers are no 8 bits a sample", label);
 }
 
 #ifndef CGD_NO_STDIO
@@ -16449,17 +16952,30 @@ static cgd_status cgd__read_file(cgd_ctx *ctx, const char *path,
     return status;
 }
 
-CGDDEF cgd_status cgd_image_load(cgd_ctx *ctx, cgd_image *image,
-                                 const char *path, size_t c)
+static cgd_status cgd__image_load(cgd_ctx *ctx, cgd_image *image,
+                                  const char *path, size_t c, int deep)
 {
     unsigned char *bytes;
     size_t size;
     cgd_status status = cgd__read_file(ctx, path, &bytes, &size);
     memset(image, 0, sizeof *image);
     if (status != CGD_OK) return status;
-    status = cgd_image_decode(ctx, image, bytes, size, c, path);
+    status = deep ? cgd_image_decode_deep(ctx, image, bytes, size, c, path)
+                  : cgd_image_decode(ctx, image, bytes, size, c, path);
     cgd__free(ctx, bytes, size);
     return status;
+}
+
+CGDDEF cgd_status cgd_image_load(cgd_ctx *ctx, cgd_image *image,
+                                 const char *path, size_t c)
+{
+    return cgd__image_load(ctx, image, path, c, 0);
+}
+
+CGDDEF cgd_status cgd_image_load_deep(cgd_ctx *ctx, cgd_image *image,
+                                      const char *path, size_t c)
+{
+    return cgd__image_load(ctx, image, path, c, 1);
 }
 
 static int cgd__lower(int c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; }
@@ -16481,11 +16997,126 @@ static void cgd__sink_write(void *user, void *data, int size)
     if (size > 0) cgd_output_write((cgd_output *)user, data, (size_t)size);
 }
 
+/* Sample i as the low bytes of a word: a byte, 16 bits, or a float's bits. */
+static cgd_u32 cgd__sample_bits(const cgd_image *image, size_t i)
+{
+    float v = image->data ? (float)image->data[i] : image->values[i];
+    cgd_u32 bits;
+    if (image->data || image->white > 0)
+        return (cgd_u32)cgd__clamp(v + 0.5f, 0, image->white);
+    memcpy(&bits, &v, sizeof bits);
+    return bits;
+}
+
+/* NumPy's format 1.0: a Python dict, padded to 64 bytes, then the numbers. */
+static int cgd__write_npy(cgd_output *sink, const cgd_image *image)
+{
+    size_t n = image->w * image->h * image->c, i;
+    int width = image->data ? 1 : image->white > 0 ? 2 : 4, k;
+    char head[129];
+    cgd__format(head, sizeof head, CGD__NPY "....{'descr': '%s', "
+        "'fortran_order': False, 'shape': (%u, %u, %u), }",
+        width == 1 ? "|u1" : width == 2 ? "<u2" : "<f4", image->h, image->w,
+        image->c);
+    i = strlen(head);
+    memset(head + i, ' ', 128 - i);
+    head[6] = 1;                       /* version 1.0, what follows in bytes */
+    head[7] = head[9] = 0;
+    head[8] = 128 - 10;
+    head[127] = '\n';
+    cgd__sink_write(sink, head, 128);
+    for (i = 0; i < n; i++) {
+        cgd_u32 bits = cgd__sample_bits(image, i);
+        unsigned char out[4];
+        for (k = 0; k < width; k++)
+            out[k] = (unsigned char)(bits >> 8 * k & 255);
+        cgd__sink_write(sink, out, width);
+    }
+    return 1;
+}
+
+static void cgd__png_word(unsigned char *p, cgd_u32 v)
+{
+    int k;
+    for (k = 0; k < 4; k++) p[k] = (unsigned char)(v >> (24 - 8 * k) & 255);
+}
+
+static void cgd__png_chunk(cgd_output *sink, const char *type,
+                           unsigned char *data, size_t n)
+{
+    unsigned char head[8], tail[4];
+    cgd__png_word(head, (cgd_u32)n);
+    memcpy(head + 4, type, 4);
+    cgd__png_word(tail, cgd__crc32(cgd__crc32(0, head + 4, 4), data, n));
+    cgd__sink_write(sink, head, 8);
+    cgd__sink_write(sink, data, (int)n);
+    cgd__sink_write(sink, tail, 4);
+}
+
+/* The rows of a PNG of 16 bits: big-endian samples, each less the one to its
+ * left (filter 1), which compresses what changes slowly. */
+static void cgd__png16_rows(unsigned char *out, const cgd_image *image)
+{
+    size_t n = image->w * image->c, bpp = 2 * image->c, y, i;
+    for (y = 0; y < image->h; y++, out += 2 * n) {
+        *out++ = 1;
+        for (i = 0; i < n; i++) {
+            cgd_u32 v = cgd__sample_bits(image, y * n + i);
+            out[2 * i] = (unsigned char)(v >> 8);
+            out[2 * i + 1] = (unsigned char)(v & 255);
+        }
+        for (i = 2 * n; i-- > bpp;)
+            out[i] = (unsigned char)(out[i] - out[i - bpp]);
+    }
+}
+
+/* stb_image_write has the compressor, but writes only 8 bits. */
+STBIWDEF unsigned char *stbi_zlib_compress(unsigned char *data, int data_len,
+                                           int *out_len, int quality);
+
+static int cgd__write_png16(cgd_output *sink, const cgd_image *image)
+{
+    static const char kinds[5] = { 0, 0, 4, 2, 6 };    /* by channels        */
+    size_t size = image->h * (2 * image->w * image->c + 1);
+    unsigned char *rows, *packed = NULL, head[13];
+    int n = 0;
+    rows = size > INT_MAX ? NULL
+                          : (unsigned char *)cgd__alloc(sink->ctx, size);
+    if (rows) {
+        cgd__png16_rows(rows, image);
+        packed = stbi_zlib_compress(rows, (int)size, &n, 8);
+        cgd__free(sink->ctx, rows, size);
+    }
+    if (!packed) {
+        sink->status = cgd__fail(sink->ctx, CGD_ERR_MEMORY, "%s: out of "
+                                 "memory for a picture of 16 bits",
+                                 sink->path);
+        return 0;
+    }
+    cgd__png_word(head, (cgd_u32)image->w);
+    cgd__png_word(head + 4, (cgd_u32)image->h);
+    head[8] = 16;
+    head[9] = (unsigned char)kinds[image->c];
+    head[10] = head[11] = head[12] = 0;
+    cgd__sink_write(sink, (void *)"\x89PNG\r\n\x1a\n", 8);
+    cgd__png_chunk(sink, "IHDR", head, 13);
+    cgd__png_chunk(sink, "IDAT", packed, (size_t)n);
+    cgd__png_chunk(sink, "IEND", head, 0);
+#ifdef STBIW_FREE
+    STBIW_FREE(packed);
+#else
+    free(packed);
+#endif
+    return 1;
+}
+
 /* 1 if stb_image_write was content. */
 static int cgd__image_write(cgd_output *sink, const cgd_image *image,
                             const char *path)
 {
     int w = (int)image->w, h = (int)image->h, c = (int)image->c;
+    if (cgd__has_extension(path, ".npy")) return cgd__write_npy(sink, image);
+    if (!image->data) return cgd__write_png16(sink, image);
     if (cgd__has_extension(path, ".png"))
         return stbi_write_png_to_func(cgd__sink_write, sink, w, h, c,
                                       image->data, w * c);
@@ -16496,18 +17127,43 @@ static int cgd__image_write(cgd_output *sink, const cgd_image *image,
                                   image->data, 95);
 }
 
+/* Write a picture of values in a format that has only bytes. */
+static cgd_status cgd__save_bytes(cgd_ctx *ctx, const cgd_image *image,
+                                  const char *path)
+{
+    cgd_image bytes;
+    cgd_status status = cgd_image_resize(ctx, &bytes, image, image->w,
+                                         image->h, CGD_BICUBIC);    /* a copy */
+    if (status == CGD_OK) status = cgd_image_to_bytes(ctx, &bytes, NULL);
+    if (status == CGD_OK) {
+        cgd__warn(ctx, "%s: of 16 bits a sample 8 are written; .png and .npy "
+                  "keep them", path);
+        status = cgd_image_save(ctx, &bytes, path);
+    } else if (status == CGD_ERR_ARGUMENT)
+        cgd__fail(ctx, status, "%s: floating point is written as .npy", path);
+    cgd_image_free(ctx, &bytes);
+    return status;
+}
+
 CGDDEF cgd_status cgd_image_save(cgd_ctx *ctx, const cgd_image *image,
                                  const char *path)
 {
+    int png = cgd__has_extension(path, ".png");
+    int npy = cgd__has_extension(path, ".npy");
     cgd_output out;
-    if (!image->data)
+    if (!image->data && (image->w == 0 || !image->values))
         return cgd__fail(ctx, CGD_ERR_ARGUMENT, "%s: there is no picture to "
                          "write", path);
-    if (!cgd__has_extension(path, ".png") && !cgd__has_extension(path, ".jpg")
+    if (!png && !npy && !cgd__has_extension(path, ".jpg")
         && !cgd__has_extension(path, ".jpeg")
         && !cgd__has_extension(path, ".bmp"))
         return cgd__fail(ctx, CGD_ERR_ARGUMENT, "%s: pictures are written as "
-                         ".png, .jpg, .jpeg or .bmp", path);
+                         ".png, .jpg, .jpeg, .bmp or .npy", path);
+    if (image->c > 4 && !npy)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "%s: %u channels are written "
+                         "as .npy", path, image->c);
+    if (!image->data && !npy && (!png || image->white <= 0))
+        return cgd__save_bytes(ctx, image, path);
     cgd_output_open(ctx, &out, path);
     if (out.status == CGD_OK && !cgd__image_write(&out, image, path)
         && out.status == CGD_OK)
@@ -16543,10 +17199,12 @@ typedef struct cgd__scan {
 /* macOS leaves a hidden ._name.jpg, which is none, beside each name.jpg. */
 static int cgd__is_picture_name(const char *name)
 {
-    return name[0] != '.'
-        && (cgd__has_extension(name, ".jpg") || cgd__has_extension(name, ".png")
-            || cgd__has_extension(name, ".jpeg")
-            || cgd__has_extension(name, ".bmp"));
+    static const char *const endings[] = { ".jpg", ".jpeg", ".jpe", ".jfif",
+        ".png", ".bmp", ".npy", ".safetensors" };
+    size_t i;
+    for (i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (name[0] != '.' && cgd__has_extension(name, endings[i])) return 1;
+    return 0;
 }
 
 static void cgd__scan_visit(cgd__scan *scan, const char *name)
@@ -16671,7 +17329,7 @@ CGDDEF void cgd_listing_free(cgd_ctx *ctx, cgd_listing *listing)
 typedef struct cgd__picture {
     const char *name;                  /* the path, or the tensor's name     */
     const cgd_file_tensor *packed;     /* NULL: a file                       */
-    cgd_image kept;                    /* resized; data NULL: not in memory  */
+    cgd_image kept;                    /* resized; w 0: not in memory        */
     int broken;                        /* found out when it was decoded      */
 } cgd__picture;
 
@@ -16701,17 +17359,27 @@ static cgd_status cgd__data_check(cgd_ctx *ctx, const cgd_data_config *c)
     if (!c->root && (!c->dir[0] || !c->dir[1]))
         return cgd__fail(ctx, CGD_ERR_ARGUMENT, "the data need a root folder "
                          "or a folder for each domain");
-    for (d = 0; d < 2; d++)
-        if (c->channels[d] != 1 && c->channels[d] != 3)
-            return cgd__fail(ctx, CGD_ERR_ARGUMENT, "pictures have 1 or 3 "
-                             "channels, not %u", c->channels[d]);
-    if (c->size < 1 || c->size > 8192 || c->load_size > 8192)
+    for (d = 0; d < 2; d++) {
+        const cgd_range *r = &c->range[d];
+        if (c->channels[d] < 1 || c->channels[d] > CGD__MAX_CHANNELS)
+            return cgd__fail(ctx, CGD_ERR_ARGUMENT, "pictures have 1 to %u "
+                             "channels, not %u", CGD__MAX_CHANNELS,
+                             c->channels[d]);
+        if (!(r->lo <= r->hi && r->lo >= -FLT_MAX && r->hi <= FLT_MAX)
+            || (r->lo == r->hi && r->lo != 0))
+            return cgd__fail(ctx, CGD_ERR_ARGUMENT, "values from %f to %f "
+                             "are no range", (double)r->lo, (double)r->hi);
+    }
+    if (c->size < 1 || c->size > 8192 || c->load_size > 8192
+        || c->height < 1 || c->height > 8192 || c->load_height > 8192)
         return cgd__fail(ctx, CGD_ERR_ARGUMENT, "pictures are trained on at 1 "
-                         "to 8192 pixels, not %u of %u", c->size,
-                         c->load_size);
-    if (c->fit != CGD_FIT_CROP && c->load_size < c->size)
-        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "a crop of %u pixels does not "
-                         "fit pictures of %u", c->size, c->load_size);
+                         "to 8192 pixels, not %u x %u of %u x %u", c->size,
+                         c->height, c->load_size, c->load_height);
+    if ((c->fit != CGD_FIT_CROP && c->load_size < c->size)
+        || (c->fit == CGD_FIT_RESIZE_CROP && c->load_height < c->height))
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "a crop of %u x %u pixels "
+                         "does not fit pictures of %u x %u", c->size,
+                         c->height, c->load_size, c->load_height);
     if (c->fit < CGD_FIT_RESIZE_CROP || c->fit > CGD_FIT_WIDTH_CROP)
         return cgd__fail(ctx, CGD_ERR_ARGUMENT, "there is no fit %d", c->fit);
     if (c->filter != CGD_BICUBIC && c->filter != CGD_BILINEAR)
@@ -16728,9 +17396,12 @@ static int cgd__skippable(cgd_status status)
 }
 
 /* Can this file be a picture? All of it but the decoding. */
-static cgd_status cgd__probe_file(cgd_ctx *ctx, const char *path)
+static cgd_status cgd__probe_file(cgd_ctx *ctx, const char *path,
+                                  float *white)
 {
     cgd__decoding d;
+    cgd_file file;
+    cgd_file_tensor t;
     cgd_status status;
     memset(&d, 0, sizeof d);
     d.label = path;
@@ -16738,9 +17409,59 @@ static cgd_status cgd__probe_file(cgd_ctx *ctx, const char *path)
     if (status != CGD_OK) return status;
     d.bytes = d.owned;
     cgd__probe(&d);
-    if (d.status != CGD_OK) cgd__fail(ctx, d.status, "%s", d.sentence);
+    if (d.status != CGD_OK) {
+        cgd__fail(ctx, d.status, "%s", d.sentence);
+    } else if (d.array) {
+        d.status = cgd__array_open(ctx, &file, &t, &d);
+        d.white = cgd__dtype_white(t.dtype);
+        if (d.status == CGD_OK) cgd_file_close(&file);
+    }
+    *white = d.white;
     cgd__decoding_free(ctx, &d);
     return d.status;
+}
+
+/* What the type of a folder's next picture means for the range of all. */
+static void cgd__range_type(cgd_range *range, float white, size_t before)
+{
+    if (before == 0) range->white = white;
+    else if (white == 0 || range->white == 0) range->white = 0;
+    else range->white = white > range->white ? white : range->white;
+}
+
+static void cgd__range_widen(cgd_range *range, const cgd_image *image,
+                             int *begun)
+{
+    size_t n = image->w * image->h * image->c, i;
+    for (i = 0; i < n; i++) {
+        float v = image->data ? (float)image->data[i] : image->values[i];
+        if (!(v >= -FLT_MAX && v <= FLT_MAX)) continue;
+        if (!*begun || v < range->lo) range->lo = v;
+        if (!*begun || v > range->hi) range->hi = v;
+        *begun = 1;
+    }
+}
+
+CGDDEF cgd_status cgd_range_measure(cgd_ctx *ctx, cgd_range *range,
+                                    const char *const *paths, size_t n,
+                                    size_t c)
+{
+    size_t i;
+    int begun = 0;
+    cgd_image image;
+    cgd_status status;
+    memset(range, 0, sizeof *range);
+    for (i = 0; i < n; i++) {
+        status = cgd_image_load_deep(ctx, &image, paths[i], c);
+        if (cgd__skippable(status)) continue;
+        if (status != CGD_OK) return status;
+        cgd__range_type(range, image.white, (size_t)begun);
+        cgd__range_widen(range, &image, &begun);
+        cgd_image_free(ctx, &image);
+    }
+    if (range->lo < range->hi) return CGD_OK;
+    return cgd__fail(ctx, CGD_ERR_FORMAT, "%s and the others: there is no "
+        "range to measure, all values are the same", n ? paths[0] : "");
 }
 
 static cgd_status cgd__folder_room(cgd_ctx *ctx, struct cgd__folder *folder,
@@ -16754,23 +17475,31 @@ static cgd_status cgd__folder_room(cgd_ctx *ctx, struct cgd__folder *folder,
 }
 
 static cgd_status cgd__folder_list(cgd_ctx *ctx, struct cgd__folder *folder,
-                                   const char *path)
+                                   const char *path, cgd_range *range)
 {
     size_t i;
+    float white = 0;
+    int mixed = 0;
     cgd_status status = cgd_list_pictures(ctx, &folder->listing, path);
     if (status == CGD_OK)
         status = cgd__folder_room(ctx, folder, folder->listing.count);
     if (status != CGD_OK) return status;
     for (i = 0; i < folder->listing.count; i++) {
         const char *name = folder->listing.paths[i];
-        status = cgd__probe_file(ctx, name);
-        if (status == CGD_OK)
+        status = cgd__probe_file(ctx, name, &white);
+        if (status == CGD_OK) {
+            cgd__range_type(range, white, folder->count);
+            mixed |= range->white != white;
             folder->pictures[folder->count++].name = name;
-        else if (cgd__skippable(status))
+        } else if (cgd__skippable(status)) {
             cgd__warn(ctx, "%s; skipped", ctx->message);
-        else
+        } else {
             return status;
+        }
     }
+    if (mixed && range->lo < range->hi)
+        cgd__warn(ctx, "%s: pictures of 8 bits a sample are among pictures of "
+                  "more, and one range holds for all their numbers", path);
     if (folder->count > 0) return CGD_OK;
     return cgd__fail(ctx, CGD_ERR_FORMAT, "%s: none of the folder's %u "
                      "pictures can be read", path, folder->listing.count);
@@ -16781,12 +17510,13 @@ static int cgd__packed_in(const cgd_file_tensor *t, const char *name)
 {
     size_t n = strlen(name);
     return strncmp(t->name, name, n) == 0 && t->name[n] == '/'
-        && t->dtype == CGD_U8 && t->rank == 3 && t->shape[2] == 3
-        && t->shape[0] > 0 && t->shape[1] > 0;
+        && t->dtype != CGD_OTHER && t->rank == 3
+        && t->shape[0] > 0 && t->shape[1] > 0 && t->shape[2] > 0;
 }
 
 static cgd_status cgd__folder_packed(cgd_ctx *ctx, struct cgd__folder *folder,
-                                     const cgd_file *file, const char *name)
+                                     const cgd_file *file, const char *name,
+                                     cgd_range *range)
 {
     size_t i, n = 0;
     cgd_status status;
@@ -16798,6 +17528,8 @@ static cgd_status cgd__folder_packed(cgd_ctx *ctx, struct cgd__folder *folder,
     status = cgd__folder_room(ctx, folder, n);
     for (i = 0; i < file->n_tensors && status == CGD_OK; i++) {
         if (!cgd__packed_in(&file->tensors[i], name)) continue;
+        cgd__range_type(range, cgd__dtype_white(file->tensors[i].dtype),
+                        folder->count);
         folder->pictures[folder->count].name = file->tensors[i].name;
         folder->pictures[folder->count++].packed = &file->tensors[i];
     }
@@ -16817,18 +17549,70 @@ static cgd_status cgd__data_folder(cgd_dataset *data, int domain)
     static const char *const names[2] = { "trainA", "trainB" };
     cgd_ctx *ctx = data->ctx;
     const char *dir = data->config.dir[domain];
+    cgd_range *range = &data->config.range[domain];
     char path[CGD_PATH_ROOM];
     cgd_status status;
     struct cgd__folder *folder = (struct cgd__folder *)
         cgd__alloc_zeroed(ctx, 1, sizeof *folder, "data folder");
     if (!folder) return CGD_ERR_MEMORY;
     data->folder[domain] = folder;
-    if (dir) return cgd__folder_list(ctx, folder, dir);
+    if (dir) return cgd__folder_list(ctx, folder, dir, range);
     if (data->packed)
-        return cgd__folder_packed(ctx, folder, data->packed, names[domain]);
+        return cgd__folder_packed(ctx, folder, data->packed, names[domain],
+                                  range);
     status = cgd__join(ctx, path, data->config.root, names[domain]);
     if (status != CGD_OK) return status;
-    return cgd__folder_list(ctx, folder, path);
+    return cgd__folder_list(ctx, folder, path, range);
+}
+
+/* A picture of a packed file, read. */
+static cgd_status cgd__unpack(cgd_dataset *data, int domain,
+                              const cgd_file_tensor *t, cgd_image *image)
+{
+    cgd__decoding d;
+    cgd_status status;
+    memset(&d, 0, sizeof d);
+    d.label = t->name;
+    status = cgd__tensor_read(data->ctx, &d, data->packed, t);
+    if (status == CGD_OK)
+        status = cgd__upright(data->ctx, image, &d,
+                              data->config.channels[domain]);
+    cgd__decoding_free(data->ctx, &d);
+    return status;
+}
+
+/* The range of a domain: as given, or as measured, or as the file says. */
+static cgd_status cgd__data_range(cgd_dataset *data, int domain)
+{
+    const struct cgd__folder *folder = data->folder[domain];
+    cgd_range *range = &data->config.range[domain], found[2];
+    size_t i;
+    int begun = 0;
+    cgd_image image;
+    cgd_status status = CGD_OK;
+    if (range->lo == range->hi && data->packed && folder->count > 0
+        && folder->pictures[0].packed
+        && cgd__range_read(data->packed, "", found)) {
+        range->lo = found[domain].lo;
+        range->hi = found[domain].hi;
+    } else if (data->config.measure && folder->listing.paths) {
+        return cgd_range_measure(data->ctx, range,
+            (const char *const *)folder->listing.paths, folder->listing.count,
+            data->config.channels[domain]);
+    } else if (data->config.measure) {
+        for (i = 0; i < folder->count && status == CGD_OK; i++) {
+            status = cgd__unpack(data, domain, folder->pictures[i].packed,
+                                 &image);
+            if (status != CGD_OK) return status;
+            cgd__range_widen(range, &image, &begun);
+            cgd_image_free(data->ctx, &image);
+        }
+    }
+    if (range->lo < range->hi || (range->white > 0 && range->lo == range->hi))
+        return CGD_OK;
+    return cgd__fail(data->ctx, CGD_ERR_ARGUMENT, "the pictures of domain %s "
+        "have floating point values: say which are -1 and 1 to the nets, by a "
+        "range or by measuring it", domain ? "B" : "A");
 }
 
 static cgd_status cgd__data_packed(cgd_dataset *data)
@@ -16856,6 +17640,15 @@ static cgd_status cgd__data_order(cgd_dataset *data)
     return data->order ? CGD_OK : CGD_ERR_MEMORY;
 }
 
+/* What zeros stand for. */
+static void cgd__data_sizes(cgd_data_config *c)
+{
+    if (c->height == 0) c->height = c->size;
+    if (c->load_size == 0) c->load_size = c->size;
+    if (c->load_height == 0 && c->size > 0)
+        c->load_height = (c->load_size * c->height + c->size / 2) / c->size;
+}
+
 CGDDEF cgd_status cgd_dataset_open(cgd_ctx *ctx, cgd_dataset *data,
                                    const cgd_data_config *config)
 {
@@ -16864,11 +17657,13 @@ CGDDEF cgd_status cgd_dataset_open(cgd_ctx *ctx, cgd_dataset *data,
     memset(data, 0, sizeof *data);
     data->ctx = ctx;
     data->config = *config;
-    if (data->config.load_size == 0) data->config.load_size = config->size;
+    cgd__data_sizes(&data->config);
     status = cgd__data_check(ctx, &data->config);
     if (status == CGD_OK) status = cgd__data_packed(data);
     for (d = 0; d < 2 && status == CGD_OK; d++)
         status = cgd__data_folder(data, d);
+    for (d = 0; d < 2 && status == CGD_OK; d++)
+        status = cgd__data_range(data, d);
     if (status == CGD_OK) status = cgd__data_order(data);
     if (status != CGD_OK) cgd_dataset_close(data);
     return status;
@@ -16982,15 +17777,20 @@ static size_t cgd__scaled(size_t side, size_t to, size_t from, size_t least)
 /* The size a picture is resized to, before the crop. */
 static void cgd__data_fit(const cgd_data_config *c, size_t *w, size_t *h)
 {
-    size_t shorter = cgd__min(*w, *h);
     if (c->fit == CGD_FIT_RESIZE_CROP) {
-        *w = *h = c->load_size;
-    } else if (c->fit == CGD_FIT_WIDTH_CROP) {
-        *h = cgd__scaled(*h, c->load_size, *w, c->size);
         *w = c->load_size;
-    } else if (shorter < c->size) {          /* enlarge, keeping the aspect  */
-        *w = cgd__scaled(*w, c->size, shorter, c->size);
-        *h = cgd__scaled(*h, c->size, shorter, c->size);
+        *h = c->load_height;
+    } else if (c->fit == CGD_FIT_WIDTH_CROP) {
+        *h = cgd__scaled(*h, c->load_size, *w, c->height);
+        *w = c->load_size;
+    } else if (*w < c->size || *h < c->height) {  /* enlarge, keep the aspect */
+        if ((double)c->size * (double)*h > (double)c->height * (double)*w) {
+            *h = cgd__scaled(*h, c->size, *w, c->height);
+            *w = c->size;
+        } else {
+            *w = cgd__scaled(*w, c->height, *h, c->size);
+            *h = c->height;
+        }
     }
 }
 
@@ -17012,8 +17812,8 @@ static cgd_status cgd__draw_finish(cgd_dataset *data, cgd__draw *draw,
     }
     if (status != CGD_OK) return status;
     draw->ready = &draw->own;
-    bytes = w * h * draw->own.c;
-    if (p->kept.data || data->cached > data->config.cache_bytes
+    bytes = w * h * draw->own.c * (draw->own.data ? 1 : sizeof(float));
+    if (p->kept.w > 0 || data->cached > data->config.cache_bytes
         || bytes > data->config.cache_bytes - data->cached) return CGD_OK;
     data->cached += bytes;
     p->kept = draw->own;
@@ -17022,44 +17822,24 @@ static cgd_status cgd__draw_finish(cgd_dataset *data, cgd__draw *draw,
     return CGD_OK;
 }
 
-/* A packed picture; one channel is made in place. */
-static cgd_status cgd__draw_unpack(cgd_dataset *data, cgd__draw *draw)
-{
-    const cgd_file_tensor *t =
-        data->folder[draw->domain]->pictures[draw->index].packed;
-    cgd__decoding d;
-    cgd_image rgb, image;
-    cgd_status status = cgd_image_init(data->ctx, &rgb, t->shape[1],
-                                       t->shape[0], 3);
-    memset(&image, 0, sizeof image);
-    memset(&d, 0, sizeof d);
-    if (status == CGD_OK)
-        status = cgd_file_read_bytes(data->packed, t, 0, rgb.w * rgb.h * 3,
-                                     rgb.data);
-    if (status == CGD_OK) {
-        d.pixels = rgb.data;
-        d.w = rgb.w;
-        d.h = rgb.h;
-        status = cgd__upright(data->ctx, &image, &d,
-                              data->config.channels[draw->domain]);
-    }
-    cgd_image_free(data->ctx, &rgb);
-    if (status == CGD_OK) status = cgd__draw_finish(data, draw, &image);
-    return status;
-}
-
 /* Ready if the picture is kept or packed, or else its bytes to be decoded. */
 static cgd_status cgd__draw_begin(cgd_dataset *data, cgd__draw *draw)
 {
     const cgd__picture *p =
         &data->folder[draw->domain]->pictures[draw->index];
     cgd__decoding *d = &draw->decoding;
+    cgd_image image;
     cgd_status status;
-    if (p->kept.data) {
+    if (p->kept.w > 0) {
         draw->ready = &p->kept;
         return CGD_OK;
     }
-    if (p->packed) return cgd__draw_unpack(data, draw);
+    if (p->packed) {
+        status = cgd__unpack(data, draw->domain, p->packed, &image);
+        return status == CGD_OK ? cgd__draw_finish(data, draw, &image)
+                                : status;
+    }
+    d->c = data->config.channels[draw->domain];
     d->label = p->name;
     status = cgd__read_file(data->ctx, p->name, &d->owned, &d->size);
     d->bytes = d->owned;
@@ -17131,23 +17911,26 @@ static cgd_status cgd__draws_round(cgd_dataset *data, cgd__draw *draws,
 
 /* Crop at a random place, mirror or not, and into the batch it goes. */
 static void cgd__draw_crop(const cgd_data_config *config, cgd__draw *draw,
-                           unsigned char *scratch, cgd_tensor *out,
-                           size_t index)
+                           cgd_tensor *out, size_t index)
 {
     const cgd_image *from = draw->ready;
-    size_t size = config->size, c = from->c, x, y;
-    size_t left = cgd_rng_below(&draw->rng, (cgd_u32)(from->w - size + 1));
-    size_t top = cgd_rng_below(&draw->rng, (cgd_u32)(from->h - size + 1));
+    size_t c = from->c, x, y, n;
+    size_t left = cgd_rng_below(&draw->rng,
+                                (cgd_u32)(from->w - config->size + 1));
+    size_t top = cgd_rng_below(&draw->rng,
+                               (cgd_u32)(from->h - config->height + 1));
     int mirror = config->flip && (cgd_rng_next(&draw->rng) >> 31);
-    for (y = 0; y < size; y++) {
-        const unsigned char *row =
-            from->data + ((top + y) * from->w + left) * c;
-        unsigned char *to = scratch + y * size * c;
-        if (!mirror) memcpy(to, row, size * c);
-        else for (x = 0; x < size; x++)
-            memcpy(to + x * c, row + (size - 1 - x) * c, c);
-    }
-    cgd_tensor_from_bytes(out, index, scratch);
+    float *to = out->data + index * out->h * out->w * c;
+    cgd_range range = config->range[draw->domain];
+    if (range.lo == range.hi) range.white = from->white;
+    n = mirror ? c : out->w * c;
+    for (y = 0; y < out->h; y++)
+        for (x = 0; x < (mirror ? out->w : 1); x++, to += n) {
+            size_t at = ((top + y) * from->w + left
+                         + (mirror ? out->w - 1 - x : 0)) * c;
+            cgd__samples_in(to, from->data ? from->data + at : NULL,
+                            from->data ? NULL : from->values + at, n, &range);
+        }
 }
 
 static cgd_status cgd__batch_check(const cgd_dataset *data,
@@ -17159,19 +17942,18 @@ static cgd_status cgd__batch_check(const cgd_dataset *data,
     t[0] = a;
     t[1] = b;
     for (d = 0; d < 2; d++)
-        if (t[d]->n == 0 || t[d]->n != a->n || t[d]->h != c->size
+        if (t[d]->n == 0 || t[d]->n != a->n || t[d]->h != c->height
             || t[d]->w != c->size || t[d]->c != c->channels[d])
             return cgd__fail(data->ctx, CGD_ERR_SHAPE, "the data set gives "
                 "batches of %u x %u pixels and %u channels, not (%u, %u, %u, "
-                "%u)", c->size, c->size, c->channels[d], t[d]->n, t[d]->h,
+                "%u)", c->height, c->size, c->channels[d], t[d]->n, t[d]->h,
                 t[d]->w, t[d]->c);
     return CGD_OK;
 }
 
 /* Draws 2i and 2i + 1 are sample i's A and B. */
 static cgd_status cgd__batch_fill(cgd_dataset *data, cgd__draw *draws,
-                                  unsigned char *scratch, cgd_tensor *a,
-                                  cgd_tensor *b)
+                                  cgd_tensor *a, cgd_tensor *b)
 {
     size_t i, waiting = 1;
     cgd_status status = CGD_OK;
@@ -17182,8 +17964,7 @@ static cgd_status cgd__batch_fill(cgd_dataset *data, cgd__draw *draws,
     while (status == CGD_OK && waiting > 0)
         status = cgd__draws_round(data, draws, 2 * a->n, &waiting);
     for (i = 0; i < 2 * a->n && status == CGD_OK; i++)
-        cgd__draw_crop(&data->config, &draws[i], scratch, i % 2 ? b : a,
-                       i / 2);
+        cgd__draw_crop(&data->config, &draws[i], i % 2 ? b : a, i / 2);
     for (i = 0; i < 2 * a->n; i++) {
         cgd__decoding_free(data->ctx, &draws[i].decoding);
         cgd_image_free(data->ctx, &draws[i].own);
@@ -17194,21 +17975,15 @@ static cgd_status cgd__batch_fill(cgd_dataset *data, cgd__draw *draws,
 CGDDEF cgd_status cgd_dataset_next(cgd_dataset *data, cgd_tensor *a,
                                    cgd_tensor *b)
 {
-    size_t bytes = data->config.size * data->config.size * 3;
-    unsigned char *scratch;
-    cgd__draw *draws = NULL;
+    cgd__draw *draws;
     cgd_status status = cgd__batch_check(data, a, b);
     if (status != CGD_OK) return status;
-    scratch = (unsigned char *)cgd__alloc_zeroed(data->ctx, 1, bytes,
-                                                 "crop of a picture");
-    if (scratch)
-        draws = (cgd__draw *)cgd__alloc_zeroed(data->ctx, 2 * a->n,
-                                          sizeof *draws, "batch of pictures");
-    if (draws) status = cgd__batch_fill(data, draws, scratch, a, b);
-    else status = CGD_ERR_MEMORY;
+    draws = (cgd__draw *)cgd__alloc_zeroed(data->ctx, 2 * a->n, sizeof *draws,
+                                           "batch of pictures");
+    if (!draws) return CGD_ERR_MEMORY;
+    status = cgd__batch_fill(data, draws, a, b);
     if (status == CGD_OK) data->position += (unsigned long)a->n;
     cgd__free(data->ctx, draws, 2 * a->n * sizeof *draws);
-    cgd__free(data->ctx, scratch, bytes);
     return status;
 }
 
@@ -17223,9 +17998,9 @@ typedef struct cgd__packing {
     cgd_ctx *ctx;
     cgd_writer writer;
     cgd_listing listing[CGD__PACK_FOLDERS];
+    cgd_data_config config;        /* size 0: as they are                    */
     size_t skip;                   /* characters of a path before "trainA/"  */
-    size_t size;                   /* 0: as they are                         */
-    int filter, writing;           /* the second time                        */
+    int writing;                   /* the second time                        */
     cgd__decoding chunk[CGD__PACK_CHUNK];
 } cgd__packing;
 
@@ -17235,13 +18010,14 @@ static void cgd__pack_decode(void *job, size_t i)
     if (d->bytes) cgd__decode_pixels(d);
 }
 
-static void cgd__pack_read(cgd__packing *p, char **paths, size_t n)
+static void cgd__pack_read(cgd__packing *p, char **paths, size_t n, size_t c)
 {
     size_t i;
     memset(p->chunk, 0, sizeof p->chunk);
     for (i = 0; i < n; i++) {
         cgd__decoding *d = &p->chunk[i];
         d->label = paths[i];
+        d->c = c;
         d->status = cgd__read_file(p->ctx, paths[i], &d->owned, &d->size);
         d->bytes = d->owned;
         if (d->status != CGD_OK)
@@ -17251,57 +18027,75 @@ static void cgd__pack_read(cgd__packing *p, char **paths, size_t n)
     cgd__for(p->ctx, n, cgd__pack_decode, p->chunk);
 }
 
+/* Values of 16 bits become that, little-endian, where they stand. */
+static void cgd__pack_append(cgd_writer *wr, cgd_image *image)
+{
+    size_t n = image->w * image->h * image->c, i;
+    unsigned char *out = (unsigned char *)(void *)image->values;
+    if (image->data) {
+        cgd_writer_append(wr, image->data, n);
+    } else if (image->white <= 0) {
+        cgd_writer_append_f32(wr, image->values, n);
+    } else {
+        for (i = 0; i < n; i++) {
+            unsigned v = (unsigned)image->values[i];
+            out[2 * i] = (unsigned char)(v & 255);
+            out[2 * i + 1] = (unsigned char)(v >> 8);
+        }
+        cgd_writer_append(wr, out, 2 * n);
+    }
+}
+
 /* Declare a picture, or append it. */
-static cgd_status cgd__pack_picture(cgd__packing *p, const cgd__decoding *d)
+static cgd_status cgd__pack_picture(cgd__packing *p, cgd__decoding *d,
+                                    size_t c)
 {
     cgd_image upright, sized;
-    cgd_status status;
-    if (!p->writing) {
-        int swap = d->orientation >= 5;
-        size_t shape[3];
-        shape[0] = p->size ? p->size : swap ? d->w : d->h;
-        shape[1] = p->size ? p->size : swap ? d->h : d->w;
-        shape[2] = 3;
-        cgd_writer_tensor(&p->writer, d->label + p->skip, CGD_U8, shape, 3);
-        return p->writer.status;
-    }
+    size_t shape[3];
+    cgd_status status = cgd__upright(p->ctx, &upright, d, c);
+    if (status != CGD_OK) return status;
     memset(&sized, 0, sizeof sized);
-    status = cgd__upright(p->ctx, &upright, d, 3);
-    if (status == CGD_OK)
-        status = cgd_image_resize(p->ctx, &sized, &upright,
-                                  p->size ? p->size : upright.w,
-                                  p->size ? p->size : upright.h, p->filter);
-    if (status == CGD_OK)
-        cgd_writer_append(&p->writer, sized.data, sized.w * sized.h * 3);
+    shape[0] = p->config.size ? p->config.height : upright.h;
+    shape[1] = p->config.size ? p->config.size : upright.w;
+    shape[2] = c;
+    if (!p->writing)
+        cgd_writer_tensor(&p->writer, d->label + p->skip, upright.data
+            ? CGD_U8 : upright.white > 0 ? CGD_U16 : CGD_F32, shape, 3);
+    else
+        status = cgd_image_resize(p->ctx, &sized, &upright, shape[1],
+                                  shape[0], p->config.filter);
+    if (p->writing && status == CGD_OK) cgd__pack_append(&p->writer, &sized);
     cgd_image_free(p->ctx, &sized);
     cgd_image_free(p->ctx, &upright);
     return status == CGD_OK ? p->writer.status : status;
 }
 
 /* One of a chunk: done, or left out with a warning (only the first time). */
-static cgd_status cgd__pack_one(cgd__packing *p, const cgd__decoding *d,
+static cgd_status cgd__pack_one(cgd__packing *p, cgd__decoding *d, size_t c,
                                 int *taken)
 {
-    *taken = d->status == CGD_OK;
-    if (*taken) return cgd__pack_picture(p, d);
-    cgd__fail(p->ctx, d->status, "%s", d->sentence);
-    if (p->writing || !cgd__skippable(d->status)) return d->status;
+    cgd_status status = d->status;
+    if (status == CGD_OK) status = cgd__pack_picture(p, d, c);
+    else cgd__fail(p->ctx, status, "%s", d->sentence);
+    *taken = status == CGD_OK;
+    if (*taken || p->writing || !cgd__skippable(status)) return status;
     cgd__warn(p->ctx, "%s; skipped", p->ctx->message);
     return CGD_OK;
 }
 
 /* A folder, chunk by chunk; broken pictures leave the listing. */
-static cgd_status cgd__pack_folder(cgd__packing *p, cgd_listing *listing)
+static cgd_status cgd__pack_folder(cgd__packing *p, int folder)
 {
-    size_t at, i, good = 0, n;
+    cgd_listing *listing = &p->listing[folder];
+    size_t at, i, good = 0, n, c = p->config.channels[folder % 2];
     cgd_status status = CGD_OK;
     for (at = 0; at < listing->count && status == CGD_OK; at += n) {
         n = cgd__min(CGD__PACK_CHUNK, listing->count - at);
-        cgd__pack_read(p, listing->paths + at, n);
+        cgd__pack_read(p, listing->paths + at, n, c);
         for (i = 0; i < n; i++) {
             int taken = 0;
             if (status == CGD_OK)
-                status = cgd__pack_one(p, &p->chunk[i], &taken);
+                status = cgd__pack_one(p, &p->chunk[i], c, &taken);
             if (taken) listing->paths[good++] = listing->paths[at + i];
             cgd__decoding_free(p->ctx, &p->chunk[i]);
         }
@@ -17310,57 +18104,78 @@ static cgd_status cgd__pack_folder(cgd__packing *p, cgd_listing *listing)
     return status;
 }
 
-/* Both passes; the writer's end is also what removes a half-written file. */
-static cgd_status cgd__pack_write(cgd__packing *p, const char *root,
-                                  const char *path)
+/* Before the first pass, since it stands in front of all: the range. */
+static cgd_status cgd__pack_range(cgd__packing *p)
 {
-    size_t i, total = 0;
+    int d;
     cgd_status status = CGD_OK;
+    for (d = 0; d < 2 && p->config.measure && status == CGD_OK; d++) {
+        const cgd_listing *l = &p->listing[p->listing[d].count ? d : d + 2];
+        if (l->count > 0)
+            status = cgd_range_measure(p->ctx, &p->config.range[d],
+                         (const char *const *)l->paths, l->count,
+                         p->config.channels[d]);
+    }
+    if (status == CGD_OK) cgd__range_meta(&p->writer, p->config.range, "");
+    return status;
+}
+
+/* Both passes; the writer's end is also what removes a half-written file. */
+static cgd_status cgd__pack_write(cgd__packing *p, const char *path)
+{
+    size_t total = 0;
+    int i;
+    cgd_status status;
     cgd_writer_init(p->ctx, &p->writer, path);
+    status = cgd__pack_range(p);
     for (i = 0; i < CGD__PACK_FOLDERS && status == CGD_OK; i++) {
-        status = cgd__pack_folder(p, &p->listing[i]);
+        status = cgd__pack_folder(p, i);
         total += p->listing[i].count;
     }
     if (status == CGD_OK && total == 0)
         status = cgd__fail(p->ctx, CGD_ERR_FORMAT, "%s: there is no readable "
-            "picture in trainA, trainB, testA or testB", root);
+            "picture in trainA, trainB, testA or testB", p->config.root);
     p->writing = 1;
     if (status == CGD_OK) {
         cgd_writer_begin(&p->writer);
         status = p->writer.status;
     }
     for (i = 0; i < CGD__PACK_FOLDERS && status == CGD_OK; i++)
-        status = cgd__pack_folder(p, &p->listing[i]);
+        status = cgd__pack_folder(p, i);
     if (p->writer.status == CGD_OK) p->writer.status = status;
     return cgd_writer_end(&p->writer);
 }
 
-CGDDEF cgd_status cgd_dataset_pack(cgd_ctx *ctx, const char *root,
-                                   size_t size, int filter, const char *path)
+CGDDEF cgd_status cgd_dataset_pack(cgd_ctx *ctx,
+                                   const cgd_data_config *config,
+                                   const char *path)
 {
     static const char *const names[CGD__PACK_FOLDERS] =
         { "trainA", "trainB", "testA", "testB" };
     char folder[CGD_PATH_ROOM];
     size_t i;
-    cgd_status status = CGD_OK;
+    cgd_data_config checked = *config;
+    cgd_status status;
     cgd__packing *p;
-    if (size > 8192 || (filter != CGD_BICUBIC && filter != CGD_BILINEAR))
-        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "pack: pictures of %u pixels "
-                         "by filter %d cannot be made", size, filter);
+    if (checked.size == 0) checked.size = checked.height = 8;     /* unused  */
+    checked.load_size = checked.load_height = 0;
+    cgd__data_sizes(&checked);
+    status = cgd__data_check(ctx, &checked);
+    if (status != CGD_OK) return status;
     p = (cgd__packing *)cgd__alloc_zeroed(ctx, 1, sizeof *p,
                                           "packing pictures");
     if (!p) return CGD_ERR_MEMORY;
     p->ctx = ctx;
-    p->skip = strlen(root) + 1;
-    p->size = size;
-    p->filter = filter;
+    p->config = checked;
+    p->config.size = config->size;
+    p->skip = strlen(config->root) + 1;
     for (i = 0; i < CGD__PACK_FOLDERS && status == CGD_OK; i++) {
-        status = cgd__join(ctx, folder, root, names[i]);
+        status = cgd__join(ctx, folder, config->root, names[i]);
         if (status == CGD_OK)
             status = cgd_list_pictures(ctx, &p->listing[i], folder);
         if (cgd__skippable(status)) status = CGD_OK;     /* missing or empty */
     }
-    if (status == CGD_OK) status = cgd__pack_write(p, root, path);
+    if (status == CGD_OK) status = cgd__pack_write(p, path);
     for (i = 0; i < CGD__PACK_FOLDERS; i++)
         cgd_listing_free(ctx, &p->listing[i]);
     cgd__free(ctx, p, sizeof *p);
@@ -17386,13 +18201,9 @@ CGDDEF cgd_status cgd_translate_file(cgd_ctx *ctx, const char *model,
     if (status != CGD_OK) return status;
     c = m.net.layers[0].in_c;
     memset(&result, 0, sizeof result);
-    status = cgd_image_load(ctx, &image, in, c);
+    status = cgd_image_load_deep(ctx, &image, in, c);
     if (status == CGD_OK) {
-        status = cgd_image_init(ctx, &result, image.w, image.h,
-                                m.net.layers[m.net.n_layers - 1].out_c);
-        if (status == CGD_OK)
-            status = cgd_translate(&m, result.data, image.data, image.w,
-                                   image.h, NULL, 0);
+        status = cgd_translate_image(&m, &result, &image);
         cgd_image_free(ctx, &image);
     }
     if (status == CGD_OK) status = cgd_image_save(ctx, &result, out);
@@ -17479,32 +18290,6 @@ static void cgd__loss_add(cgd_losses *sum, const cgd_losses *l, double factor)
     sum->generators += factor * l->generators;
 }
 
-/* A decimal number such as cgd__put_float writes; 0 if there is none. */
-static double cgd__parse_float(const char *s)
-{
-    double v = 0, scale = 1;
-    int negative = 0, exponent = 0, exponent_negative = 0;
-    while (*s == ' ') s++;
-    if (*s == '-') { negative = 1; s++; }
-    for (; *s >= '0' && *s <= '9'; s++) v = v * 10 + (*s - '0');
-    if (*s == '.')
-        for (s++; *s >= '0' && *s <= '9'; s++) {
-            v = v * 10 + (*s - '0');
-            scale *= 10;
-        }
-    v /= scale;
-    if (*s == 'e' || *s == 'E') {
-        s++;
-        if (*s == '-') { exponent_negative = 1; s++; }
-        else if (*s == '+') s++;
-        for (; *s >= '0' && *s <= '9' && exponent < 400; s++)
-            exponent = exponent * 10 + (*s - '0');
-    }
-    for (scale = 1; exponent > 0; exponent--) scale *= 10;
-    v = exponent_negative ? v / scale : v * scale;
-    return negative ? -v : v;
-}
-
 /* Keep the lines of the log up to the step that training resumes from, since
  * a run that was killed may have written more than it saved. */
 static cgd_status cgd__log_start(cgd__run *r)
@@ -17519,7 +18304,7 @@ static cgd_status cgd__log_start(cgd__run *r)
     if (r->trainer.step > 0) from = cgd_fopen(path, "rb");
     while (from && fgets(line, sizeof line, from))
         if (line[0] >= '0' && line[0] <= '9'
-            && cgd__parse_float(line) <= (double)r->trainer.step)
+            && cgd__parse_float(line, NULL) <= (double)r->trainer.step)
             cgd_output_write(&out, line, strlen(line));
     if (from) fclose(from);
     return cgd_output_close(&out);
@@ -17801,21 +18586,34 @@ static cgd_status cgd__run_step(cgd__run *r, const cgd_run_config *c)
     return status;
 }
 
+/* A student learns on the numbers that its teacher learnt on, unless told
+ * otherwise. */
+static void cgd__run_range(const cgd__run *r, cgd_range range[2])
+{
+    const cgd_trainer *t = &r->trainer;
+    int d;
+    for (d = 0; t->distil && d < 2; d++)
+        if (range[d].lo == range[d].hi && !r->config->data.measure)
+            range[d] = t->teacher.generator.range[d ^ t->distil->direction];
+}
+
 static cgd_status cgd__run_open(cgd__run *r)
 {
     const cgd_train_config *c = &r->trainer.config;
     cgd_data_config data = r->config->data;
     size_t values = c->batch * c->height * c->width, domain;
     cgd_status status;
-    if (c->height != c->width)
-        return cgd__fail(r->ctx, CGD_ERR_ARGUMENT,
-                         "the loops train on square pictures");
-    data.size = c->height;
+    data.size = c->width;
+    data.height = c->height;
     data.seed = c->seed;
     for (domain = 0; domain < 2; domain++)
         data.channels[domain] = cgd__channels(&r->trainer, (int)domain);
+    cgd__run_range(r, data.range);
     status = cgd_dataset_open(r->ctx, &r->data, &data);
     if (status != CGD_OK) return status;
+    for (domain = 0; domain < 4; domain++)      /* g_ab: A, B; g_ba: B, A   */
+        r->trainer.side[domain / 2].g.net.generator.range[domain % 2] =
+            r->data.config.range[domain / 2 ^ domain % 2];
     r->picture_values = values * (data.channels[0] + data.channels[1]);
     r->pictures = (float *)cgd__alloc_zeroed(r->ctx, r->picture_values,
                                              sizeof(float), "a batch");
@@ -17839,7 +18637,8 @@ static size_t cgd__data_growth(const cgd_dataset *data)
     int d;
     for (d = 0; d < 2; d++)            /* other fits keep the aspect         */
         if (c->fit != CGD_FIT_RESIZE_CROP
-            || !cgd__mul(&bytes, c->load_size * c->load_size * c->channels[d],
+            || !cgd__mul(&bytes, c->load_size * c->load_height
+                * c->channels[d] * (c->range[d].white == 255 ? 1 : 4),
                          data->folder[d]->count)
             || !cgd__add(&all, all, bytes)) all = c->cache_bytes;
     return cgd__min(all, c->cache_bytes) + n * CGD__ALLOC_MORE;
@@ -17928,7 +18727,8 @@ static int cgd__pictures_repeat(const cgd_train_config *c,
                                 const cgd_data_config *data)
 {
     return data->fit == CGD_FIT_RESIZE_CROP
-        && (data->load_size == 0 || data->load_size == c->height);
+        && (data->load_size == 0 || data->load_size == c->width)
+        && (data->load_height == 0 || data->load_height == c->height);
 }
 
 CGDDEF cgd_status cgd_distil_run(cgd_ctx *ctx, const cgd_distil_config *config,

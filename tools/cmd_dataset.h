@@ -119,11 +119,15 @@ static int run_pack(const command *cmd, settings *s)
 {
     cgd_ctx ctx;
     live_line line;
+    cgd_data_config config = cgd_data_defaults();
     cgd_status status;
     int bad;
     bad = open_writer(cmd, s, &ctx, &line);
     if (bad) return bad;
-    status = cgd_dataset_pack(&ctx, s->words[0], s->size, s->filter, s->out);
+    config.root = s->words[0];
+    config.size = s->size;
+    config.filter = s->filter;
+    status = cgd_dataset_pack(&ctx, &config, s->out);
     if (status == CGD_OK) {
         printf("packed into %s; train from it with: cgd train --data %s\n",
                s->out, s->out);
