@@ -1196,6 +1196,13 @@ CGDDEF void cgd_image_free(cgd_ctx *ctx, cgd_image *image);
 CGDDEF cgd_status cgd_image_to_bytes(cgd_ctx *ctx, cgd_image *image,
                                      const cgd_range *range);
 
+/* A picture of t's channels, as a net takes it, into number `picture` of t,
+ * which is no smaller: the last column and row are repeated. range NULL, or
+ * lo = hi: 0 to the picture's white. */
+CGDDEF void cgd_tensor_from_image(cgd_tensor *t, size_t picture,
+                                  const cgd_image *image,
+                                  const cgd_range *range);
+
 /* Antialiased resampling, the same bytes as Pillow's resize for 8-bit
  * pictures (before its release 12.2, which takes some tall ones the other
  * way round). Values of 16 bits are rounded and kept in their range. out is
@@ -10819,17 +10826,20 @@ CGDDEF size_t cgd_model_workspace(const cgd_model *model, size_t width,
     return need;
 }
 
-/* Samples to floats, the last row and column repeated to fill the tensor. */
-static void cgd__model_fill(cgd_tensor *x, const cgd_image *in,
-                            const cgd_range *range)
+CGDDEF void cgd_tensor_from_image(cgd_tensor *t, size_t picture,
+                                  const cgd_image *image,
+                                  const cgd_range *range)
 {
-    size_t n = in->w * x->c, i, j;
-    for (i = 0; i < x->h; i++) {
-        float *to = x->data + i * x->w * x->c;
-        size_t from = cgd__min(i, in->h - 1) * n;
-        cgd__samples_in(to, in->data ? in->data + from : NULL,
-                        in->data ? NULL : in->values + from, n, range);
-        for (j = n; j < x->w * x->c; j++) to[j] = to[j - x->c];
+    size_t n = image->w * t->c, i, j;
+    cgd_range own = { 0, 0, 255 };
+    if (!image->data) own.white = image->white;
+    if (!range || range->lo == range->hi) range = &own;
+    for (i = 0; i < t->h; i++) {
+        float *to = t->data + (picture * t->h + i) * t->w * t->c;
+        size_t from = cgd__min(i, image->h - 1) * n;
+        cgd__samples_in(to, image->data ? image->data + from : NULL,
+                        image->data ? NULL : image->values + from, n, range);
+        for (j = n; j < t->w * t->c; j++) to[j] = to[j - t->c];
     }
 }
 
@@ -10869,7 +10879,7 @@ static cgd_status cgd__translate(cgd_model *model, cgd_image *out,
     x = cgd_tensor_view(1, cgd__model_side(height), cgd__model_side(width),
                         model->net.layers[0].in_c,
                         (float *)(void *)(block + offset));
-    cgd__model_fill(&x, in, &range[0]);
+    cgd_tensor_from_image(&x, 0, in, &range[0]);
     status = cgd_pass_init(&pass, &model->net, 1, x.h, x.w, CGD_INFER, NULL,
                            0, block + offset
                               + cgd__model_input(model, width, height));
@@ -16836,10 +16846,22 @@ static void cgd__put_values(cgd_image *image, size_t to,
     }
 }
 
+/* Three channels become one as luma; others are what is asked for. */
+static int cgd__channels_fit(size_t has, size_t c)
+{
+    return has == c || (has == 3 && c == 1);
+}
+
+static cgd_status cgd__fail_channels(cgd_ctx *ctx, const cgd__decoding *d,
+                                     size_t has, size_t c)
+{
+    return cgd__fail(ctx, CGD_ERR_SHAPE, "%s: it has %u channels where %u are "
+                     "asked for", d->label, has, c);
+}
+
 /* Copy stored pixels upright. EXIF's eight cases are: swap the axes or not
  * (5 to 8), then read the stored x backwards or not (2, 3, 7, 8), and the
- * stored y backwards or not (3, 4, 6, 7). Three channels become one as luma;
- * an array's other channels are as many as are asked for. */
+ * stored y backwards or not (3, 4, 6, 7). */
 static cgd_status cgd__upright(cgd_ctx *ctx, cgd_image *image,
                                cgd__decoding *d, size_t c)
 {
@@ -16848,9 +16870,8 @@ static cgd_status cgd__upright(cgd_ctx *ctx, cgd_image *image,
     const int back_y = o == 3 || o == 4 || o == 6 || o == 7;
     cgd_status status = d->array ? cgd__array_read(ctx, d) : CGD_OK;
     size_t x, y;
-    if (status == CGD_OK && c != d->c && (d->c != 3 || c != 1))
-        status = cgd__fail(ctx, CGD_ERR_SHAPE, "%s: it has %u channels where "
-                           "%u are asked for", d->label, d->c, c);
+    if (status == CGD_OK && !cgd__channels_fit(d->c, c))
+        status = cgd__fail_channels(ctx, d, d->c, c);
     if (status == CGD_OK)
         status = cgd_image_init_white(ctx, image, swap ? d->h : d->w,
                                       swap ? d->w : d->h, c, d->white);
@@ -17156,6 +17177,8 @@ CGDDEF cgd_status cgd_image_save(cgd_ctx *ctx, const cgd_image *image,
                          "write", path);
     if (!png && !npy && !cgd__has_extension(path, ".jpg")
         && !cgd__has_extension(path, ".jpeg")
+        && !cgd__has_extension(path, ".jpe")
+        && !cgd__has_extension(path, ".jfif")
         && !cgd__has_extension(path, ".bmp"))
         return cgd__fail(ctx, CGD_ERR_ARGUMENT, "%s: pictures are written as "
                          ".png, .jpg, .jpeg, .bmp or .npy", path);
@@ -17388,15 +17411,16 @@ static cgd_status cgd__data_check(cgd_ctx *ctx, const cgd_data_config *c)
     return CGD_OK;
 }
 
-/* Failures of one picture, which others can stand in for. */
+/* What is wrong with one picture, for which others can stand in: what it is.
+ * That it cannot be opened now, or that memory is short, says nothing of it,
+ * and must not change in silence what is learnt. */
 static int cgd__skippable(cgd_status status)
 {
-    return status == CGD_ERR_IO || status == CGD_ERR_FORMAT
-        || status == CGD_ERR_SHAPE;
+    return status == CGD_ERR_FORMAT || status == CGD_ERR_SHAPE;
 }
 
 /* Can this file be a picture? All of it but the decoding. */
-static cgd_status cgd__probe_file(cgd_ctx *ctx, const char *path,
+static cgd_status cgd__probe_file(cgd_ctx *ctx, const char *path, size_t c,
                                   float *white)
 {
     cgd__decoding d;
@@ -17415,6 +17439,8 @@ static cgd_status cgd__probe_file(cgd_ctx *ctx, const char *path,
         d.status = cgd__array_open(ctx, &file, &t, &d);
         d.white = cgd__dtype_white(t.dtype);
         if (d.status == CGD_OK) cgd_file_close(&file);
+        if (d.status == CGD_OK && !cgd__channels_fit(t.shape[2], c))
+            d.status = cgd__fail_channels(ctx, &d, t.shape[2], c);
     }
     *white = d.white;
     cgd__decoding_free(ctx, &d);
@@ -17475,8 +17501,10 @@ static cgd_status cgd__folder_room(cgd_ctx *ctx, struct cgd__folder *folder,
 }
 
 static cgd_status cgd__folder_list(cgd_ctx *ctx, struct cgd__folder *folder,
-                                   const char *path, cgd_range *range)
+                                   const char *path, size_t c,
+                                   cgd_range *range)
 {
+    char reason[sizeof ctx->message / 2];
     size_t i;
     float white = 0;
     int mixed = 0;
@@ -17486,13 +17514,14 @@ static cgd_status cgd__folder_list(cgd_ctx *ctx, struct cgd__folder *folder,
     if (status != CGD_OK) return status;
     for (i = 0; i < folder->listing.count; i++) {
         const char *name = folder->listing.paths[i];
-        status = cgd__probe_file(ctx, name, &white);
+        status = cgd__probe_file(ctx, name, c, &white);
         if (status == CGD_OK) {
             cgd__range_type(range, white, folder->count);
             mixed |= range->white != white;
             folder->pictures[folder->count++].name = name;
         } else if (cgd__skippable(status)) {
             cgd__warn(ctx, "%s; skipped", ctx->message);
+            cgd__format(reason, sizeof reason, "%s", ctx->message);
         } else {
             return status;
         }
@@ -17502,7 +17531,8 @@ static cgd_status cgd__folder_list(cgd_ctx *ctx, struct cgd__folder *folder,
                   "more, and one range holds for all their numbers", path);
     if (folder->count > 0) return CGD_OK;
     return cgd__fail(ctx, CGD_ERR_FORMAT, "%s: none of the folder's %u "
-                     "pictures can be read", path, folder->listing.count);
+                     "pictures can be read; the last: %s", path,
+                     folder->listing.count, reason);
 }
 
 /* The pictures "trainA/..." of a packed file. */
@@ -17550,19 +17580,20 @@ static cgd_status cgd__data_folder(cgd_dataset *data, int domain)
     cgd_ctx *ctx = data->ctx;
     const char *dir = data->config.dir[domain];
     cgd_range *range = &data->config.range[domain];
+    size_t c = data->config.channels[domain];
     char path[CGD_PATH_ROOM];
     cgd_status status;
     struct cgd__folder *folder = (struct cgd__folder *)
         cgd__alloc_zeroed(ctx, 1, sizeof *folder, "data folder");
     if (!folder) return CGD_ERR_MEMORY;
     data->folder[domain] = folder;
-    if (dir) return cgd__folder_list(ctx, folder, dir, range);
+    if (dir) return cgd__folder_list(ctx, folder, dir, c, range);
     if (data->packed)
         return cgd__folder_packed(ctx, folder, data->packed, names[domain],
                                   range);
     status = cgd__join(ctx, path, data->config.root, names[domain]);
     if (status != CGD_OK) return status;
-    return cgd__folder_list(ctx, folder, path, range);
+    return cgd__folder_list(ctx, folder, path, c, range);
 }
 
 /* A picture of a packed file, read. */
@@ -17612,7 +17643,7 @@ static cgd_status cgd__data_range(cgd_dataset *data, int domain)
         return CGD_OK;
     return cgd__fail(data->ctx, CGD_ERR_ARGUMENT, "the pictures of domain %s "
         "have floating point values: say which are -1 and 1 to the nets, by a "
-        "range or by measuring it", domain ? "B" : "A");
+        "range or by measuring it (--range)", domain ? "B" : "A");
 }
 
 static cgd_status cgd__data_packed(cgd_dataset *data)
@@ -18078,7 +18109,8 @@ static cgd_status cgd__pack_one(cgd__packing *p, cgd__decoding *d, size_t c,
     if (status == CGD_OK) status = cgd__pack_picture(p, d, c);
     else cgd__fail(p->ctx, status, "%s", d->sentence);
     *taken = status == CGD_OK;
-    if (*taken || p->writing || !cgd__skippable(status)) return status;
+    if (*taken || p->writing || p->writer.status != CGD_OK
+        || !cgd__skippable(status)) return status;
     cgd__warn(p->ctx, "%s; skipped", p->ctx->message);
     return CGD_OK;
 }
@@ -18173,7 +18205,9 @@ CGDDEF cgd_status cgd_dataset_pack(cgd_ctx *ctx,
         status = cgd__join(ctx, folder, config->root, names[i]);
         if (status == CGD_OK)
             status = cgd_list_pictures(ctx, &p->listing[i], folder);
-        if (cgd__skippable(status)) status = CGD_OK;     /* missing or empty */
+        if (cgd__skippable(status)                       /* empty or missing */
+            || (status == CGD_ERR_IO
+                && cgd_path_kind(folder) == CGD_PATH_MISSING)) status = CGD_OK;
     }
     if (status == CGD_OK) status = cgd__pack_write(p, path);
     for (i = 0; i < CGD__PACK_FOLDERS; i++)

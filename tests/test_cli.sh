@@ -367,6 +367,122 @@ refuse "translate two pictures to one name" 'both' "$cgd" translate $model \
 check "a folder with broken pictures: the good ones are translated" \
     sh -c '[ $(ls out/mixed | wc -l) = 7 ] && grep -q "3 of 10" warnings'
 
+# 50,000 names: to compare every one with every other takes many seconds.
+many_names()
+{
+    names=$(awk 'BEGIN { for (i = 0; i < 50000; i++) print "a" i ".png" }')
+    # shellcheck disable=SC2086         # so many words
+    timeout 6 "$cgd" translate $model $names b/a77.png -o out/names
+}
+if command -v timeout >/dev/null; then
+    refuse "one name twice among 50,000" 'both' many_names
+fi
+
+# ---- more than 8 bits, and other channels -----------------------------------
+
+# array TYPE CHANNELS FIRST: a .npy file of 16 x 24 pixels, whose little-endian
+# 16-bit numbers are FIRST, FIRST + 7, ...
+array()
+{
+    awk -v type="$1" -v c="$2" -v v="$3" 'BEGIN {
+        head = "{\047descr\047: \047" type "\047, \047fortran_order\047: " \
+               "False, \047shape\047: (24, 16, " c "), }"
+        printf "\\223NUMPY\\001\\000\\166\\000%s", head
+        for (i = length(head); i < 117; i++) printf " "
+        printf "\\n"
+        for (i = 0; i < 384 * c; i++) {
+            printf "\\%03o\\%03o", v % 256, int(v / 256)
+            v += 7
+        }
+    }' >out/escapes
+    # shellcheck disable=SC2059         # the file is the format
+    printf "$(cat out/escapes)"
+}
+for d in A B; do
+    mkdir -p data/deep/train$d data/floats/train$d
+    for i in 1 2; do
+        array '<u2' 1 $((i * 100)) >data/deep/train$d/$i.npy
+        array '<f2' 5 $((i * 1000)) >data/floats/train$d/$i.npy
+    done
+done
+check "train on 16 bits, by the range they have, on rectangles" \
+    train --data data/deep --out runs/deep --steps 2 --channels 1 \
+    --range auto --size 12x16 --load-size 16
+mv log said
+check "the range is said" has 'values: 100 to 2881 of A, 100 to 2881 of B' said
+check "the size is said" has 'taken as 12 x 16' said
+deep=runs/deep/g_ab.safetensors
+check "the range is in the model" sh -c '
+    "$1" info $2 | grep -q "values: 100 to 2881 in"' - "$cgd" $deep
+check "the range that was measured is kept for --resume" \
+    has '^range=100,2881,100,2881$' runs/deep/options.txt
+check "translate 16 bits" "$cgd" translate $deep data/deep/trainA/1.npy \
+    -o out/deep.png
+mv log said
+check "a translation says the range" has 'values: 100 to 2881 in' said
+check "16 bits in, 16 bits out" sh -c '
+    [ $(od -An -tu1 -j24 -N1 out/deep.png) = 16 ] && [ ! -s err ]'
+check "translate 16 bits to 8" "$cgd" translate $deep out/deep.png \
+    -o out/deep.jpg
+mv err warnings
+check "dropped bits are warned of" has 'warning: .*8 bits' warnings
+check "translate 8 bits by a model of 16" "$cgd" translate $deep \
+    data/set/testA/0001.png -o out/deep.png
+mv err warnings
+check "too few bits are warned of" has 'warning: .*has 8 bits' warnings
+check "translate a folder into arrays" "$cgd" translate $deep \
+    data/deep/trainA --npy -o out/arrays
+check "arrays keep the type" sh -c '
+    grep -q "<u2" out/arrays/1.npy && [ "$(ls out/arrays | wc -l)" -eq 2 ]'
+check "translate by another range" "$cgd" translate $deep \
+    data/deep/trainA/1.npy -o out/deep.png --range 0,4000,-10,10
+mv log said
+check "the range given holds" has '0 to 4000 in, -10 to 10 out' said
+check "translate by the range of the input" "$cgd" translate $model \
+    pictures/large/trainA/0001.png -o out/auto.png --range auto
+check "pack 16 bits" "$cgd" pack data/deep -o out/deep.pack --channels 1 \
+    --range auto
+check "train on packed 16 bits" train --data out/deep.pack --steps 2 \
+    --channels 1 --size 12x16 --load-size 16 --out runs/deep2
+check "packed or not, the same" \
+    equal runs/deep/state.safetensors runs/deep2/state.safetensors
+check "distil a teacher of 16 bits" "$cgd" distil --preset demo --size 16 \
+    --blocks 1 --threads 1 --data data/deep --teacher $deep --direction ab \
+    --steps 2 --out runs/deeper
+check "the student has the teacher's range" sh -c '
+    "$1" info runs/deeper/student.safetensors |
+        grep -q "values: 100 to 2881 in"' - "$cgd"
+refuse "floating point without a range" 'domain A have floating point' \
+    train --data data/floats --out runs/none --channels 5
+check "train on 5 channels of floating point" train --data data/floats \
+    --out runs/five --channels 5 --range=-2,2 --steps 2
+check "translate 5 channels" "$cgd" translate runs/five/g_ba.safetensors \
+    data/floats/trainB -o out/five
+check "5 channels come out" has '<f4.*24, 16, 5' out/five/1.npy
+refuse "5 channels as a picture" 'npy' "$cgd" translate \
+    runs/five/g_ba.safetensors data/floats/trainB/1.npy -o out/x.png
+check "train from grey to RGBA" train --data data/set --out runs/alpha \
+    --channels 1,4 --steps 2 --identity 0
+check "translate from RGBA" "$cgd" translate runs/alpha/g_ba.safetensors \
+    data/set/testB/0001.png -o out/alpha.png
+check "calibrate by 16 bits" "$cgd" export $deep --safetensors out/ice.tensors \
+    --calibrate data/deep/trainA
+check "an exported model keeps its range" sh -c '
+    "$1" info out/ice.tensors | grep -q "values: 100 to 2881 in"' - "$cgd"
+for range in 5,3 7 1,2,3 a,b 1,2,4,3 1,2,3,4,5 1,nan; do
+    refuse "range $range" "needs LO,HI" \
+        train --data data/deep --out runs/none --channels 1 --range $range
+done
+refuse "a rectangle not of multiples of 4" 'multiple of 4' \
+    train --data data/set --out runs/none --size 16x18
+refuse "a rectangle of letters" '356x32' \
+    train --data data/set --out runs/none --size 16xN
+refuse "no channels" 'out of range' \
+    train --data data/set --out runs/none --channels 0
+refuse "arrays with other channels" '5 channels' \
+    train --data data/floats --out runs/none --channels 3 --range 0,1
+check "refused runs leave no folder" sh -c '! test -e runs/none'
+
 # ---- distil -----------------------------------------------------------------
 
 distil()

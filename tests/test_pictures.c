@@ -1295,6 +1295,7 @@ static void broken_files_are_left_out_with_a_warning(void)
     config.dir[0] = config.dir[1] = path;
     CHECK(cgd_dataset_open(&ctx, &data, &config) == CGD_ERR_FORMAT);
     CHECK(says(&ctx, "none of the folder's 1 pictures"));
+    CHECK(says(&ctx, "the last: ") && says(&ctx, "no JPEG, PNG or BMP"));
     CHECK(warnings == 1 && strstr(warning, "a.jpg") != NULL);
     write_noise(&ctx, folder, "b.png", 20, 20, 3, 4UL);
     CHECK(cgd_dataset_open(&ctx, &data, &config) == CGD_OK);
@@ -1359,6 +1360,42 @@ static cgd_status pack(cgd_ctx *ctx, const char *root, size_t size,
     config.size = size;
     config.filter = filter;
     return cgd_dataset_pack(ctx, &config, file);
+}
+
+/* A picture that is away for a moment, or for which memory is short, is no
+ * broken one: the sequence must not change for it. */
+static void a_picture_that_cannot_be_opened_is_no_broken_one(void)
+{
+    char root[300], path[400], away[420], name[40];
+    cgd_ctx ctx;
+    cgd_dataset data;
+    cgd_data_config config;
+    sample s;
+    int i, failed = 0;
+    make_root(root, "noise");
+    config = small_config(root);
+    config.cache_bytes = 0;
+    collect(run_one, &config, 1);
+    start(&ctx, 1);
+    CHECK(cgd_dataset_open(&ctx, &data, &config) == CGD_OK);
+    for (i = 0; i < STEPS; i++) {
+        sprintf(name, "trainB/%d.png", i % 3);
+        sprintf(away, "%s.away", in_folder(path, root, name));
+        CHECK(rename(path, away) == 0);
+        if (next(&data, &s) != CGD_OK) {
+            CHECK(says(&ctx, "cannot open"));
+            failed++;
+        } else {
+            CHECK(memcmp(&s, &run_one[i], sizeof s) == 0);
+            data.position--;
+        }
+        CHECK(rename(away, path) == 0);
+        CHECK(next(&data, &s) == CGD_OK);
+        CHECK(memcmp(&s, &run_one[i], sizeof s) == 0);
+    }
+    CHECK(failed > 0 && warnings == 0);
+    cgd_dataset_close(&data);
+    end(&ctx);
 }
 
 static void a_packed_file_gives_the_same_samples(void)
@@ -1781,6 +1818,7 @@ int main(void)
     RUN(widths_and_enlargements_keep_the_aspect);
     RUN(broken_files_are_left_out_with_a_warning);
     RUN(a_picture_found_broken_later_is_replaced_by_the_next);
+    RUN(a_picture_that_cannot_be_opened_is_no_broken_one);
     RUN(a_packed_file_gives_the_same_samples);
     RUN(packing_takes_what_is_there_and_says_what_is_not);
     RUN(wrong_data_settings_are_refused_in_a_sentence);

@@ -119,13 +119,15 @@ static int run_pack(const command *cmd, settings *s)
 {
     cgd_ctx ctx;
     live_line line;
-    cgd_data_config config = cgd_data_defaults();
+    cgd_data_config config;
     cgd_status status;
     int bad;
     bad = open_writer(cmd, s, &ctx, &line);
     if (bad) return bad;
+    config = s->run.data;
     config.root = s->words[0];
     config.size = s->size;
+    config.height = s->height;
     config.filter = s->filter;
     status = cgd_dataset_pack(&ctx, &config, s->out);
     if (status == CGD_OK) {

@@ -153,29 +153,49 @@ static int eval_check_single(const eval_folder *f)
     return 0;
 }
 
-/* A picture as it is judged: of --size, if there is one. */
-static cgd_status eval_picture(cgd_ctx *ctx, cgd_image *out, size_t size,
-                               const char *path, size_t channels)
+/* A picture as it is to be judged or translated: of --size, if there is one,
+ * with all its bits. */
+static cgd_status eval_picture(cgd_ctx *ctx, cgd_image *out,
+                               const settings *s, const char *path,
+                               size_t channels)
 {
     cgd_image whole;
-    cgd_status status = cgd_image_load(ctx, &whole, path, channels);
-    if (status != CGD_OK || size == 0) {
+    cgd_status status = cgd_image_load_deep(ctx, &whole, path, channels);
+    if (status != CGD_OK || s->size == 0) {
         *out = whole;
         return status;
     }
-    status = cgd_image_resize(ctx, out, &whole, size, size, CGD_BICUBIC);
+    status = cgd_image_resize(ctx, out, &whole, s->size, s->height ? s->height
+                                                     : s->size, CGD_BICUBIC);
     cgd_image_free(ctx, &whole);
     return status;
 }
 
-static int eval_load(cgd_ctx *ctx, eval_gallery *g, size_t size,
-                     const eval_folder *f)
+/* Judged are 8 bits: the range becomes 0 to 255. */
+static cgd_status eval_bytes(cgd_ctx *ctx, cgd_image *picture,
+                             const cgd_range *range, const char *path)
+{
+    static int said;
+    cgd_range r = *range;
+    if (picture->data) return CGD_OK;
+    if (r.lo == r.hi) r.hi = picture->white;
+    if (!said++)
+        fprintf(stderr, "cgd: warning: %s and the others have more than 8 "
+                "bits a sample; they are judged as 8, from %g to %g\n", path,
+                (double)r.lo, (double)r.hi);
+    return cgd_image_to_bytes(ctx, picture, &r);
+}
+
+static int eval_load(cgd_ctx *ctx, eval_gallery *g, const settings *s,
+                     const eval_folder *f, const cgd_range *range)
 {
     size_t i;
     int bad = eval_gallery_init(g, f->count);
     for (i = 0; i < f->count && !bad; i++) {
-        cgd_status status = eval_picture(ctx, &g->images[i], size,
+        cgd_status status = eval_picture(ctx, &g->images[i], s,
                                          f->names[i].path, 3);
+        if (status == CGD_OK)
+            status = eval_bytes(ctx, &g->images[i], range, f->names[i].path);
         if (status != CGD_OK) bad = fail_status(ctx, status);
     }
     if (!bad) eval_gallery_close(g);
@@ -213,6 +233,7 @@ typedef struct evaluation {
     eval_gallery galleries[PAIRED], real;
     eval_answer answers[ANSWERS];
     cgd_distances floor;             /* real against real                    */
+    cgd_range range[2];              /* of the inputs, of all the others     */
     int judged;                      /* the answer that it is all about      */
     size_t count;                    /* pictures of an answer                */
 } evaluation;
@@ -239,6 +260,9 @@ static int eval_translate(evaluation *e, eval_answer *a, const char *path)
     if (bad) return bad;
     in_c = (size_t)model.net.generator.in_channels;
     out_c = (size_t)model.net.generator.out_channels;
+    for (i = 0; i < 2; i++)
+        if (e->range[i].lo < e->range[i].hi)
+            model.net.generator.range[i] = e->range[i];
     if ((in_c != 1 && in_c != 3) || (out_c != 1 && out_c != 3))
         bad = fail("%s translates %d channels to %d, which are no pictures",
                    path, (int)in_c, (int)out_c);
@@ -246,13 +270,12 @@ static int eval_translate(evaluation *e, eval_answer *a, const char *path)
     if (f->count >= 4) cgd_net_pack(&model.net, PACKED_WEIGHTS);
     for (i = 0; i < f->count && !bad; i++) {
         memset(&out, 0, sizeof out);
-        status = eval_picture(&e->ctx, &in, e->s->size, f->names[i].path,
-                              in_c);
+        status = eval_picture(&e->ctx, &in, e->s, f->names[i].path, in_c);
         if (status == CGD_OK)
-            status = cgd_image_init(&e->ctx, &out, in.w, in.h, out_c);
+            status = cgd_translate_image(&model, &out, &in);
         if (status == CGD_OK)
-            status = cgd_translate(&model, out.data, in.data, in.w, in.h,
-                                   NULL, 0);
+            status = eval_bytes(&e->ctx, &out, &e->range[1],
+                                f->names[i].path);
         if (status == CGD_OK)
             status = cgd_image_init(&e->ctx, &a->own.images[i], in.w, in.h,
                                     3);
@@ -288,8 +311,10 @@ static int eval_mean_picture(evaluation *e, eval_answer *a)
                    : fail("out of memory");
     for (i = 0; i < f->count && !bad; i++) {
         cgd_image image;
-        status = eval_picture(&e->ctx, &image, e->s->size,
-                              f->names[i].path, 3);
+        status = eval_picture(&e->ctx, &image, e->s, f->names[i].path, 3);
+        if (status == CGD_OK)
+            status = eval_bytes(&e->ctx, &image, &e->range[1],
+                                f->names[i].path);
         if (status != CGD_OK) {
             bad = fail_status(&e->ctx, status);
         } else if (image.w != w || image.h != h || like->set.count == 0) {
@@ -315,6 +340,29 @@ static int eval_mean_picture(evaluation *e, eval_answer *a)
     return 0;
 }
 
+/* What the numbers of the pictures mean: what --range says, or the model. */
+static int eval_open_range(evaluation *e)
+{
+    const settings *s = e->s;
+    const char *path = s->model ? s->model : s->teacher;
+    cgd_model model;
+    int i, bad = 0;
+    if (path) {
+        bad = load_model(&e->ctx, &model, path, NULL);
+        if (bad) return bad;
+        memcpy(e->range, model.net.generator.range, sizeof e->range);
+        cgd_model_free(&model);
+    }
+    for (i = 0; i < 2; i++)
+        if (s->run.data.range[i].lo < s->run.data.range[i].hi)
+            e->range[i] = s->run.data.range[i];
+    if (s->run.data.measure)
+        return fail("--range auto would judge each folder by its own range; "
+                    "give LO,HI");
+    print_range(e->range, "in", "out");
+    return 0;
+}
+
 /* The folders that have to do with each other picture by picture: list them,
  * keep what all have, load. */
 static int eval_open_pairs(evaluation *e)
@@ -332,8 +380,8 @@ static int eval_open_pairs(evaluation *e)
         if (!e->folders[i].path) continue;
         eval_thin(&e->folders[i]);
         e->count = e->folders[i].count;
-        bad = eval_load(&e->ctx, &e->galleries[i], e->s->size,
-                        &e->folders[i]);
+        bad = eval_load(&e->ctx, &e->galleries[i], e->s, &e->folders[i],
+                        &e->range[i != FOLDER_INPUT]);
     }
     return bad;
 }
@@ -368,7 +416,7 @@ static int eval_open_real(evaluation *e)
     int bad = eval_folder_open(&e->ctx, &e->real_folder);
     if (bad || !e->real_folder.path) return bad;
     eval_thin(&e->real_folder);
-    bad = eval_load(&e->ctx, &e->real, e->s->size, &e->real_folder);
+    bad = eval_load(&e->ctx, &e->real, e->s, &e->real_folder, &e->range[1]);
     if (bad) return bad;
     if (e->real.set.count == 0 || like->count == 0)
         return fail("the pictures of %s have several sizes: sets can be "
@@ -1216,7 +1264,8 @@ static int run_eval(const command *cmd, settings *s)
         free(e);
         return bad;
     }
-    bad = eval_open_pairs(e);
+    bad = eval_open_range(e);
+    if (!bad) bad = eval_open_pairs(e);
     if (!bad) bad = eval_check_sizes(e);
     if (!bad) bad = eval_open_real(e);
     if (!bad) bad = eval_make_answers(e);

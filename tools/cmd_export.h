@@ -17,22 +17,23 @@ static void free_samples(samples *s)
 /* Add a picture, made square if there is a --size, else as `translate` would
  * show it to the net. */
 static cgd_status add_sample(cgd_ctx *ctx, samples *to, const settings *s,
-                             const char *path, size_t channels)
+                             const char *path, const cgd_net *net)
 {
     cgd_image picture, fit;
     cgd_tensor *x = to->x + to->count;
-    cgd_status status = cgd_image_load(ctx, &picture, path, channels);
+    cgd_status status = cgd_image_load_deep(ctx, &picture, path,
+                                            net->layers[0].in_c);
     if (status != CGD_OK) return status;
-    status = s->size
-           ? cgd_image_resize(ctx, &fit, &picture, s->size, s->size,
-                              CGD_BICUBIC)
-           : extend(ctx, &fit, &picture);
+    status = cgd_image_resize(ctx, &fit, &picture,
+                 s->size ? s->size : picture.w,
+                 s->height ? s->height : s->size ? s->size : picture.h,
+                 CGD_BICUBIC);
     cgd_image_free(ctx, &picture);
     if (status != CGD_OK) return status;
-    *x = cgd_tensor_view(1, fit.h, fit.w, channels, NULL);
+    *x = cgd_tensor_view(1, suitable(fit.h), suitable(fit.w), fit.c, NULL);
     x->data = (float *)malloc(cgd_tensor_size(x) * sizeof(float));
     if (x->data) {
-        cgd_tensor_from_bytes(x, 0, fit.data);
+        cgd_tensor_from_image(x, 0, &fit, &net->generator.range[0]);
         to->count++;
     } else {
         status = CGD_ERR_MEMORY;
@@ -43,7 +44,7 @@ static cgd_status add_sample(cgd_ctx *ctx, samples *to, const settings *s,
 
 /* --count pictures, spread evenly over the folder. */
 static int read_samples(cgd_ctx *ctx, samples *to, const settings *s,
-                        size_t channels)
+                        const cgd_net *net)
 {
     cgd_listing list;
     cgd_status status = cgd_list_pictures(ctx, &list, s->calibrate);
@@ -54,8 +55,7 @@ static int read_samples(cgd_ctx *ctx, samples *to, const settings *s,
     to->x = (cgd_tensor *)calloc(n, sizeof *to->x);
     if (!to->x) status = CGD_ERR_MEMORY;
     for (i = 0; i < n && status == CGD_OK; i++)
-        status = add_sample(ctx, to, s, list.paths[i * list.count / n],
-                            channels);
+        status = add_sample(ctx, to, s, list.paths[i * list.count / n], net);
     if (status != CGD_OK) bad = fail_status(ctx, status);
     cgd_listing_free(ctx, &list);
     return bad;
@@ -70,7 +70,7 @@ static int fold_net(cgd_ctx *ctx, cgd_net *net, const settings *s)
     int bad = 0;
     memset(&from, 0, sizeof from);
     memset(&frozen, 0, sizeof frozen);
-    if (s->calibrate) bad = read_samples(ctx, &from, s, net->layers[0].in_c);
+    if (s->calibrate) bad = read_samples(ctx, &from, s, net);
     if (!bad) {
         status = cgd_net_freeze(ctx, &frozen, net, from.x, from.count);
         if (status == CGD_ERR_ARGUMENT && !s->calibrate)

@@ -24,14 +24,14 @@ typedef struct settings {
     size_t replicates;
     const char *net, *key;
     const char *kernels;
-    size_t size;                     /* side of pictures, in pixels          */
-    size_t load_size;
+    size_t size, height;             /* of pictures, in pixels; height 0:    */
+    size_t load_size, load_height;   /* as the width                         */
     unsigned long steps, epochs, decay;
     float decay_part, freeze_part;
     size_t answers;                  /* megabytes                            */
     size_t count, tests;
     int filter;
-    int raw, list;
+    int raw, npy, list;
     const char *safetensors, *pth, *onnx, *c_header;      /* export to these */
     const char *calibrate;
     int dtype, frozen;
@@ -143,7 +143,10 @@ typedef enum option_kind {
     TEXT,                        /* const char *                             */
     CHOICE,                      /* int, one of the words                    */
     BLOCKS,                      /* int[16], ended by -1                     */
-    STAGES                       /* int[6]; 0: what the width implies        */
+    STAGES,                      /* int[6]; 0: what the width implies        */
+    SIZE,                        /* size_t[2], width and height (0: as wide) */
+    CHANNELS,                    /* size_t[2], of A and B                    */
+    RANGE                        /* cgd_range[2], then int: to be measured   */
 } option_kind;
 
 typedef struct option {
@@ -201,10 +204,20 @@ static const option options[] = {
   "pictures of domain A, ..." },
 { "data-b", TEXT, RUNS | KEEP, AT(run.data.dir[1]), 0, 0, NULL, "DIR",
   "... and of B, instead of --data" },
-{ "size", AMOUNT, RUNS | KEEP, AT(size), 4, 4096, NULL, "N",
-  "side of the squares trained on, a multiple of 4" },
-{ "load-size", AMOUNT, RUNS | KEEP, AT(load_size), 0, 4096, NULL, "N",
-  "side before the random crop; 0: no crop" },
+{ "size", SIZE, RUNS | KEEP, AT(size), 4, 4096, NULL, "N",
+  "side of the squares trained on, or WxH, such as\n"
+  "356x32; multiples of 4" },
+{ "load-size", SIZE, RUNS | KEEP, AT(load_size), 0, 4096, NULL, "N",
+  "size before the random crop; 0: no crop" },
+{ "channels", CHANNELS, TRAIN | KEEP, AT(run.data.channels), 1, 1024, NULL,
+  "A[,B]",
+  "channels of pictures: 1 grey, 3 RGB, 4 RGBA; any\n"
+  "number in arrays (.npy, .safetensors)" },
+{ "range", RANGE, RUNS | KEEP, AT(run.data.range), 0, 0, NULL, "LO,HI",
+  "numbers in the pictures that are -1 and 1 to the\n"
+  "nets, of both domains or LO,HI,LO,HI of each; auto:\n"
+  "the least and largest there; full: 0 to 255 or,\n"
+  "with 16 bits, 65535. The models remember it" },
 { "fit", CHOICE, RUNS | KEEP, AT(run.data.fit), 0, 0, fit_words, NULL,
   "resize to squares, crop only, or keep the aspect" },
 { "filter", CHOICE, RUNS | KEEP, AT(run.data.filter), 0, 0, filter_words,
@@ -324,6 +337,12 @@ static const option options[] = {
   "the picture to write, or a folder for several" },
 { "net", TEXT, TRANSLATE, AT(net), 0, 0, NULL, "NAME",
   "take this net (g_ab, ema.g_ab, ...) from a state" },
+{ "range", RANGE, TRANSLATE, AT(run.data.range), 0, 0, NULL, "LO,HI",
+  "numbers that are -1 and 1 to the net, instead of\n"
+  "those it was trained on: of input and output, or\n"
+  "LO,HI,LO,HI of each; auto: least and largest input" },
+{ "npy", FLAG, TRANSLATE, AT(npy), 0, 0, NULL, NULL,
+  "write arrays, NAME.npy, into the folder OUT" },
 { "raw", FLAG, TRANSLATE, AT(raw), 0, 0, NULL, NULL,
   "write the net's values, float32 of this machine,\n"
   "(height, width, channels), instead of a picture" },
@@ -348,12 +367,18 @@ static const option options[] = {
   "with those measured on pictures of this folder" },
 { "count", AMOUNT, EXPORT, AT(count), 1, 100000, NULL, "N",
   "so many, spread over the folder" },
-{ "size", AMOUNT, EXPORT, AT(size), 0, 4096, NULL, "N",
-  "resized to N x N; 0: as they are" },
+{ "size", SIZE, EXPORT, AT(size), 0, 4096, NULL, "N",
+  "resized to N x N, or WxH; 0: as they are" },
 { "out", TEXT, PACK, AT(out), 0, 0, NULL, "FILE",
   "the file to write" },
-{ "size", AMOUNT, PACK, AT(size), 0, 8192, NULL, "N",
-  "resize to squares; 0 keeps each picture's size" },
+{ "size", SIZE, PACK, AT(size), 0, 8192, NULL, "N",
+  "resize to squares, or WxH; 0 keeps each picture's" },
+{ "channels", CHANNELS, PACK, AT(run.data.channels), 1, 1024, NULL, "A[,B]",
+  "channels of pictures: 1 grey, 3 RGB, 4 RGBA; any\n"
+  "number in arrays (.npy, .safetensors)" },
+{ "range", RANGE, PACK, AT(run.data.range), 0, 0, NULL, "LO,HI",
+  "numbers that training takes as -1 and 1, of both\n"
+  "domains or LO,HI,LO,HI; auto: least and largest" },
 { "filter", CHOICE, PACK, AT(filter), 0, 0, filter_words, NULL,
   "how pictures are resized" },
 { "out", TEXT, IMPORT, AT(out), 0, 0, NULL, "MODEL",
@@ -396,9 +421,12 @@ static const option options[] = {
   "another, from which the model was distilled" },
 { "input", TEXT, EVAL, AT(input), 0, 0, NULL, "FOLDER",
   "pictures to translate, or those FOLDER came from" },
-{ "size", AMOUNT, EVAL, AT(size), 0, 4096, NULL, "N",
-  "resized to N x N first, as the model was trained;\n"
-  "0: as they are" },
+{ "size", SIZE, EVAL, AT(size), 0, 4096, NULL, "N",
+  "resized to N x N (or WxH) first, as the model was\n"
+  "trained; 0: as they are" },
+{ "range", RANGE, EVAL, AT(run.data.range), 0, 0, NULL, "LO,HI",
+  "numbers that are judged as 0 and 255, of input and\n"
+  "output, or LO,HI,LO,HI of each" },
 { "What it is compared with", HEADING, EVAL, 0, 0, 0, NULL, NULL, NULL },
 { "truth", TEXT, EVAL, AT(truth), 0, 0, NULL, "FOLDER",
   "what should come out, paired by name" },
@@ -638,6 +666,56 @@ static int parse_stages(const source *from, const option *o,
     return 0;
 }
 
+/* Two whole numbers within the option's range, or one; *second is then 0. */
+static int parse_pair(const source *from, const option *o, const char *text,
+                      char between, size_t pair[2])
+{
+    char *end;
+    int i;
+    pair[1] = 0;
+    for (i = 0; i < 2; i++) {
+        double v = strtod(text, &end);
+        if (end == text || (*end && (i == 1 || *end != between)))
+            return fail_usage(from, "--%s needs a number, or two such as "
+                              "%s, not \"%s\"", o->name,
+                              between == 'x' ? "356x32" : "1,3", text);
+        if (!(v >= o->least && v <= o->most) || v != (double)(size_t)v)
+            return fail_usage(from, "--%s %s is out of range: it may be whole "
+                              "numbers, %.10g to %.10g", o->name, text,
+                              o->least, o->most);
+        pair[i] = (size_t)v;
+        if (!*end) return 0;
+        text = end + 1;
+    }
+    return 0;
+}
+
+/* "LO,HI", for A and B or input and output, "LO,HI,LO,HI", "auto", "full". */
+static int parse_range(const source *from, const option *o, const char *text,
+                       cgd_range *range, int *measure)
+{
+    float v[4];
+    char *end;
+    const char *at = text;
+    int n = 0;
+    memset(range, 0, 2 * sizeof *range);
+    *measure = strcmp(text, "auto") == 0;
+    if (*measure || strcmp(text, "full") == 0) return 0;
+    do {
+        v[n++] = (float)strtod(at, &end);
+        if (end == at || (*end && (*end != ',' || n == 4))) n = 5;
+        at = end + 1;
+    } while (n < 4 && *end);
+    if ((n != 2 && n != 4) || !(v[0] < v[1]) || (n == 4 && !(v[2] < v[3])))
+        return fail_usage(from, "--%s needs LO,HI such as 0,4095, or "
+                          "LO,HI,LO,HI, or auto, not \"%s\"", o->name, text);
+    range[0].lo = v[0];
+    range[0].hi = v[1];
+    range[1].lo = v[n - 2];
+    range[1].hi = v[n - 1];
+    return 0;
+}
+
 /* Give an option its value. text stays referred to if it is a TEXT. */
 static int assign(const source *from, settings *s, const option *o,
                   const char *text)
@@ -655,6 +733,14 @@ static int assign(const source *from, settings *s, const option *o,
     case CHOICE: return parse_choice(from, o, text, (int *)to);
     case BLOCKS: return parse_blocks(from, o, text, (int *)to);
     case STAGES: return parse_stages(from, o, text, (int *)to);
+    case SIZE: return parse_pair(from, o, text, 'x', (size_t *)to);
+    case CHANNELS:
+        bad = parse_pair(from, o, text, ',', (size_t *)to);
+        if (((size_t *)to)[1] == 0) ((size_t *)to)[1] = ((size_t *)to)[0];
+        return bad;
+    case RANGE:
+        return parse_range(from, o, text, (cgd_range *)to,
+                           (int *)(to + 2 * sizeof(cgd_range)));
     default: bad = parse_number(from, o, text, &v);
     }
     if (bad) return bad;
@@ -830,6 +916,8 @@ static int settle(const source *from, settings *s, int argc, char **argv,
     if (is_given(argc, argv, "data") && !is_given(argc, argv, "data-a")
         && !is_given(argc, argv, "data-b"))
         s->run.data.dir[0] = s->run.data.dir[1] = NULL;
+    if (is_given(argc, argv, "size") && !is_given(argc, argv, "load-size"))
+        s->load_height = 0;
     if (s->size != old_size && old_size > 0
         && !is_given(argc, argv, "load-size"))
         s->load_size = (old_load_size * s->size + old_size / 2) / old_size;
@@ -944,6 +1032,25 @@ static void put_value(char out[VALUE_ROOM], const settings *s,
         for (i = 0; i < 16 && ((const int *)at)[i] >= 0; i++)
             sprintf(out + strlen(out), i ? ",%d" : "%d",
                     ((const int *)at)[i]);
+        break;
+    case SIZE:
+    case CHANNELS:
+        sprintf(out, "%lu", (unsigned long)*(const size_t *)at);
+        if (((const size_t *)at)[1] > 0)
+            sprintf(out + strlen(out), o->kind == SIZE ? "x%lu" : ",%lu",
+                    (unsigned long)((const size_t *)at)[1]);
+        break;
+    case RANGE:
+        strcpy(out, *(const int *)(at + 2 * sizeof(cgd_range)) ? "auto"
+                                                               : "full");
+        for (i = 0; i < 2; i++) {
+            const cgd_range *r = (const cgd_range *)at + i;
+            if (r->lo == r->hi) continue;
+            strcpy(out + (i ? strlen(out) : 0), i ? "," : "");
+            put_real(out + strlen(out), r->lo);
+            strcat(out, ",");
+            put_real(out + strlen(out), r->hi);
+        }
         break;
     case STAGES:
         for (i = 0; i < 6; i++)

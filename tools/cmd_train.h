@@ -134,9 +134,10 @@ static int check_data(const source *from, const settings *s)
     if (!d->root && d0 != d1)
         return fail_usage(from, "--data-%s is missing: the pictures of "
                           "domain %s", d0 ? "b" : "a", d0 ? "B" : "A");
-    if (s->size % 4 != 0)
+    if (s->size % 4 != 0 || s->height % 4 != 0)
         return fail_usage(from, "--size %lu is no multiple of 4, as the nets "
-                          "need it", (unsigned long)s->size);
+                          "need it", (unsigned long)(s->size % 4 ? s->size
+                                                                 : s->height));
     return 0;
 }
 
@@ -148,9 +149,15 @@ static void spread_settings(settings *s)
         g->norm = CGD_NORM_BATCH;
         if (s->freeze_part <= 0) s->freeze_part = 0.5f;
     }
+    if (s->height == 0) s->height = s->size;
     s->run.data.size = s->size;
-    s->run.data.load_size = s->load_size ? s->load_size : s->size;
-    s->distil.train.height = s->distil.train.width = s->size;
+    s->run.data.height = s->height;
+    s->run.data.load_size = s->load_size;
+    s->run.data.load_height = s->load_height;
+    s->distil.train.width = s->size;
+    s->distil.train.height = s->height;
+    g->in_channels = (int)s->run.data.channels[0];
+    g->out_channels = (int)s->run.data.channels[1];
     s->run.data.seed = s->distil.train.seed = s->seed;
     s->distil.answer_bytes = s->answers > (size_t)-1 >> 20 ? (size_t)-1
                            : s->answers << 20;
@@ -178,7 +185,25 @@ static void plan_steps(settings *s, unsigned long pictures)
                          : s->run.steps - fall;
 }
 
-/* Look at the data, without the warnings: the run itself will give them. */
+/* What the numbers in the pictures mean, where it goes without saying not. */
+static void print_range(const cgd_range range[2], const char *first,
+                        const char *second)
+{
+    int i;
+    if (range[0].lo == range[0].hi && range[1].lo == range[1].hi
+        && range[0].white <= 255 && range[1].white <= 255) return;
+    printf("values:");
+    for (i = 0; i < 2; i++) {
+        const cgd_range *r = &range[i];
+        int whole = r->lo == r->hi;
+        printf("%s %g to %g %s", i ? "," : "", whole ? 0.0 : (double)r->lo,
+               whole ? (double)r->white : (double)r->hi, i ? second : first);
+    }
+    printf(", taken as -1 to 1\n");
+}
+
+/* Look at the data, without the warnings: the run itself will give them. What
+ * was measured is from now on what was asked for. */
 static int survey_data(settings *s)
 {
     cgd_ctx ctx;
@@ -188,12 +213,17 @@ static int survey_data(settings *s)
     memset(&quiet, 0, sizeof quiet);
     quiet.threads = 1;
     cgd_init(&ctx, &quiet);
+    s->run.data.channels[0] = (size_t)s->distil.train.generator.in_channels;
+    s->run.data.channels[1] = (size_t)s->distil.train.generator.out_channels;
     status = cgd_dataset_open(&ctx, &data, &s->run.data);
     if (status == CGD_OK) {
+        memcpy(s->run.data.range, data.config.range, sizeof data.config.range);
+        s->run.data.measure = 0;
         printf("pictures: %lu of A, %lu of B, taken as %lu x %lu\n",
                (unsigned long)cgd_dataset_count(&data, 0),
                (unsigned long)cgd_dataset_count(&data, 1),
-               (unsigned long)s->size, (unsigned long)s->size);
+               (unsigned long)s->size, (unsigned long)s->height);
+        print_range(data.config.range, "of A", "of B");
         plan_steps(s, data.epoch_length);
         cgd_dataset_close(&data);
     } else {
@@ -205,13 +235,14 @@ static int survey_data(settings *s)
 
 /* "generator: 9 blocks, 16 wide, 714339 parameters, 208.01 MMACs a picture" */
 static void print_generator(cgd_ctx *ctx, const char *name,
-                            const cgd_generator_config *config, size_t size)
+                            const cgd_generator_config *config, size_t w,
+                            size_t h)
 {
     phrase blocks, macs;
     cgd_net net;
     cgd_cost cost;
     if (cgd_generator_init(ctx, &net, config) != CGD_OK) return;
-    cost = cgd_net_cost(&net, size, size);
+    cost = cgd_net_cost(&net, h, w);
     printf("%s: %s, %d wide, %lu parameters, %s a picture\n", name,
            in_number(&blocks, (unsigned long)config->blocks, "block"),
            config->width, (unsigned long)cost.params,
@@ -221,13 +252,13 @@ static void print_generator(cgd_ctx *ctx, const char *name,
 
 static void print_discriminator(cgd_ctx *ctx,
                                 const cgd_discriminator_config *config,
-                                size_t size)
+                                size_t w, size_t h)
 {
     phrase macs;
     cgd_net net;
     cgd_cost cost;
     if (cgd_discriminator_init(ctx, &net, config) != CGD_OK) return;
-    cost = cgd_net_cost(&net, size, size);
+    cost = cgd_net_cost(&net, h, w);
     printf("discriminator: %lu parameters, %s a picture\n",
            (unsigned long)cost.params, in_macs(&macs, cost.macs));
     cgd_net_free(&net);
@@ -345,8 +376,9 @@ static int run_train(const command *cmd, settings *s)
     bad = follow_starts(&j);
     if (!bad) bad = survey_data(s);
     if (!bad) {
-        print_generator(&j.ctx, "generator", &c->generator, s->size);
-        print_discriminator(&j.ctx, &c->discriminator, s->size);
+        print_generator(&j.ctx, "generator", &c->generator, s->size,
+                        s->height);
+        print_discriminator(&j.ctx, &c->discriminator, s->size, s->height);
         print_plan(&j);
         watch_signals();
         bad = finish_run(&j, cgd_train_run(&j.ctx, c, &s->run),
@@ -394,12 +426,23 @@ static void follow_teacher(settings *s, const cgd_generator_config *teacher)
             if (g->stage[i] == 0) g->stage[i] = teacher->stage[i];
     }
     g->image_stats = teacher->image_stats;
+    memcpy(g->range, teacher->range, sizeof g->range);
     s->run.data.channels[0] = (size_t)g->in_channels;
     s->run.data.channels[1] = (size_t)g->out_channels;
     if (s->distil.transfer == UNSET)
         s->distil.transfer = !fits_in(g, teacher) ? CGD_TRANSFER_NONE
                            : g->blocks == teacher->blocks || s->distil.cuts > 1
                            ? CGD_TRANSFER_PRUNE : CGD_TRANSFER_FULL;
+}
+
+/* A student learns on the numbers that its teacher learnt on. */
+static void follow_range(settings *s, const cgd_generator_config *teacher)
+{
+    cgd_range *own = s->run.data.range;
+    int d;
+    for (d = 0; d < 2 && !s->run.data.measure; d++)
+        if (own[d].lo == own[d].hi)
+            own[d] = teacher->range[d ^ (s->distil.direction == 1)];
 }
 
 /* Read the teacher once, to know its shape and say what it is. */
@@ -409,7 +452,9 @@ static int meet_teacher(job *j)
     cgd_model teacher;
     cgd_status status = cgd_model_load(&j->ctx, &teacher, s->teacher);
     if (status != CGD_OK) return fail_status(&j->ctx, status);
-    print_generator(&j->ctx, "teacher", &teacher.net.generator, s->size);
+    print_generator(&j->ctx, "teacher", &teacher.net.generator, s->size,
+                    s->height);
+    follow_range(s, &teacher.net.generator);
     follow_teacher(s, &teacher.net.generator);
     cgd_model_free(&teacher);
     return 0;
@@ -449,7 +494,7 @@ static int run_distil(const command *cmd, settings *s)
     if (!bad) bad = survey_data(s);
     if (!bad) {
         print_generator(&j.ctx, "student", &s->distil.train.generator,
-                        s->size);
+                        s->size, s->height);
         print_plan(&j);
         watch_signals();
         bad = finish_run(&j, cgd_distil_run(&j.ctx, &s->distil, &s->run,
@@ -497,9 +542,10 @@ static int run_prune(const command *cmd, settings *s)
     if (status == CGD_OK) {
         status = prune(&ctx, s, &model.net);
         if (status == CGD_OK) {
-            print_generator(&ctx, "before", &model.net.generator, s->size);
-            print_generator(&ctx, "after", &s->distil.train.generator,
+            print_generator(&ctx, "before", &model.net.generator, s->size,
                             s->size);
+            print_generator(&ctx, "after", &s->distil.train.generator,
+                            s->size, s->size);
         }
         cgd_model_free(&model);
     }

@@ -10,6 +10,8 @@ typedef struct translation {
     live_line line;
     cgd_model model;
     int to_folder;
+    int dropped, shallow;            /* said already                         */
+    int follow;                      /* results have the type of the input   */
     size_t done, failed;
     double seconds;                  /* in the net alone                     */
 } translation;
@@ -57,7 +59,8 @@ static int same_file(const char *a, const char *b)
 static int name_output(const translation *t, char out[PATH_ROOM],
                        const char *in)
 {
-    const char *ending = t->s->raw ? ".f32" : "";
+    const char *ending = t->s->raw ? ".f32" : t->s->npy ? ".npy" : "";
+    char *dot;
     if (!t->to_folder) {
         if (strlen(t->s->out) >= PATH_ROOM) return 0;
         strcpy(out, t->s->out);
@@ -65,8 +68,36 @@ static int name_output(const translation *t, char out[PATH_ROOM],
     }
     if (!join(out, t->s->out, base_name(in))
         || strlen(out) + strlen(ending) >= PATH_ROOM) return 0;
+    dot = strrchr(out, '.');
+    if (!t->s->raw && dot && strcmp(dot, ".safetensors") == 0) ending = ".npy";
+    if (strcmp(ending, ".npy") == 0 && dot && !strchr(dot, '/')) *dot = 0;
     strcat(out, ending);
     return 1;
+}
+
+/* What the numbers of a picture are in words, once. */
+static void warn_once(translation *t, int *said, const char *format,
+                      const char *path, const cgd_range *r)
+{
+    char text[PATH_ROOM + 200];
+    if (*said) return;
+    *said = 1;
+    cgd_format(text, sizeof text, format, path, (double)r->lo, (double)r->hi);
+    on_warning(&t->line, text);
+}
+
+/* Does the file hold what the picture holds? If not, make bytes of it. */
+static cgd_status fit_file(translation *t, cgd_image *picture,
+                           const char *out)
+{
+    cgd_range r = t->model.net.generator.range[1];
+    if (picture->data || picture->c > 4 || cgd__has_extension(out, ".npy")
+        || (cgd__has_extension(out, ".png") && picture->white > 0))
+        return CGD_OK;
+    if (r.lo == r.hi) r.hi = picture->white;
+    warn_once(t, &t->dropped, "%s: values from %f to %f become 8 bits, 0 to "
+              "255; .png keeps 16 bits, .npy all", out, &r);
+    return cgd_image_to_bytes(&t->ctx, picture, &r);
 }
 
 static cgd_status translate_picture(translation *t, const char *in,
@@ -75,55 +106,46 @@ static cgd_status translate_picture(translation *t, const char *in,
     const cgd_generator_config *g = &t->model.net.generator;
     cgd_image from, to;
     double start;
-    cgd_status status = cgd_image_load(&t->ctx, &from, in,
-                                       (size_t)g->in_channels);
+    cgd_status status = cgd_image_load_deep(&t->ctx, &from, in,
+                                            (size_t)g->in_channels);
     if (status != CGD_OK) return status;
-    status = cgd_image_init(&t->ctx, &to, from.w, from.h,
-                            (size_t)g->out_channels);
+    if (from.data && g->range[0].hi > 255)
+        warn_once(t, &t->shallow, "%s has 8 bits, 0 to 255, where the model "
+                  "takes values from %f to %f", in, &g->range[0]);
+    if (t->follow) t->model.net.generator.range[1].white = from.white;
     start = seconds_now();
-    if (status == CGD_OK)
-        status = cgd_translate(&t->model, to.data, from.data, from.w, from.h,
-                               NULL, 0);
+    status = cgd_translate_image(&t->model, &to, &from);
     t->seconds += seconds_now() - start;
+    if (status == CGD_OK) status = fit_file(t, &to, out);
     if (status == CGD_OK) status = cgd_image_save(&t->ctx, &to, out);
     cgd_image_free(&t->ctx, &to);
     cgd_image_free(&t->ctx, &from);
     return status;
 }
 
-/* Repeat the right and lower edge until the sides suit a net: a multiple of
- * 4, and 8 at least, as cgd_translate does it. */
-static cgd_status extend(cgd_ctx *ctx, cgd_image *out, const cgd_image *in)
+/* The side of a tensor that suits a net: a multiple of 4, and 8 at least, to
+ * which cgd_translate too repeats the edge. */
+static size_t suitable(size_t side)
 {
-    size_t w = in->w < 8 ? 8 : (in->w + 3) / 4 * 4;
-    size_t h = in->h < 8 ? 8 : (in->h + 3) / 4 * 4;
-    cgd_status status = cgd_image_init(ctx, out, w, h, in->c);
-    size_t x, y;
-    for (y = 0; y < h && status == CGD_OK; y++)
-        for (x = 0; x < w; x++) {
-            size_t from_x = x < in->w ? x : in->w - 1;
-            size_t from_y = y < in->h ? y : in->h - 1;
-            memcpy(out->data + (y * w + x) * in->c,
-                   in->data + (from_y * in->w + from_x) * in->c, in->c);
-        }
-    return status;
+    return side < 8 ? 8 : (side + 3) / 4 * 4;
 }
 
-/* Apply the net to a picture and write w x h values of its output. */
-static cgd_status write_raw(translation *t, const cgd_image *picture,
-                            size_t w, size_t h, FILE *f)
+/* Apply the net to a picture and write the values of its output. */
+static cgd_status write_raw(translation *t, const cgd_image *picture, FILE *f)
 {
-    cgd_tensor x = cgd_tensor_view(1, picture->h, picture->w, picture->c,
+    size_t w = picture->w, h = picture->h;
+    cgd_tensor x = cgd_tensor_view(1, suitable(h), suitable(w), picture->c,
                                    NULL);
     cgd_pass pass;
-    cgd_status status = cgd_pass_init(&pass, &t->model.net, 1, picture->h,
-                                      picture->w, CGD_INFER, NULL, 0, NULL);
+    cgd_status status = cgd_pass_init(&pass, &t->model.net, 1, x.h, x.w,
+                                      CGD_INFER, NULL, 0, NULL);
     size_t i;
     if (status != CGD_OK) return status;
     x.data = (float *)malloc(cgd_tensor_size(&x) * sizeof(float));
     if (!x.data) status = CGD_ERR_MEMORY;
     if (status == CGD_OK) {
-        cgd_tensor_from_bytes(&x, 0, picture->data);
+        cgd_tensor_from_image(&x, 0, picture,
+                              &t->model.net.generator.range[0]);
         status = cgd_pass_forward(&pass, &x);
     }
     for (i = 0; i < h && status == CGD_OK; i++)
@@ -137,18 +159,15 @@ static cgd_status write_raw(translation *t, const cgd_image *picture,
 static cgd_status translate_raw(translation *t, const char *in,
                                 const char *out)
 {
-    cgd_image picture, extended;
+    cgd_image picture;
     FILE *f = NULL;
-    cgd_status status = cgd_image_load(&t->ctx, &picture, in,
+    cgd_status status = cgd_image_load_deep(&t->ctx, &picture, in,
         (size_t)t->model.net.generator.in_channels);
     if (status != CGD_OK) return status;
-    status = extend(&t->ctx, &extended, &picture);
-    if (status == CGD_OK && !(f = fopen(out, "wb"))) status = CGD_ERR_IO;
-    if (status == CGD_OK)
-        status = write_raw(t, &extended, picture.w, picture.h, f);
+    if (!(f = fopen(out, "wb"))) status = CGD_ERR_IO;
+    if (status == CGD_OK) status = write_raw(t, &picture, f);
     if (f && fclose(f) != 0 && status == CGD_OK) status = CGD_ERR_IO;
     if (status != CGD_OK && f) remove(out);
-    cgd_image_free(&t->ctx, &extended);
     cgd_image_free(&t->ctx, &picture);
     return status;
 }
@@ -238,17 +257,55 @@ static void free_inputs(cgd_ctx *ctx, inputs *in)
     free((void *)in->paths);
 }
 
+static int compare_base_names(const void *a, const void *b)
+{
+    const char *x = *(const char *const *)a, *y = *(const char *const *)b;
+    int order = strcmp(base_name(x), base_name(y));
+    return order ? order : strcmp(x, y);
+}
+
 /* In one folder, every translation needs a name of its own. */
 static int check_names(const inputs *in)
 {
-    size_t i, k;
-    if (in->n_listings == 1) return 0;
-    for (i = 0; i < in->count; i++)
-        for (k = 0; k < i; k++)
-            if (strcmp(base_name(in->paths[i]), base_name(in->paths[k])) == 0)
-                return fail("%s and %s would both become %s; translate them "
-                            "one by one", in->paths[k], in->paths[i],
-                            base_name(in->paths[i]));
+    const char **sorted;
+    size_t i;
+    int bad = 0;
+    if (in->count < 2) return 0;
+    sorted = (const char **)malloc(in->count * sizeof *sorted);
+    if (!sorted) return fail("out of memory");
+    memcpy((void *)sorted, (const void *)in->paths,
+           in->count * sizeof *sorted);
+    qsort((void *)sorted, in->count, sizeof *sorted, compare_base_names);
+    for (i = 1; i < in->count && !bad; i++)
+        if (strcmp(base_name(sorted[i - 1]), base_name(sorted[i])) == 0)
+            bad = fail("%s and %s would both become %s; translate them one "
+                       "by one", sorted[i - 1], sorted[i],
+                       base_name(sorted[i]));
+    free((void *)sorted);
+    return bad;
+}
+
+/* The range of --range in place of the model's own; say what holds. */
+static int settle_range(translation *t, const inputs *in)
+{
+    const cgd_data_config *d = &t->s->run.data;
+    cgd_generator_config *g = &t->model.net.generator;
+    cgd_status status = CGD_OK;
+    int i;
+    if (d->measure) {
+        status = cgd_range_measure(&t->ctx, &g->range[0], in->paths,
+                                   in->count, (size_t)g->in_channels);
+        if (g->range[1].lo == g->range[1].hi) g->range[1] = g->range[0];
+    }
+    if (status != CGD_OK) return fail_status(&t->ctx, status);
+    for (i = 0; i < 2; i++) {
+        if (d->range[i].lo == d->range[i].hi) continue;
+        if (i == 1 && g->range[1].lo == g->range[1].hi)
+            t->follow = g->range[1].white <= 0;
+        g->range[i].lo = d->range[i].lo;
+        g->range[i].hi = d->range[i].hi;
+    }
+    print_range(g->range, "in", "out");
     return 0;
 }
 
@@ -262,7 +319,11 @@ static int translate_all(translation *t, const inputs *in)
     const char *out = t->s->out;
     t->to_folder = in->n_listings > 1 || is_folder(t->s->words[1])
         || is_folder(out) || out[strlen(out) - 1] == '/';
-    if (t->to_folder) bad = check_names(in);
+    if (t->s->npy && !t->to_folder)
+        return fail("--npy needs a folder for --out; of one picture --out "
+                    "may be named .npy itself");
+    bad = settle_range(t, in);
+    if (t->to_folder && !bad) bad = check_names(in);
     if (t->to_folder && !bad) bad = make_folder(out);
     if (bad) return bad;
     /* Only many pictures repay it; without the memory it is as right. */
