@@ -66,8 +66,9 @@
  *   [impl:passes]         passes and the planner of their memory
  *   [impl:architectures]  generators and discriminators
  *   [impl:losses]         losses, Adam, schedules, image pool
+ *   [impl:learners]       nets that learn
+ *   [impl:distil]         the teacher
  *   [impl:train]          the trainer
- *   [impl:distil]         the distiller
  * the engine
  *   [impl:gemm]           convolution as a blocked matrix product
  *   [impl:narrow]         convolutions with few outputs
@@ -525,43 +526,53 @@ CGDDEF cgd_cost cgd_net_cost(const cgd_net *net, size_t h, size_t w);
 CGDDEF cgd_status cgd_net_out_size(const cgd_net *net, size_t h, size_t w,
                                    size_t *out_h, size_t *out_w);
 
-enum { CGD_INFER = 0, CGD_TRAIN, CGD_RECOMPUTE };
+enum { CGD_INFER = 0, CGD_TRAIN, CGD_RECOMPUTE, CGD_THROUGH };
 
-/* A pass is one application of a net to one batch. It owns the activations
- * in one block of memory, laid out by a planner: in CGD_INFER mode a buffer
- * is reused as soon as nobody reads it any more, in CGD_TRAIN mode all that
- * backward needs is kept, and the gradients' buffers are planned too.
- * CGD_RECOMPUTE is CGD_TRAIN in less memory and more time, and bit for bit
- * the same: only the maps between segments of layers are kept, and backward
- * runs each segment forward again first (Chen et al. 2016, "Training Deep
- * Nets with Sublinear Memory Cost"). */
+/* A pass is one application of a net to one batch, laid out once by a plan
+ * and then run as often as one likes. Its activations are in one block of
+ * memory:
+ *   CGD_INFER      a buffer is used again as soon as nobody reads it any more
+ *   CGD_TRAIN      all that backward needs is kept, and the gradients' buffers
+ *                  are planned too
+ *   CGD_RECOMPUTE  CGD_TRAIN in less memory and more time, and bit for bit the
+ *                  same: only the maps between segments of layers are kept, and
+ *                  backward runs each segment forward again first (Chen et al.
+ *                  2016, "Training Deep Nets with Sublinear Memory Cost")
+ *   CGD_THROUGH    CGD_TRAIN for the gradient of the input alone: that of the
+ *                  net's own weights is left as it is, even if it has one */
 typedef struct cgd_pass {
     cgd_net *net;
     const struct cgd__kernels *kernels;   /* those the plan was made for     */
     int mode;
-    int learns;               /* the net had gradients when this was planned */
+    int learns;               /* backward adds to the net's gradient         */
     size_t n, h, w;
-    struct cgd__slot *slots;  /* where each layer's tensors lie              */
-    float *arena;
-    size_t bytes;             /* of the whole block                          */
+    struct cgd__slot *slots;  /* the plan: where each layer's tensors lie    */
+    float *memory;            /* the block, aligned                          */
+    size_t bytes;             /* of the block                                */
     size_t held;              /* its first bytes, which backward relies on;
                                  others may use the rest until then          */
     void *own;                /* the block, where the pass allocated it      */
     cgd_tensor x, y;          /* input (the caller's) and output             */
 } cgd_pass;
 
-/* Bytes a pass needs; keep (n_keep layer indices, or NULL) names layers whose
- * outputs stay readable after forward, and can be matched. 0 when the size
- * does not fit. */
-CGDDEF size_t cgd_pass_bytes(const cgd_net *net, size_t n, size_t h, size_t w,
-                             int mode, const size_t *keep, size_t n_keep);
-/* memory: a block of that many bytes, lent until the pass is freed, or NULL
- * to take it from the context. */
+/* Plan a pass: pass->bytes says what memory it will need. keep (n_keep layer
+ * indices, or NULL) names layers whose outputs stay readable after forward,
+ * and can be matched. The net is neither moved nor given gradients while
+ * passes over it live. Then place it: memory is a block of so many bytes, lent
+ * until the pass is placed elsewhere or freed, or NULL to take it from the
+ * context. cgd_pass_init does both. */
+CGDDEF cgd_status cgd_pass_plan(cgd_pass *pass, cgd_net *net, size_t n,
+                                size_t h, size_t w, int mode,
+                                const size_t *keep, size_t n_keep);
+CGDDEF cgd_status cgd_pass_place(cgd_pass *pass, void *memory);
 CGDDEF cgd_status cgd_pass_init(cgd_pass *pass, cgd_net *net, size_t n,
                                 size_t h, size_t w, int mode,
                                 const size_t *keep, size_t n_keep,
                                 void *memory);
 CGDDEF void cgd_pass_free(cgd_pass *pass);
+/* The bytes of such a pass, or 0 when the size does not fit. */
+CGDDEF size_t cgd_pass_bytes(const cgd_net *net, size_t n, size_t h, size_t w,
+                             int mode, const size_t *keep, size_t n_keep);
 
 /* Apply the net to x, whose data must stay until backward. The result is
  * pass->y. In both training modes batch norms use the batch's statistics and,
@@ -723,7 +734,9 @@ typedef struct cgd_trainer {
     struct cgd__answers *answers;    /* what the teacher said before         */
     cgd_learner *adaptors;           /* to the teacher's width, per block    */
     size_t n_adaptors;               /* 0 where the widths are the same      */
-    struct cgd__arena *arena;        /* the passes of a step live here       */
+    struct cgd__step_plan *plan;     /* the passes of a step, and ...        */
+    void *block;                     /* where they live                      */
+    size_t block_size;
 } cgd_trainer;
 
 CGDDEF cgd_train_config cgd_train_defaults(void);
@@ -1107,7 +1120,12 @@ CGDDEF cgd_status cgd_import_net(cgd_ctx *ctx, cgd_net *net,
 /* [api:model] Inference                                                    */
 /* ======================================================================== */
 
-typedef struct cgd_model { cgd_net net; } cgd_model;
+/* A generator that translates, and the plan for the size it last met: the
+ * next picture of that size is translated without planning anything. */
+typedef struct cgd_model {
+    cgd_net net;
+    cgd_pass pass;
+} cgd_model;
 
 /* Load a generator: a single-generator file, or with prefix one out of a
  * training state ("g_ab.", "ema.g_ab.", ...). */
@@ -1145,7 +1163,7 @@ CGDDEF void cgd_model_attach(cgd_ctx *ctx, cgd_model *model,
                              const cgd_const_model *constants);
 
 /* Bytes of workspace for a picture of that size; 0 if it is too large. */
-CGDDEF size_t cgd_model_workspace(const cgd_model *model, size_t width,
+CGDDEF size_t cgd_model_workspace(cgd_model *model, size_t width,
                                   size_t height);
 
 /* Translate a picture of any size from 1 x 1: out gets the same size. Sides
@@ -3796,81 +3814,96 @@ CGDDEF void cgd_net_init_weights(cgd_net *net, int init, cgd_rng *rng)
 }
 
 /* ======================================================================== */
-/* [impl:passes] Passes and the planner                                     */
+/* [impl:passes] Passes and their plans                                     */
 /* ======================================================================== */
-/* Owns the memory of a pass. Time runs 0 .. L-1 forward and L .. 2L-1
- * backward (layer i at 2L-1-i); where segments are run again, each takes its
- * turn forward just before its turn backward, and time ends at 3L-1. Every
- * tensor has a first and a last moment; two may share memory when these do not
- * meet. The planner places those first that outlive forward, so that they lie
- * together, and the largest of either kind first, each as low as the others
- * allow. One list of tensors serves inference and training, which differ only
- * in the moments.
+/* Applies a net to a batch, forward and backward, and plans where its maps
+ * lie. Calls [impl:ops], [impl:backward] and the kernels.
  *
- * A norm and its activation cost no pass over memory of their own where the
- * kernels can do without: the convolution before takes the moments while it
- * writes, and its raw map is normalised while the one behind reads it.
+ * Backward is the chain rule, read from its end. With x_0 the picture and
+ * x_{i+1} = f_i(x_i, w_i), a loss depends on layer i through x_{i+1} alone:
  *
- * For backward only raw convolutions and residual sums are kept: an output
- * that a norm made of a raw map, and a map that was upsampled, are made again
- * when backward comes to the layer that read them, for a hundredth of the
- * time and half of the memory. Sums serve the gradients of weights: a net
- * without gradients does not keep them.
+ *   dL/dx_i = (df_i/dx_i)' dL/dx_{i+1},     dL/dw_i = (df_i/dw_i)' dL/dx_{i+1}
  *
- * A pass that recomputes has two sets of slots: in the first, layers keep what
- * they keep at inference, and statistics, which are not taken twice; in the
- * second, segments live as whole passes do, one after the other. */
+ * One walk from the last layer to the first that carries dL/dx finds the
+ * gradients of all weights, for about the price of two walks forward. What it
+ * costs is memory: df_i/dw_i of a convolution is made of x_i, and that of a
+ * norm of the map that it normalised, which forward has seen long before.
+ *
+ * Time. A plan counts in turns: layer i takes turn i forward and 2L-1-i
+ * backward, of L layers. Every tensor has a first and a last turn, and two may
+ * share memory when these do not meet. Inference and training have one list of
+ * tensors and differ only in how long each is wanted.
+ *
+ * What backward keeps. A norm and its activation cost a hundredth of the
+ * convolution before them. So raw maps (what a convolution wrote) and residual
+ * sums are kept; an output that a norm made of a raw map, and a map that was
+ * upsampled, are made again when backward comes to the layer that read them:
+ * half of the memory. Inputs serve the gradients of weights only: a pass that
+ * wants none does not keep them.
+ *
+ * What a norm costs. Its statistics are taken by the convolution before, while
+ * it writes; its scale and shift are applied by the one behind, while it
+ * reads, where the kernels can do both: no pass over memory of its own.
+ *
+ * Recomputing. CGD_RECOMPUTE cuts the net into segments and keeps the maps
+ * between these alone; backward runs a segment forward again before it goes
+ * back through it (Chen et al. 2016). The plan then has two slots a layer, of
+ * the first run and of the second, and time ends at turn 3L-1. Statistics are
+ * kept, not taken twice: a running mean may not move twice. */
 
-enum { CGD__UPPED, CGD__RAW, CGD__OUT, CGD__STATS, CGD__MOMENTS, CGD__WORK,
-       CGD__D_OUT, CGD__OUT_AGAIN, CGD__UPPED_AGAIN, CGD__D_UPPED,
-       CGD__WORK_BACK, CGD__TENSORS };
-                                 /* STATS: mean, 1/deviation, scale, shift   */
+enum { CGD__UPPED,               /* the input, upsampled                     */
+       CGD__RAW,                 /* what the convolution wrote               */
+       CGD__OUT,                 /* what the next layer reads                */
+       CGD__STATS,               /* mean, 1/deviation, scale, shift          */
+       CGD__MOMENTS,             /* sums that a kernel takes while it writes */
+       CGD__WORK,                /* scratch forward                          */
+       CGD__D_OUT,               /* the loss's gradient of OUT               */
+       CGD__OUT_AGAIN, CGD__UPPED_AGAIN,         /* made again for backward  */
+       CGD__D_UPPED,             /* the gradient of UPPED                    */
+       CGD__WORK_BACK,           /* scratch backward                         */
+       CGD__TENSORS };
 
+/* What a plan knows of one layer. */
 typedef struct cgd__slot {
+    size_t layer;                      /* its index in the net               */
     cgd__shape shape;
     size_t in_h, in_w, h, w;           /* before upsampling; of the output   */
-    size_t at[CGD__TENSORS];           /* offsets in the arena, or NOWHERE   */
+    size_t at[CGD__TENSORS];           /* offsets in the memory, or NOWHERE  */
     size_t work, work_back;            /* floats of WORK and WORK_BACK       */
     size_t last_reader;                /* greatest layer that reads OUT      */
     size_t from;                       /* the first layer of its segment     */
-    size_t run, back;                  /* when it goes forward and backward  */
+    size_t run, back;                  /* its turns                          */
+    int again;                         /* this is the second run             */
     int kept;                          /* OUT outlives forward               */
     int stays_raw;                     /* its reader normalises what it reads */
     const float *pull;                 /* a loss's own gradient of OUT       */
 } cgd__slot;
 
-typedef struct cgd__tensor_plan { size_t size, first, last, at; }
-    cgd__tensor_plan;
+/* When a tensor is wanted, and where it is put. */
+typedef struct cgd__span { size_t size, first, last, at; } cgd__span;
 
-static void cgd__want(cgd__tensor_plan *t, size_t size, size_t first,
-                      size_t last)
+static void cgd__want(cgd__span *t, size_t size, size_t first, size_t last)
 {
     t->size = cgd__round_up(size, CGD__ALIGN / sizeof(float));
     t->first = first;
     t->last = last;
 }
 
-/* Can no size that the plan computes for this layer overflow? The largest are
- * its padded maps, packed into panels, and its sums and weights. */
-static int cgd__layer_fits(const cgd__shape *s)
-{
-    double maps = (double)s->n * (double)(s->h + 2 * s->pad)
-                * (double)(s->w + 2 * s->pad)
-                * (double)(cgd__max(s->c, s->o) + CGD__PANEL);
-    double weights = (double)(s->kernel * s->kernel)
-                   * (double)(s->c + CGD__PANEL) * (double)(s->o + CGD__PANEL);
-    return (maps + weights) * 4 * sizeof(float) < (double)((size_t)-1 / 2);
-}
+/* ---- placing -------------------------------------------------------------*/
+/* Which tensors share memory is a packing of rectangles, size by time, whose
+ * best answer is out of reach; greedy by size comes within a few per cent.
+ * First those that outlive forward, so that they lie together at the bottom
+ * (the rest is lent to other passes until backward), and the largest of either
+ * kind first, each as low as the others allow. */
 
-/* Does a tensor outlive forward, which ends before the moment `middle`? */
-static int cgd__outlives(const cgd__tensor_plan *t, size_t middle)
+/* Does a tensor outlive forward, which ends before the turn `middle`? */
+static int cgd__outlives(const cgd__span *t, size_t middle)
 {
     return t->first < middle && t->last >= middle;
 }
 
 /* Is a placed before b? */
-static int cgd__before(const cgd__tensor_plan *a, const cgd__tensor_plan *b,
-                       size_t middle)
+static int cgd__before(const cgd__span *a, const cgd__span *b, size_t middle)
 {
     int a_held = cgd__outlives(a, middle), b_held = cgd__outlives(b, middle);
     return a_held != b_held ? a_held : a->size > b->size;
@@ -3879,13 +3912,13 @@ static int cgd__before(const cgd__tensor_plan *a, const cgd__tensor_plan *b,
 /* Offsets for all tensors; returns the floats they need in all, or 0 if that
  * is more than there can be. *held: those of tensors that outlive forward.
  * placed is room for `count` pointers. */
-static size_t cgd__place(cgd__tensor_plan *t, size_t count, size_t middle,
-                         cgd__tensor_plan **placed, size_t *held)
+static size_t cgd__place(cgd__span *t, size_t count, size_t middle,
+                         cgd__span **placed, size_t *held)
 {
     size_t n, i, k, total = 0;
     *held = 0;
     for (n = 0; n < count; n++) {
-        cgd__tensor_plan *best = NULL;
+        cgd__span *best = NULL;
         size_t at = 0;
         for (i = 0; i < count; i++)
             if (t[i].at == CGD__NOWHERE && t[i].size > 0
@@ -3909,281 +3942,292 @@ static size_t cgd__place(cgd__tensor_plan *t, size_t count, size_t middle,
     return total;
 }
 
-/* Is the output of layer i made again for backward, instead of kept? Only
- * the next layer may read it, since sums take part in none. */
-static int cgd__made_again(const cgd_net *net, size_t i,
-                           const cgd__slot *slot)
-{
-    return net->layers[i].norm && !net->layers[i].skip
-        && i + 1 < net->n_layers && slot->last_reader == i + 1;
-}
-
-/* Can the next layer's kernel, as the only reader, read layer i's raw map? */
-static int cgd__stays_raw(const cgd_net *net, size_t i, const cgd__slot *slot)
-{
-    const cgd_layer *l = net->layers + i;
-    return !slot->kept && l->norm && !l->skip && l->act != CGD_ACT_TANH
-        && i + 1 < net->n_layers && slot->last_reader == i + 1
-        && l[1].kind != CGD_DEPTHWISE && !l[1].up && l[1].skip != 1
-        && (net->ctx->kernels->extras(&slot[1].shape, l[1].kind == CGD_DECONV)
-            & CGD__READS_RAW);
-}
-
-/* Floats of scratch for a layer's convolution, forward or backward. */
-static size_t cgd__layer_work(const cgd_net *net, const cgd_layer *l,
-                              const cgd__shape *s, int back)
-{
-    cgd_ctx *ctx = net->ctx;
-    int deconv = l->kind == CGD_DECONV, sum = deconv != back;
-    size_t bytes;
-    if (l->kind == CGD_DEPTHWISE) return 0;
-    bytes = cgd__conv_bytes(ctx, ctx->kernels, s,
-                            sum ? CGD__ADJOINT : CGD__FORWARD);
-    if (back && net->grads)
-        bytes = cgd__max(bytes, cgd__conv_bytes(ctx, ctx->kernels, s,
-                                                CGD__WEIGHTS));
-    return cgd__ceil_div(bytes, sizeof(float));
-}
-
-/* What layer i keeps, and from when to when; again: in the second set. */
-static void cgd__plan_layer(const cgd_net *net, size_t n, int mode, int again,
-                            const cgd__slot *slots, size_t i,
-                            cgd__tensor_plan *t)
-{
-    const cgd_layer *l = net->layers + i;
-    const cgd__slot *slot = slots + i, *reader = slots + slot->last_reader;
-    size_t run = slot->run, back = slot->back, last = slots[0].back;
-    size_t pixels = slot->h * slot->w, out = n * pixels * l->out_c;
-    size_t upped = n * 4 * slot->in_h * slot->in_w * l->in_c;
-    size_t work = cgd__layer_work(net, l, &slot->shape, 0), back_work = 0;
-    int train = mode == CGD_TRAIN || again;
-    int own = l->act == CGD_ACT_TANH || (!l->norm && l->act);
-    int remade = train && !slot->kept && cgd__made_again(net, i, slot);
-    int there = again && slot->kept;   /* since the first time               */
-    if (i + 1 < net->n_layers) {       /* who needs OUT last?                */
-        size_t need = own ? back : slots[i + 1].back;
-        last = slot->kept || (train && !remade && (own || net->grads)) ? need
-             : reader->run;
-        if (remade && (own || net->grads))
-            cgd__want(t + CGD__OUT_AGAIN, out, slots[i + 1].back, need);
-        if (train) cgd__want(t + CGD__D_OUT, out, reader->back, back);
-    }
-    if (train) back_work = cgd__layer_work(net, l, &slot->shape, 1);
-    if (l->norm) {
-        size_t norm = cgd__norm_scratch(n, pixels, l->out_c);
-        work = cgd__max(work, norm);
-        back_work = cgd__max(back_work, norm);
-    }
-    if (!there && !(train && slot->stays_raw))
-        cgd__want(t + CGD__OUT, out, run, last);
-    if (l->norm && train) cgd__want(t + CGD__RAW, out, run, back);
-    if (l->norm && !again) {
-        cgd__want(t + CGD__STATS, 4 * n * l->out_c, run,
-                  mode == CGD_INFER ? run + 1 : back);
-        cgd__want(t + CGD__MOMENTS, 4 * n * l->out_c, run, run);
-    }
-    if (!there || l->norm) {           /* the convolution is run             */
-        if (l->up) cgd__want(t + CGD__UPPED, upped, run, run);
-        cgd__want(t + CGD__WORK, work, run, run);
-    }
-    if (!train) return;
-    if (l->up) {
-        cgd__want(t + CGD__UPPED_AGAIN, upped, back, back);
-        cgd__want(t + CGD__D_UPPED, upped, back, back);
-    }
-    cgd__want(t + CGD__WORK_BACK, back_work, back, back);
-}
-
-/* Shapes of all layers; 0 with a sentence if the picture is too small. */
-static cgd_status cgd__plan_shapes(const cgd_net *net, size_t n, size_t h,
-                                   size_t w, int mode, cgd__slot *slots)
-{
-    size_t i;
-    for (i = 0; i < net->n_layers; i++) {
-        const cgd_layer *l = net->layers + i;
-        cgd__slot *slot = slots + i;
-        slot->in_h = h;
-        slot->in_w = w;
-        if (!cgd__layer_shape(l, n, h, w, &slot->shape))
-            return cgd__too_small(net->ctx, i, l, h, w);
-        if (!cgd__layer_fits(&slot->shape))
-            return cgd__too_large(net->ctx, n, h, w);
-        cgd__layer_out(l, &slot->shape, &h, &w);
-        slot->h = h;
-        slot->w = w;
-        slot->last_reader = i + 1;
-        if (l->skip) {
-            slots[i - l->skip].last_reader = i;
-            if (slots[i - l->skip].h != h || slots[i - l->skip].w != w)
-                return cgd__fail(net->ctx, CGD_ERR_SHAPE,
-                    "layer %u (%s) cannot add maps of different sizes", i,
-                    l->name);
-        }
-        if (mode != CGD_INFER && h * w == 1 && l->norm
-            && (n == 1 || l->norm != CGD_NORM_BATCH))
-            return cgd__fail(net->ctx, CGD_ERR_SHAPE,
-                "the picture is too small: layer %u (%s) would normalise a "
-                "single pixel", i, l->name);
-    }
-    return CGD_OK;
-}
+/* ---- segments ------------------------------------------------------------*/
+#ifndef CGD_NO_TRAIN
 
 /* Cut the net into segments that keep about `most` floats each; a cut keeps
  * one map, and falls where nothing later reads what is before it. Returns
  * what two passes at once then need, of which one is at work. */
-static size_t cgd__cut(const cgd_net *net, size_t n, cgd__slot *slots,
-                       size_t most)
+static size_t cgd__cut(const cgd_pass *p, size_t most)
 {
     size_t i, from = 0, read = 0, maps = 0, cuts = 0, largest = 0;
-    for (i = 0; i < net->n_layers; i++) {
-        const cgd_layer *l = net->layers + i;
-        size_t out = n * slots[i].h * slots[i].w * l->out_c;
-        slots[i].from = from;
+    for (i = 0; i < p->net->n_layers; i++) {
+        const cgd_layer *l = p->net->layers + i;
+        cgd__slot *s = p->slots + i;
+        size_t out = p->n * s->h * s->w * l->out_c;
+        s->from = from;
         maps += l->norm && l->skip ? 2 * out : out;
         largest = cgd__max(largest, maps);
-        if (read <= i && (maps >= most || slots[i].kept)) {
+        if (read <= i && (maps >= most || s->kept)) {
             from = i + 1;
             cuts += out;
             maps = 0;
         }
-        read = cgd__max(read, slots[i].last_reader);
+        read = cgd__max(read, s->last_reader);
     }
     return 2 * cuts + largest;
 }
 
-/* Cut it so that least memory is needed; the maps between are kept. */
-static void cgd__cut_best(const cgd_net *net, size_t n, cgd__slot *slots)
+/* Cut it so that least memory is needed; keep the maps between, and give the
+ * layers their second slots and the turns of both. */
+static void cgd__plan_segments(const cgd_pass *p)
 {
-    size_t whole = cgd__cut(net, n, slots, (size_t)-1), least = whole, k, i;
-    size_t most = whole;
-    for (k = 2; k <= net->n_layers; k++) {
-        size_t need = cgd__cut(net, n, slots, whole / k);
+    size_t end = p->net->n_layers, now = end, k, i, from;
+    size_t least = cgd__cut(p, (size_t)-1), whole = least, most = whole;
+    cgd__slot *slots = p->slots, *again = slots + end;
+    for (k = 2; k <= end; k++) {
+        size_t need = cgd__cut(p, whole / k);
         if (need >= least) continue;
         least = need;
         most = whole / k;
     }
-    cgd__cut(net, n, slots, most);
-    for (i = 1; i < net->n_layers; i++)
+    cgd__cut(p, most);
+    for (i = 1; i < end; i++)
         if (slots[i].from == i) slots[i - 1].kept = 1;
-}
-
-/* When each layer runs; both sets of slots, where there are two. */
-static void cgd__plan_moments(const cgd_net *net, int mode, cgd__slot *slots)
-{
-    size_t end = net->n_layers, now = end, from, i;
-    cgd__slot *again = slots + end;
-    for (i = 0; i < end; i++) {
-        slots[i].run = i;
-        slots[i].back = 2 * end - 1 - i;
-    }
-    if (mode != CGD_RECOMPUTE) return;
     memcpy(again, slots, end * sizeof *slots);
     for (; end > 0; end = from) {
         from = slots[end - 1].from;
         for (i = from; i < end; i++) again[i].run = now++;
         for (i = end; i-- > from; ) slots[i].back = again[i].back = now++;
     }
+    for (i = 0; i < p->net->n_layers; i++) again[i].again = 1;
+}
+#endif
+
+/* ---- the plan ------------------------------------------------------------*/
+
+/* Can no size that the plan computes for this layer overflow? The largest are
+ * its padded maps, packed into panels, and its sums and weights. */
+static int cgd__layer_fits(const cgd__shape *s)
+{
+    double maps = (double)s->n * (double)(s->h + 2 * s->pad)
+                * (double)(s->w + 2 * s->pad)
+                * (double)(cgd__max(s->c, s->o) + CGD__PANEL);
+    double weights = (double)(s->kernel * s->kernel)
+                   * (double)(s->c + CGD__PANEL) * (double)(s->o + CGD__PANEL);
+    return (maps + weights) * 4 * sizeof(float) < (double)((size_t)-1 / 2);
 }
 
-static size_t cgd__slot_count(const cgd_net *net, int mode)
+/* Shapes of all layers; a sentence if the picture is too small. */
+static cgd_status cgd__plan_shapes(const cgd_pass *p)
 {
-    return mode == CGD_RECOMPUTE ? 2 * net->n_layers : net->n_layers;
-}
-
-/* Plan all tensors of a pass whose moments are known. */
-static void cgd__plan_tensors(const cgd_net *net, size_t n, int mode,
-                              cgd__slot *slots, cgd__tensor_plan *t)
-{
-    size_t count = net->n_layers, i;
-    for (i = 0; i < cgd__slot_count(net, mode); i++)
-        cgd__plan_layer(net, n, mode, i >= count,
-                        slots + i / count * count, i % count,
-                        t + i * CGD__TENSORS);
-}
-
-/* Plan a pass into slots; *floats is the arena's size, *held the part of it
- * that outlives forward. */
-static cgd_status cgd__plan(const cgd_net *net, size_t n, size_t h, size_t w,
-                            int mode, const size_t *keep, size_t n_keep,
-                            cgd__slot *slots, size_t *floats, size_t *held)
-{
-    size_t count = cgd__slot_count(net, mode) * CGD__TENSORS, i, k;
-    size_t bytes = count * (sizeof(cgd__tensor_plan) + sizeof(void *));
-    cgd__tensor_plan *t = (cgd__tensor_plan *)cgd__alloc(net->ctx, bytes);
-    cgd__slot *again = slots + net->n_layers;
-    cgd_status status;
-    if (!t)
-        return cgd__fail(net->ctx, CGD_ERR_MEMORY, "out of memory: a plan");
-    memset(t, 0, bytes);
-    memset(slots, 0, cgd__slot_count(net, mode) * sizeof *slots);
-    for (i = 0; i < count; i++) t[i].at = CGD__NOWHERE;
-    status = cgd__plan_shapes(net, n, h, w, mode, slots);
-    if (status == CGD_OK) {
-        for (k = 0; k < n_keep; k++)
-            if (keep[k] < net->n_layers) slots[keep[k]].kept = 1;
-        slots[net->n_layers - 1].kept = 1;
-        if (mode == CGD_RECOMPUTE) cgd__cut_best(net, n, slots);
-        for (i = 0; i < net->n_layers; i++)
-            slots[i].stays_raw = cgd__stays_raw(net, i, slots + i);
-        cgd__plan_moments(net, mode, slots);
-        cgd__plan_tensors(net, n, mode, slots, t);
-        *floats = cgd__place(t, count, net->n_layers,
-                             (cgd__tensor_plan **)(void *)(t + count), held);
-        if (*floats == 0) status = cgd__too_large(net->ctx, n, h, w);
-        for (i = 0; i < count; i++)
-            slots[i / CGD__TENSORS].at[i % CGD__TENSORS] = t[i].at;
-        for (i = 0; i < count; i += CGD__TENSORS) {
-            slots[i / CGD__TENSORS].work = t[i + CGD__WORK].size;
-            slots[i / CGD__TENSORS].work_back = t[i + CGD__WORK_BACK].size;
+    cgd_ctx *ctx = p->net->ctx;
+    size_t i, h = p->h, w = p->w;
+    for (i = 0; i < p->net->n_layers; i++) {
+        const cgd_layer *l = p->net->layers + i;
+        cgd__slot *s = p->slots + i;
+        s->layer = i;
+        s->in_h = h;
+        s->in_w = w;
+        if (!cgd__layer_shape(l, p->n, h, w, &s->shape))
+            return cgd__too_small(ctx, i, l, h, w);
+        if (!cgd__layer_fits(&s->shape))
+            return cgd__too_large(ctx, p->n, h, w);
+        cgd__layer_out(l, &s->shape, &h, &w);
+        s->h = h;
+        s->w = w;
+        s->last_reader = i + 1;
+        s->run = i;
+        s->back = 2 * p->net->n_layers - 1 - i;
+        if (l->skip) {
+            cgd__slot *source = s - l->skip;
+            source->last_reader = i;
+            if (source->h != h || source->w != w)
+                return cgd__fail(ctx, CGD_ERR_SHAPE,
+                    "layer %u (%s) cannot add maps of different sizes", i,
+                    l->name);
         }
-        for (i = 0; i < net->n_layers && mode == CGD_RECOMPUTE; i++) {
-            again[i].at[CGD__STATS] = slots[i].at[CGD__STATS];
-            if (again[i].kept)
-                again[i].at[CGD__OUT] = slots[i].at[CGD__OUT];
-        }
+        if (p->mode != CGD_INFER && h * w == 1 && l->norm
+            && (p->n == 1 || l->norm != CGD_NORM_BATCH))
+            return cgd__fail(ctx, CGD_ERR_SHAPE,
+                "the picture is too small: layer %u (%s) would normalise a "
+                "single pixel", i, l->name);
     }
-    cgd__free(net->ctx, t, bytes);
-    return status;
+    return CGD_OK;
 }
 
-static size_t cgd__slots_bytes(const cgd_net *net, int mode)
+/* Is the layer the only reader's only source? Sums take part in neither of
+ * the two economies below, since a later layer reads them once more. */
+static int cgd__one_reader(const cgd_pass *p, const cgd__slot *s)
 {
-    return cgd__round_up(cgd__slot_count(net, mode) * sizeof(cgd__slot),
-                         CGD__ALIGN);
+    const cgd_layer *l = p->net->layers + s->layer;
+    return l->norm && !l->skip && s->layer + 1 < p->net->n_layers
+        && s->last_reader == s->layer + 1;
 }
 
-/* The bytes that so many floats of a pass need. */
-static size_t cgd__pass_block(const cgd_net *net, int mode, size_t floats)
+/* Can the next layer's kernel read this layer's raw map? */
+static int cgd__stays_raw(const cgd_pass *p, const cgd__slot *s)
 {
-    return cgd__slots_bytes(net, mode) + floats * sizeof(float) + CGD__ALIGN;
+    const cgd_layer *l = p->net->layers + s->layer;
+    return !s->kept && cgd__one_reader(p, s) && l->act != CGD_ACT_TANH
+        && l[1].kind != CGD_DEPTHWISE && !l[1].up && l[1].skip != 1
+        && (p->kernels->extras(&s[1].shape, l[1].kind == CGD_DECONV)
+            & CGD__READS_RAW);
 }
 
-/* The bytes of a pass, in all and held (or NULL); or why there are none. */
-static cgd_status cgd__pass_measure(const cgd_net *net, size_t n, size_t h,
-                                    size_t w, int mode, const size_t *keep,
-                                    size_t n_keep, size_t *bytes,
-                                    size_t *held)
+/* Floats of scratch for a layer's convolution, forward or backward. */
+static size_t cgd__layer_work(const cgd_pass *p, const cgd__slot *s, int back)
 {
-    size_t head = cgd__slots_bytes(net, mode), floats = 0, first = 0;
-    cgd__slot *slots = (cgd__slot *)cgd__alloc(net->ctx, head);
-    cgd_status status;
-    *bytes = 0;
-    if (!slots)
-        return cgd__fail(net->ctx, CGD_ERR_MEMORY, "out of memory: a plan");
-    status = cgd__plan(net, n, h, w, mode, keep, n_keep, slots, &floats,
-                       &first);
-    if (status == CGD_OK) *bytes = cgd__pass_block(net, mode, floats);
-    if (held) *held = cgd__pass_block(net, mode, first);
-    cgd__free(net->ctx, slots, head);
-    return status;
-}
-
-CGDDEF size_t cgd_pass_bytes(const cgd_net *net, size_t n, size_t h, size_t w,
-                             int mode, const size_t *keep, size_t n_keep)
-{
+    cgd_ctx *ctx = p->net->ctx;
+    int kind = p->net->layers[s->layer].kind;
+    int sum = (kind == CGD_DECONV) != back ? CGD__ADJOINT : CGD__FORWARD;
     size_t bytes;
-    cgd__pass_measure(net, n, h, w, mode, keep, n_keep, &bytes, NULL);
-    return bytes;
+    if (kind == CGD_DEPTHWISE) return 0;
+    bytes = cgd__conv_bytes(ctx, p->kernels, &s->shape, sum);
+    if (back && p->learns)
+        bytes = cgd__max(bytes, cgd__conv_bytes(ctx, p->kernels, &s->shape,
+                                                CGD__WEIGHTS));
+    return cgd__ceil_div(bytes, sizeof(float));
+}
+
+/* Which tensors a layer wants, and from which turn to which. */
+static void cgd__plan_layer(const cgd_pass *p, const cgd__slot *s,
+                            cgd__span *t)
+{
+    const cgd_layer *l = p->net->layers + s->layer;
+    const cgd__slot *first = s - s->layer, *reader = first + s->last_reader;
+    size_t run = s->run, back = s->back, last = first->back;
+    size_t pixels = s->h * s->w, out = p->n * pixels * l->out_c;
+    size_t upped = p->n * 4 * s->in_h * s->in_w * l->in_c;
+    size_t norm = l->norm ? cgd__norm_scratch(p->n, pixels, l->out_c) : 0;
+    int train = s->again || (p->mode != CGD_INFER && p->mode != CGD_RECOMPUTE);
+    /* Does its own backward look at OUT, for an activation's slope? */
+    int own = l->act == CGD_ACT_TANH || (!l->norm && l->act);
+    int remade = train && !s->kept && cgd__one_reader(p, s);
+    int there = s->again && s->kept;   /* since the first run                */
+    if (s->layer + 1 < p->net->n_layers) {   /* who needs OUT last?          */
+        size_t need = own ? back : s[1].back;
+        last = s->kept || (train && !remade && (own || p->learns)) ? need
+             : reader->run;
+        if (remade && (own || p->learns))
+            cgd__want(t + CGD__OUT_AGAIN, out, s[1].back, need);
+        if (train) cgd__want(t + CGD__D_OUT, out, reader->back, back);
+    }
+    if (!there && !(train && s->stays_raw))
+        cgd__want(t + CGD__OUT, out, run, last);
+    if (l->norm && train) cgd__want(t + CGD__RAW, out, run, back);
+    if (l->norm && !s->again) {
+        cgd__want(t + CGD__STATS, 4 * p->n * l->out_c, run,
+                  p->mode == CGD_INFER ? run + 1 : back);
+        cgd__want(t + CGD__MOMENTS, 4 * p->n * l->out_c, run, run);
+    }
+    if (!there || l->norm) {           /* the convolution is run             */
+        if (l->up) cgd__want(t + CGD__UPPED, upped, run, run);
+        cgd__want(t + CGD__WORK, cgd__max(cgd__layer_work(p, s, 0), norm),
+                  run, run);
+    }
+    if (!train) return;
+    if (l->up) {
+        cgd__want(t + CGD__UPPED_AGAIN, upped, back, back);
+        cgd__want(t + CGD__D_UPPED, upped, back, back);
+    }
+    cgd__want(t + CGD__WORK_BACK, cgd__max(cgd__layer_work(p, s, 1), norm),
+              back, back);
+}
+
+static size_t cgd__slot_count(const cgd_pass *p)
+{
+    return p->net->n_layers * (p->mode == CGD_RECOMPUTE ? 2 : 1);
+}
+
+/* Bytes of a block that holds so many floats, wherever it begins. */
+static size_t cgd__block_bytes(size_t floats)
+{
+    return floats * sizeof(float) + CGD__ALIGN;
+}
+
+/* Plan and place all tensors of a pass whose shapes are known; spans are
+ * cleared, with room for as many pointers behind them. */
+static cgd_status cgd__plan_tensors(cgd_pass *p, cgd__span *spans)
+{
+    size_t layers = p->net->n_layers, count = cgd__slot_count(p), i, k;
+    size_t all = count * CGD__TENSORS, floats, held;
+#ifndef CGD_NO_TRAIN
+    if (p->mode == CGD_RECOMPUTE) cgd__plan_segments(p);
+#endif
+    for (i = 0; i < count; i++)
+        p->slots[i].stays_raw = cgd__stays_raw(p, p->slots + i);
+    for (i = 0; i < all; i++) spans[i].at = CGD__NOWHERE;
+    for (i = 0; i < count; i++)
+        cgd__plan_layer(p, p->slots + i, spans + i * CGD__TENSORS);
+    floats = cgd__place(spans, all, layers,
+                        (cgd__span **)(void *)(spans + all), &held);
+    if (floats == 0) return cgd__too_large(p->net->ctx, p->n, p->h, p->w);
+    p->bytes = cgd__block_bytes(floats);
+    p->held = cgd__block_bytes(held);
+    for (i = 0; i < count; i++) {
+        cgd__slot *s = p->slots + i;
+        for (k = 0; k < CGD__TENSORS; k++)
+            s->at[k] = spans[i * CGD__TENSORS + k].at;
+        s->work = spans[i * CGD__TENSORS + CGD__WORK].size;
+        s->work_back = spans[i * CGD__TENSORS + CGD__WORK_BACK].size;
+        if (!s->again) continue;       /* found where the first run left it  */
+        s->at[CGD__STATS] = (s - layers)->at[CGD__STATS];
+        if (s->kept) s->at[CGD__OUT] = (s - layers)->at[CGD__OUT];
+    }
+    return CGD_OK;
+}
+
+CGDDEF cgd_status cgd_pass_plan(cgd_pass *pass, cgd_net *net, size_t n,
+                                size_t h, size_t w, int mode,
+                                const size_t *keep, size_t n_keep)
+{
+    cgd_ctx *ctx = net->ctx;
+    cgd_status status = CGD_ERR_MEMORY;
+    const cgd__slot *last;
+    cgd__span *spans;
+    size_t bytes, i;
+    memset(pass, 0, sizeof *pass);
+#ifdef CGD_NO_TRAIN
+    if (mode != CGD_INFER)
+        return cgd__fail(ctx, CGD_ERR_UNSUPPORTED,
+                         "training was left out of this build");
+#endif
+    pass->net = net;
+    pass->kernels = ctx->kernels;
+    pass->mode = mode;
+    pass->learns = net->grads != NULL && mode != CGD_THROUGH;
+    pass->n = n; pass->h = h; pass->w = w;
+    bytes = cgd__slot_count(pass) * CGD__TENSORS
+          * (sizeof(cgd__span) + sizeof(cgd__span *));
+    pass->slots = (cgd__slot *)cgd__alloc_zeroed(ctx, cgd__slot_count(pass),
+                                                 sizeof(cgd__slot), "a plan");
+    if (!pass->slots) return status;
+    spans = (cgd__span *)cgd__alloc_zeroed(ctx, bytes, 1, "a plan");
+    if (spans) status = cgd__plan_shapes(pass);
+    if (status == CGD_OK) {
+        for (i = 0; i < n_keep; i++)
+            if (keep[i] < net->n_layers) pass->slots[keep[i]].kept = 1;
+        pass->slots[net->n_layers - 1].kept = 1;
+        status = cgd__plan_tensors(pass, spans);
+    }
+    cgd__free(ctx, spans, bytes);
+    if (status != CGD_OK) {
+        cgd_pass_free(pass);
+        return status;
+    }
+    last = pass->slots + net->n_layers - 1;
+    pass->y = cgd_tensor_view(n, last->h, last->w,
+                              net->layers[last->layer].out_c, NULL);
+    return CGD_OK;
+}
+
+CGDDEF cgd_status cgd_pass_place(cgd_pass *pass, void *memory)
+{
+    const cgd_net *net = pass->net;
+    const cgd__slot *last = pass->slots + net->n_layers - 1;
+    unsigned char *block = (unsigned char *)memory;
+    if (!block && !pass->own)
+        pass->own = cgd__alloc(net->ctx, pass->bytes);
+    if (!block) block = (unsigned char *)pass->own;
+    if (!block)
+        return cgd__fail(net->ctx, CGD_ERR_MEMORY,
+            "out of memory: a pass over %u x %u pixels needs %u bytes",
+            pass->w, pass->h, pass->bytes);
+    block += (CGD__ALIGN - (size_t)block % CGD__ALIGN) % CGD__ALIGN;
+    pass->memory = (float *)(void *)block;
+    pass->y.data = pass->memory + last->at[CGD__OUT];
+    return CGD_OK;
 }
 
 CGDDEF cgd_status cgd_pass_init(cgd_pass *pass, cgd_net *net, size_t n,
@@ -4191,233 +4235,222 @@ CGDDEF cgd_status cgd_pass_init(cgd_pass *pass, cgd_net *net, size_t n,
                                 const size_t *keep, size_t n_keep,
                                 void *memory)
 {
-    unsigned char *block = (unsigned char *)memory;
-    cgd__slot *last;
-    cgd_status status;
-    size_t floats, held;
-    memset(pass, 0, sizeof *pass);
-    pass->net = net;
-    pass->kernels = net->ctx->kernels;
-    pass->mode = mode;
-    pass->learns = net->grads != NULL;
-    pass->n = n; pass->h = h; pass->w = w;
-    if (!block) {
-        status = cgd__pass_measure(net, n, h, w, mode, keep, n_keep,
-                                   &pass->bytes, NULL);
-        if (status != CGD_OK) return status;
-        block = (unsigned char *)(pass->own = cgd__alloc(net->ctx,
-                                                         pass->bytes));
-        if (!block)
-            return cgd__fail(net->ctx, CGD_ERR_MEMORY,
-                "out of memory: a pass over %u x %u pixels needs %u bytes",
-                w, h, pass->bytes);
-    }
-    block += (CGD__ALIGN - (size_t)block % CGD__ALIGN) % CGD__ALIGN;
-    pass->slots = (cgd__slot *)(void *)block;
-    pass->arena = (float *)(void *)(block + cgd__slots_bytes(net, mode));
-    status = cgd__plan(net, n, h, w, mode, keep, n_keep, pass->slots,
-                       &floats, &held);
-    if (status != CGD_OK) {
-        cgd_pass_free(pass);
-        return status;
-    }
-    pass->bytes = cgd__pass_block(net, mode, floats);
-    pass->held = cgd__pass_block(net, mode, held);
-    last = pass->slots + net->n_layers - 1;
-    pass->y = cgd_tensor_view(n, last->h, last->w,
-                              net->layers[net->n_layers - 1].out_c,
-                              pass->arena + last->at[CGD__OUT]);
-    return CGD_OK;
+    cgd_status status = cgd_pass_plan(pass, net, n, h, w, mode, keep, n_keep);
+    if (status == CGD_OK) status = cgd_pass_place(pass, memory);
+    if (status != CGD_OK) cgd_pass_free(pass);
+    return status;
 }
 
 CGDDEF void cgd_pass_free(cgd_pass *pass)
 {
     if (pass->own) cgd__free(pass->net->ctx, pass->own, pass->bytes);
+    if (pass->slots)
+        cgd__free(pass->net->ctx, pass->slots,
+                  cgd__slot_count(pass) * sizeof(cgd__slot));
     memset(pass, 0, sizeof *pass);
+}
+
+/* The net is looked at only. */
+CGDDEF size_t cgd_pass_bytes(const cgd_net *net, size_t n, size_t h, size_t w,
+                             int mode, const size_t *keep, size_t n_keep)
+{
+    cgd_pass pass;
+    size_t bytes;
+    if (cgd_pass_plan(&pass, (cgd_net *)net, n, h, w, mode, keep, n_keep)
+        != CGD_OK) return 0;
+    bytes = pass.bytes;
+    cgd_pass_free(&pass);
+    return bytes;
 }
 
 CGDDEF cgd_tensor cgd_pass_output(const cgd_pass *pass, size_t layer)
 {
-    const cgd__slot *slot = pass->slots + layer;
-    return cgd_tensor_view(pass->n, slot->h, slot->w,
-                           pass->net->layers[layer].out_c,
-                           slot->kept ? pass->arena + slot->at[CGD__OUT]
-                                      : NULL);
+    const cgd__slot *s = pass->slots + layer;
+    return cgd_tensor_view(pass->n, s->h, s->w, pass->net->layers[layer].out_c,
+                           s->kept ? pass->memory + s->at[CGD__OUT] : NULL);
 }
 
-/* The slots that backward looks at. */
-static cgd__slot *cgd__back_slots(const cgd_pass *pass)
-{
-    return pass->slots + (pass->mode == CGD_RECOMPUTE ? pass->net->n_layers
-                                                      : 0);
-}
+/* ---- forward -------------------------------------------------------------*/
+/* Each function below does its part for the layer of one slot, whose
+ * neighbours in the array are its neighbours in the net. */
 
-static float *cgd__pass_at(const cgd_pass *pass, size_t layer, int which)
+static float *cgd__at(const cgd_pass *p, const cgd__slot *s, int which)
 {
-    size_t at = pass->slots[layer].at[which];
-    return at == CGD__NOWHERE ? NULL : pass->arena + at;
+    size_t at = s->at[which];
+    return at == CGD__NOWHERE ? NULL : p->memory + at;
 }
 
 /* Where a layer's convolution is written: to its output, if nothing else is
  * kept of it. */
-static float *cgd__pass_raw(const cgd_pass *pass, size_t i)
+static float *cgd__raw(const cgd_pass *p, const cgd__slot *s)
 {
-    float *raw = cgd__pass_at(pass, i, CGD__RAW);
-    return raw ? raw : cgd__pass_at(pass, i, CGD__OUT);
+    float *raw = cgd__at(p, s, CGD__RAW);
+    return raw ? raw : cgd__at(p, s, CGD__OUT);
 }
 
-/* The input of a layer: the picture or what the layer before left. */
-static const float *cgd__pass_input(const cgd_pass *pass, size_t i)
+/* What a layer reads: the picture, or what the layer before left. */
+static const float *cgd__pass_input(const cgd_pass *p, const cgd__slot *s)
 {
-    return i == 0 ? pass->x.data
-         : pass->slots[i - 1].stays_raw ? cgd__pass_raw(pass, i - 1)
-         : cgd__pass_at(pass, i - 1, CGD__OUT);
+    return s->layer == 0 ? p->x.data
+         : s[-1].stays_raw ? cgd__raw(p, s - 1) : cgd__at(p, s - 1, CGD__OUT);
+}
+
+/* The output that a residual sum adds. */
+static const float *cgd__pass_skip(const cgd_pass *p, const cgd__slot *s)
+{
+    size_t skip = p->net->layers[s->layer].skip;
+    return skip ? cgd__at(p, s - skip, CGD__OUT) : NULL;
+}
+
+/* Values in a layer's output. */
+static size_t cgd__pass_count(const cgd_pass *p, const cgd__slot *s)
+{
+    return p->n * s->h * s->w * p->net->layers[s->layer].out_c;
 }
 
 /* Does a batch norm of this pass use the running statistics? */
-static int cgd__pass_frozen(const cgd_pass *pass, const cgd_layer *l)
+static int cgd__pass_frozen(const cgd_pass *p, const cgd_layer *l)
 {
     return l->norm == CGD_NORM_BATCH
-        && (pass->mode == CGD_INFER ? !pass->net->image_stats
-                                    : pass->net->frozen);
+        && (p->mode == CGD_INFER ? !p->net->image_stats : p->net->frozen);
+}
+
+/* A norm's job over a layer's raw map. */
+static void cgd__pass_norm_job(const cgd_pass *p, const cgd__slot *s,
+                               cgd__norm_job *q)
+{
+    memset(q, 0, sizeof *q);
+    cgd__norm_slices(q, p->n, s->h * s->w, p->net->layers[s->layer].out_c);
+    q->x = cgd__raw(p, s);
+    q->act = p->net->layers[s->layer].act;
 }
 
 /* The raw map of a layer to its output, in the place asked. */
-static void cgd__pass_normalise(cgd_pass *pass, size_t i, int to)
+static void cgd__pass_normalise(const cgd_pass *p, const cgd__slot *s, int to)
 {
-    const cgd_layer *l = pass->net->layers + i;
-    const cgd__slot *slot = pass->slots + i;
-    float *stats = cgd__pass_at(pass, i, CGD__STATS);
-    size_t nc = pass->n * l->out_c;
+    size_t nc = p->n * p->net->layers[s->layer].out_c;
+    float *stats = cgd__at(p, s, CGD__STATS);
     cgd__norm_job q;
-    memset(&q, 0, sizeof q);
-    cgd__norm_slices(&q, pass->n, slot->h * slot->w, l->out_c);
-    q.x = cgd__pass_raw(pass, i);
-    q.act = l->act;
-    q.skip = l->skip ? cgd__pass_at(pass, i - l->skip, CGD__OUT) : NULL;
-    cgd__norm_apply(pass->net->ctx, &q, cgd__pass_at(pass, i, to),
-                    stats + 2 * nc, stats + 3 * nc);
+    cgd__pass_norm_job(p, s, &q);
+    q.skip = cgd__pass_skip(p, s);
+    cgd__norm_apply(p->net->ctx, &q, cgd__at(p, s, to), stats + 2 * nc,
+                    stats + 3 * nc);
 }
 
-/* A layer's statistics from the moments that its convolution took (or else
+/* A layer's statistics, from the moments that its convolution took (or else
  * takes them now), and its norm as scale and shift. */
-static void cgd__pass_norm(cgd_pass *pass, size_t i, const double *moments)
+static void cgd__pass_norm(const cgd_pass *p, const cgd__slot *s,
+                           const double *moments)
 {
-    cgd_net *net = pass->net;
-    const cgd_layer *l = net->layers + i;
-    const cgd__slot *slot = pass->slots + i;
-    float *p = net->params, *stats = cgd__pass_at(pass, i, CGD__STATS);
-    size_t nc = pass->n * l->out_c;
-    int moves = l->norm == CGD_NORM_BATCH && pass->mode != CGD_INFER
-             && net->grads != NULL;
+    cgd_net *net = p->net;
+    const cgd_layer *l = net->layers + s->layer;
+    float *values = net->params, *stats = cgd__at(p, s, CGD__STATS);
+    size_t nc = p->n * l->out_c;
     int affine = cgd__norm_affine(l->norm);
+    int moves = l->norm == CGD_NORM_BATCH && p->mode != CGD_INFER
+             && net->grads != NULL;
     cgd__norm_job q;
-    memset(&q, 0, sizeof q);
-    cgd__norm_slices(&q, pass->n, slot->h * slot->w, l->out_c);
-    q.x = cgd__pass_raw(pass, i);
-    q.partial = cgd__norm_partial(cgd__pass_at(pass, i, CGD__WORK), nc);
-    if (cgd__pass_frozen(pass, l))
-        cgd__norm_running(stats, pass->n, l->out_c, p + l->mean, p + l->var);
+    cgd__pass_norm_job(p, s, &q);
+    q.partial = cgd__norm_partial(cgd__at(p, s, CGD__WORK), nc);
+    if (cgd__pass_frozen(p, l))
+        cgd__norm_running(stats, p->n, l->out_c, values + l->mean,
+                          values + l->var);
     else
         cgd__norm_stats(&q,
             /* at inference a batch is only many pictures at once */
-            pass->mode == CGD_INFER ? CGD_NORM_INSTANCE : l->norm,
+            p->mode == CGD_INFER ? CGD_NORM_INSTANCE : l->norm,
             moments ? moments : cgd__norm_moments(net->ctx, &q), stats,
-            moves ? p + l->mean : NULL, moves ? p + l->var : NULL);
-    cgd__norm_factors(&q, affine ? p + l->gamma : NULL,
-                      affine ? p + l->beta : NULL, stats, stats + 2 * nc,
+            moves ? values + l->mean : NULL, moves ? values + l->var : NULL);
+    cgd__norm_factors(&q, affine ? values + l->gamma : NULL,
+                      affine ? values + l->beta : NULL, stats, stats + 2 * nc,
                       stats + 3 * nc);
-    if (!slot->stays_raw) cgd__pass_normalise(pass, i, CGD__OUT);
+    if (!s->stays_raw) cgd__pass_normalise(p, s, CGD__OUT);
 }
 
 /* The layer's packed weights, if the net keeps them for this pass's kernels. */
-static const float *cgd__pass_packed(const cgd_pass *pass, size_t i)
+static const float *cgd__pass_packed(const cgd_pass *p, const cgd_layer *l)
 {
-    const cgd_net *net = pass->net;
-    return net->packs && net->pack_kernels == pass->kernels
-        && net->layers[i].pack != CGD__NOWHERE
-        ? net->packs + net->layers[i].pack : NULL;
+    const cgd_net *net = p->net;
+    return net->packs && net->pack_kernels == p->kernels
+        && l->pack != CGD__NOWHERE ? net->packs + l->pack : NULL;
 }
 
-/* One of the sums of layer i, in its scratch forward or backward. */
-static void cgd__pass_sum(const cgd_pass *pass, size_t i, const cgd__conv *q,
-                          int back)
+/* One of the sums of a layer, in its scratch forward or backward. */
+static cgd_status cgd__pass_sum(const cgd_pass *p, const cgd__slot *s,
+                                const cgd__conv *q, int back)
 {
-    const cgd__slot *slot = pass->slots + i;
-    float *work = cgd__pass_at(pass, i, back ? CGD__WORK_BACK : CGD__WORK);
-    cgd__arena scratch = cgd__arena_on(work ? work : pass->arena,
-        (back ? slot->work_back : slot->work) * sizeof(float));
-    int done = cgd__convolve(pass->net->ctx, pass->kernels, q, &scratch);
-    CGD_ASSERT(done);
-    (void)done;
+    float *work = cgd__at(p, s, back ? CGD__WORK_BACK : CGD__WORK);
+    cgd__arena scratch = cgd__arena_on(work ? work : p->memory,
+        (back ? s->work_back : s->work) * sizeof(float));
+    if (cgd__convolve(p->net->ctx, p->kernels, q, &scratch)) return CGD_OK;
+    return cgd__fail(p->net->ctx, CGD_ERR_MEMORY,
+        "layer %u (%s) outgrew the scratch it had asked for", s->layer,
+        p->net->layers[s->layer].name);
 }
 
 /* What the kernel does beside convolving: see cgd__conv. */
-static void cgd__pass_extra(const cgd_pass *pass, size_t i, cgd__conv *q)
+static void cgd__pass_extra(const cgd_pass *p, const cgd__slot *s,
+                            cgd__conv *q)
 {
-    const cgd_layer *l = pass->net->layers + i;
-    int extras = pass->kernels->extras(&q->s, l->kind == CGD_DECONV);
-    q->packed = cgd__pass_packed(pass, i);
-    if (i > 0 && pass->slots[i - 1].stays_raw) {
-        const float *stats = cgd__pass_at(pass, i - 1, CGD__STATS);
-        q->scale = stats + 2 * pass->n * l->in_c;
-        q->shift = stats + 3 * pass->n * l->in_c;
+    const cgd_layer *l = p->net->layers + s->layer;
+    int extras = p->kernels->extras(&q->s, l->kind == CGD_DECONV);
+    q->packed = cgd__pass_packed(p, l);
+    if (s->layer > 0 && s[-1].stays_raw) {
+        const float *stats = cgd__at(p, s - 1, CGD__STATS);
+        q->scale = stats + 2 * p->n * l->in_c;
+        q->shift = stats + 3 * p->n * l->in_c;
         q->slope = CGD__SLOPE(l[-1].act);
     }
-    if (l->norm && !cgd__pass_frozen(pass, l) && (extras & CGD__TAKES_MOMENTS))
-        q->moments = (double *)(void *)cgd__pass_at(pass, i, CGD__MOMENTS);
+    if (l->norm && !cgd__pass_frozen(p, l) && (extras & CGD__TAKES_MOMENTS))
+        q->moments = (double *)(void *)cgd__at(p, s, CGD__MOMENTS);
 }
 
-/* The convolution of layer i, upsampling first; returns the moments of the raw
- * map, where the kernel took them. */
-static const double *cgd__pass_convolve(cgd_pass *pass, size_t i)
+/* The convolution of a layer, upsampling first, and (not NULL) the moments of
+ * its raw map, where the kernel took them. A transposed convolution is the
+ * adjoint of the one that would undo its shape. */
+static cgd_status cgd__pass_convolve(const cgd_pass *p, const cgd__slot *s,
+                                     const double **moments)
 {
-    cgd_net *net = pass->net;
-    cgd_ctx *ctx = net->ctx;
-    const cgd_layer *l = net->layers + i;
-    const cgd__slot *slot = pass->slots + i;
-    const float *in = cgd__pass_input(pass, i), *w = net->params + l->w;
-    const float *b = l->norm ? NULL : net->params + l->b;
-    float *raw = cgd__pass_raw(pass, i);
+    cgd_ctx *ctx = p->net->ctx;
+    const cgd_layer *l = p->net->layers + s->layer;
+    const float *in = cgd__pass_input(p, s), *w = p->net->params + l->w;
+    const float *b = l->norm ? NULL : p->net->params + l->b;
+    float *raw = cgd__raw(p, s), *upped = cgd__at(p, s, CGD__UPPED);
     cgd__conv q;
+    *moments = NULL;
     if (l->up) {
-        float *upped = cgd__pass_at(pass, i, CGD__UPPED);
-        cgd__upsample(ctx, upped, in, pass->n, slot->in_h, slot->in_w,
-                      l->in_c, l->up);
+        cgd__upsample(ctx, upped, in, p->n, s->in_h, s->in_w, l->in_c, l->up);
         in = upped;
     }
     if (l->kind == CGD_DEPTHWISE) {
-        cgd__depth_forward(ctx, &slot->shape, raw, in, w, b);
-        return NULL;
+        cgd__depth_forward(ctx, &s->shape, raw, in, w, b);
+        return CGD_OK;
     }
-    q = cgd__conv_of(&slot->shape, l->kind == CGD_DECONV ? CGD__ADJOINT
-                                                         : CGD__FORWARD,
+    q = cgd__conv_of(&s->shape, l->kind == CGD_DECONV ? CGD__ADJOINT
+                                                      : CGD__FORWARD,
                      raw, in, w);
     q.bias = b;
-    cgd__pass_extra(pass, i, &q);
-    cgd__pass_sum(pass, i, &q, 0);
-    return q.moments;
+    cgd__pass_extra(p, s, &q);
+    *moments = q.moments;
+    return cgd__pass_sum(p, s, &q, 0);
 }
 
 /* From the raw map to the output of a layer without norm. */
-static void cgd__pass_activate(cgd_pass *pass, size_t i)
+static void cgd__pass_activate(const cgd_pass *p, const cgd__slot *s)
 {
-    cgd_ctx *ctx = pass->net->ctx;
-    const cgd_layer *l = pass->net->layers + i;
-    const cgd__slot *slot = pass->slots + i;
-    size_t count = pass->n * slot->h * slot->w * l->out_c;
-    float *out = cgd__pass_at(pass, i, CGD__OUT);
-    cgd__activate(ctx, out, cgd__pass_raw(pass, i), count, l->act);
-    if (l->skip)
-        cgd__add_scaled(ctx, out, cgd__pass_at(pass, i - l->skip, CGD__OUT),
-                        count, 1);
+    cgd_ctx *ctx = p->net->ctx;
+    const float *skip = cgd__pass_skip(p, s);
+    size_t count = cgd__pass_count(p, s);
+    float *out = cgd__at(p, s, CGD__OUT);
+    cgd__activate(ctx, out, cgd__raw(p, s), count,
+                  p->net->layers[s->layer].act);
+    if (skip) cgd__add_scaled(ctx, out, skip, count, 1);
 }
 
-static void cgd__pass_layer(cgd_pass *pass, size_t i)
+/* The slots that backward looks at. */
+static cgd__slot *cgd__back_slots(const cgd_pass *p)
 {
-    const double *moments = cgd__pass_convolve(pass, i);
-    if (pass->net->layers[i].norm) cgd__pass_norm(pass, i, moments);
-    else cgd__pass_activate(pass, i);
+    return p->slots + (cgd__slot_count(p) - p->net->n_layers);
 }
 
 CGDDEF cgd_status cgd_pass_forward(cgd_pass *pass, const cgd_tensor *x)
@@ -4431,13 +4464,20 @@ CGDDEF cgd_status cgd_pass_forward(cgd_pass *pass, const cgd_tensor *x)
             pass->net->layers[0].in_c, x->n, x->h, x->w, x->c);
     pass->x = *x;
     for (i = 0; i < pass->net->n_layers; i++) {
+        const cgd__slot *s = pass->slots + i;
+        const double *moments;
+        cgd_status status = cgd__pass_convolve(pass, s, &moments);
+        if (status != CGD_OK) return status;
+        if (pass->net->layers[i].norm) cgd__pass_norm(pass, s, moments);
+        else cgd__pass_activate(pass, s);
         cgd__back_slots(pass)[i].pull = NULL;
-        cgd__pass_layer(pass, i);
     }
     return CGD_OK;
 }
 
+/* ---- backward ------------------------------------------------------------*/
 #ifndef CGD_NO_TRAIN
+
 CGDDEF void cgd_pass_pull(cgd_pass *pass, size_t layer, const cgd_tensor *d)
 {
     cgd__back_slots(pass)[layer].pull = d->data;
@@ -4445,171 +4485,177 @@ CGDDEF void cgd_pass_pull(cgd_pass *pass, size_t layer, const cgd_tensor *d)
 
 /* The output of a layer in backward, where the one that read it is at work or
  * the layer itself: kept, or made again by the former. */
-static const float *cgd__pass_seen(const cgd_pass *pass, size_t i)
+static const float *cgd__pass_seen(const cgd_pass *p, const cgd__slot *s)
 {
-    const float *again = cgd__pass_at(pass, i, CGD__OUT_AGAIN);
-    return again ? again : cgd__pass_at(pass, i, CGD__OUT);
+    const float *again = cgd__at(p, s, CGD__OUT_AGAIN);
+    return again ? again : cgd__at(p, s, CGD__OUT);
 }
 
-/* Make what layer i read again, where it was not kept. */
-static void cgd__pass_read_again(cgd_pass *pass, size_t i)
+/* What a layer convolved, in backward. */
+static const float *cgd__pass_read(const cgd_pass *p, const cgd__slot *s)
 {
-    const cgd_layer *l = pass->net->layers + i;
-    const cgd__slot *slot = pass->slots + i;
-    if (i > 0 && cgd__pass_at(pass, i - 1, CGD__OUT_AGAIN)
-        && (pass->net->grads || l[-1].act == CGD_ACT_TANH))
-        cgd__pass_normalise(pass, i - 1, CGD__OUT_AGAIN);
-    if (l->up && pass->net->grads)
-        cgd__upsample(pass->net->ctx,
-                      cgd__pass_at(pass, i, CGD__UPPED_AGAIN),
-                      i > 0 ? cgd__pass_seen(pass, i - 1) : pass->x.data,
-                      pass->n, slot->in_h, slot->in_w, l->in_c, l->up);
+    const float *upped = cgd__at(p, s, CGD__UPPED_AGAIN);
+    return upped ? upped : s->layer > 0 ? cgd__pass_seen(p, s - 1) : p->x.data;
+}
+
+/* Make what a layer read again, where it was not kept. */
+static void cgd__pass_read_again(const cgd_pass *p, const cgd__slot *s)
+{
+    const cgd_layer *l = p->net->layers + s->layer;
+    if (s->layer > 0 && cgd__at(p, s - 1, CGD__OUT_AGAIN)
+        && (p->learns || l[-1].act == CGD_ACT_TANH))
+        cgd__pass_normalise(p, s - 1, CGD__OUT_AGAIN);
+    if (l->up && p->learns)
+        cgd__upsample(p->net->ctx, cgd__at(p, s, CGD__UPPED_AGAIN),
+                      s->layer > 0 ? cgd__pass_seen(p, s - 1) : p->x.data,
+                      p->n, s->in_h, s->in_w, l->in_c, l->up);
 }
 
 /* From the gradient of the layer's output to that of its raw convolution, in
- * place; the norm's own gradients on the way. */
-static void cgd__pass_norm_back(cgd_pass *pass, size_t i, float *d)
+ * place; the norm's own gradients on the way. The activation's slope is found
+ * from the normalised value; tanh's is 1 - y^2, and needs the output. */
+static void cgd__pass_norm_back(const cgd_pass *p, const cgd__slot *s,
+                                float *d)
 {
-    cgd_net *net = pass->net;
-    const cgd_layer *l = net->layers + i;
-    const cgd__slot *slot = pass->slots + i;
-    float *work = cgd__pass_at(pass, i, CGD__WORK_BACK);
+    cgd_net *net = p->net;
+    const cgd_layer *l = net->layers + s->layer;
+    float *work = cgd__at(p, s, CGD__WORK_BACK);
     int affine = cgd__norm_affine(l->norm);
-    int learns = affine && net->grads;
+    int learns = affine && p->learns;
     cgd__norm_job q;
-    memset(&q, 0, sizeof q);
-    cgd__norm_slices(&q, pass->n, slot->h * slot->w, l->out_c);
-    q.x = cgd__pass_at(pass, i, CGD__RAW);
+    cgd__pass_norm_job(p, s, &q);
     q.dy = d;
-    q.partial = cgd__norm_partial(work, pass->n * l->out_c);
-    q.act = l->act;
+    q.partial = cgd__norm_partial(work, p->n * l->out_c);
     if (l->act == CGD_ACT_TANH) {
-        cgd__activate_back(net->ctx, d, d, cgd__pass_seen(pass, i),
-                           pass->n * q.pixels * q.c, l->act);
+        cgd__activate_back(net->ctx, d, d, cgd__pass_seen(p, s),
+                           cgd__pass_count(p, s), l->act);
         q.act = CGD_ACT_NONE;
     }
     cgd__norm_backward(net->ctx, &q, d, l->norm,
                        affine ? net->params + l->gamma : NULL,
                        affine ? net->params + l->beta : NULL,
-                       cgd__pass_at(pass, i, CGD__STATS),
+                       cgd__at(p, s, CGD__STATS),
                        learns ? net->grads + l->gamma : NULL,
                        learns ? net->grads + l->beta : NULL,
-                       cgd__pass_frozen(pass, l), work);
+                       cgd__pass_frozen(p, l), work);
 }
 
 /* The layer's weights: gradients from d, that of its raw output. */
-static void cgd__pass_weights_back(cgd_pass *pass, size_t i, const float *d)
+static cgd_status cgd__pass_weights_back(const cgd_pass *p,
+                                         const cgd__slot *s, const float *d)
 {
-    cgd_net *net = pass->net;
-    cgd_ctx *ctx = net->ctx;
-    const cgd_layer *l = net->layers + i;
-    const cgd__slot *slot = pass->slots + i;
-    const float *in = l->up ? cgd__pass_at(pass, i, CGD__UPPED_AGAIN)
-                    : i > 0 ? cgd__pass_seen(pass, i - 1) : pass->x.data;
+    cgd_net *net = p->net;
+    const cgd_layer *l = net->layers + s->layer;
+    const float *in = cgd__pass_read(p, s);
     float *dw = net->grads + l->w;
     int deconv = l->kind == CGD_DECONV;
-    cgd__conv q = cgd__conv_of(&slot->shape, CGD__WEIGHTS, dw,
-                               deconv ? d : in, deconv ? in : d);
-    if (l->kind == CGD_DEPTHWISE)
-        cgd__depth_weights(ctx, &slot->shape, dw, in, d);
-    else
-        cgd__pass_sum(pass, i, &q, 1);
+    cgd__conv q = cgd__conv_of(&s->shape, CGD__WEIGHTS, dw, deconv ? d : in,
+                               deconv ? in : d);
     if (!l->norm)
-        cgd__bias_backward(ctx, net->grads + l->b, d,
-                           pass->n * slot->h * slot->w, l->out_c);
+        cgd__bias_backward(net->ctx, net->grads + l->b, d,
+                           p->n * s->h * s->w, l->out_c);
+    if (l->kind != CGD_DEPTHWISE) return cgd__pass_sum(p, s, &q, 1);
+    cgd__depth_weights(net->ctx, &s->shape, dw, in, d);
+    return CGD_OK;
 }
 
 /* The gradient of the layer's input into dx, added where a residual sum has
  * left something there already. */
-static void cgd__pass_data_back(cgd_pass *pass, size_t i, const float *d,
-                                float *dx, int add)
+static cgd_status cgd__pass_data_back(const cgd_pass *p, const cgd__slot *s,
+                                      const float *d, float *dx, int add)
 {
-    cgd_ctx *ctx = pass->net->ctx;
-    const cgd_layer *l = pass->net->layers + i;
-    const cgd__slot *slot = pass->slots + i;
-    const float *w = pass->net->params + l->w;
-    float *to = l->up ? cgd__pass_at(pass, i, CGD__D_UPPED) : dx;
-    cgd__conv q = cgd__conv_of(&slot->shape, l->kind == CGD_DECONV
+    cgd_ctx *ctx = p->net->ctx;
+    const cgd_layer *l = p->net->layers + s->layer;
+    const float *w = p->net->params + l->w;
+    float *to = l->up ? cgd__at(p, s, CGD__D_UPPED) : dx;
+    cgd__conv q = cgd__conv_of(&s->shape, l->kind == CGD_DECONV
                                ? CGD__FORWARD : CGD__ADJOINT, to, d, w);
+    cgd_status status = CGD_OK;
     q.accumulate = l->up ? 0 : add;
     if (l->kind == CGD_DEPTHWISE)
-        cgd__depth_data(ctx, &slot->shape, to, d, w, q.accumulate);
+        cgd__depth_data(ctx, &s->shape, to, d, w, q.accumulate);
     else
-        cgd__pass_sum(pass, i, &q, 1);
+        status = cgd__pass_sum(p, s, &q, 1);
     if (l->up)
-        cgd__upsample_back(ctx, dx, to, pass->n, slot->in_h, slot->in_w,
-                           l->in_c, l->up, add);
+        cgd__upsample_back(ctx, dx, to, p->n, s->in_h, s->in_w, l->in_c,
+                           l->up, add);
+    return status;
 }
 
-static void cgd__pass_layer_back(cgd_pass *pass, size_t i, float *d,
-                                 float *dx)
+/* One layer back: from d, the gradient of its output, to dx, that of its
+ * input (or NULL). What a residual sum adds gets d as it is, since y = f + x
+ * has dy/dx = 1; whether it is the first there decides the order of readers. */
+static cgd_status cgd__pass_layer_back(const cgd_pass *p, const cgd__slot *s,
+                                       float *d, float *dx)
 {
-    cgd_net *net = pass->net;
-    cgd_ctx *ctx = net->ctx;
-    const cgd_layer *l = net->layers + i;
-    const cgd__slot *slot = pass->slots + i;
-    size_t count = pass->n * slot->h * slot->w * l->out_c;
-    cgd__pass_read_again(pass, i);
-    if (slot->pull) cgd__add_scaled(ctx, d, slot->pull, count, 1);
+    cgd_ctx *ctx = p->net->ctx;
+    cgd_status status = CGD_OK;
+    const cgd_layer *l = p->net->layers + s->layer;
+    size_t count = cgd__pass_count(p, s);
+    cgd__pass_read_again(p, s);
+    if (s->pull) cgd__add_scaled(ctx, d, s->pull, count, 1);
     if (l->skip) {
-        float *to = cgd__pass_at(pass, i - l->skip, CGD__D_OUT);
-        if (pass->slots[i - l->skip].last_reader == i)
+        const cgd__slot *source = s - l->skip;
+        float *to = cgd__at(p, source, CGD__D_OUT);
+        if (source->last_reader == s->layer)
             memcpy(to, d, count * sizeof(float));
         else
             cgd__add_scaled(ctx, to, d, count, 1);
     }
-    if (l->norm) cgd__pass_norm_back(pass, i, d);
-    else cgd__activate_back(ctx, d, d, cgd__pass_seen(pass, i), count, l->act);
-    if (net->grads) cgd__pass_weights_back(pass, i, d);
-    if (dx)                  /* a later reader or this sum was there before  */
-        cgd__pass_data_back(pass, i, d, dx, i > 0
-                            && (pass->slots[i - 1].last_reader > i
-                                || l->skip == 1));
+    if (l->norm) cgd__pass_norm_back(p, s, d);
+    else cgd__activate_back(ctx, d, d, cgd__pass_seen(p, s), count, l->act);
+    if (p->learns) status = cgd__pass_weights_back(p, s, d);
+    if (status == CGD_OK && dx)  /* a later reader or the sum was there first */
+        status = cgd__pass_data_back(p, s, d, dx, s->layer > 0
+            && (s[-1].last_reader > s->layer || l->skip == 1));
+    return status;
 }
 
-/* Run layer i forward once more for backward, with the statistics of the
+/* Run a layer forward once more for backward, with the statistics of the
  * first time; an output that was kept needs no more than its raw map. */
-static void cgd__pass_layer_again(cgd_pass *pass, size_t i)
+static cgd_status cgd__pass_layer_again(const cgd_pass *p, const cgd__slot *s)
 {
-    const cgd__slot *slot = pass->slots + i;
-    int norm = pass->net->layers[i].norm;
-    if (slot->kept && !norm) return;
-    cgd__pass_convolve(pass, i);
-    if (slot->kept || slot->stays_raw) return;
-    if (norm) cgd__pass_normalise(pass, i, CGD__OUT);
-    else cgd__pass_activate(pass, i);
+    int norm = p->net->layers[s->layer].norm;
+    const double *moments;
+    cgd_status status;
+    if (s->kept && !norm) return CGD_OK;
+    status = cgd__pass_convolve(p, s, &moments);
+    if (status != CGD_OK || s->kept || s->stays_raw) return status;
+    if (norm) cgd__pass_normalise(p, s, CGD__OUT);
+    else cgd__pass_activate(p, s);
+    return CGD_OK;
 }
 
 CGDDEF cgd_status cgd_pass_backward(cgd_pass *pass, cgd_tensor *dy,
                                     cgd_tensor *dx)
 {
-    cgd__slot *slots = pass->slots;
+    const cgd__slot *slots = cgd__back_slots(pass);
+    cgd_status status = CGD_OK;
     size_t end, from, i;
     if (pass->mode == CGD_INFER || !pass->x.data)
         return cgd__fail(pass->net->ctx, CGD_ERR_ARGUMENT,
                          "backward needs a forward pass in training mode");
-    if (pass->net->grads && !pass->learns)
+    if (pass->net->grads && !pass->learns && pass->mode != CGD_THROUGH)
         return cgd__fail(pass->net->ctx, CGD_ERR_ARGUMENT,
             "the net was given gradients after this pass over it was planned");
     if (!cgd__same_shape(dy, &pass->y)
         || (dx && !cgd__same_shape(dx, &pass->x)))
         return cgd__fail(pass->net->ctx, CGD_ERR_SHAPE,
                          "gradients do not have the shapes of the pass");
-    pass->slots = cgd__back_slots(pass);
-    for (end = pass->net->n_layers; end > 0; end = from) {
-        from = pass->slots[end - 1].from;  /* 0, where nothing is run again  */
-        for (i = from; i < end && pass->mode == CGD_RECOMPUTE; i++)
-            cgd__pass_layer_again(pass, i);
-        for (i = end; i-- > from; ) {
+    for (end = pass->net->n_layers; end > 0 && status == CGD_OK; end = from) {
+        from = slots[end - 1].from;        /* 0, where nothing is run again  */
+        for (i = from; i < end && pass->mode == CGD_RECOMPUTE
+                       && status == CGD_OK; i++)
+            status = cgd__pass_layer_again(pass, slots + i);
+        for (i = end; i-- > from && status == CGD_OK; ) {
             float *d = i + 1 == pass->net->n_layers ? dy->data
-                     : cgd__pass_at(pass, i, CGD__D_OUT);
-            float *to = i > 0 ? cgd__pass_at(pass, i - 1, CGD__D_OUT)
+                     : cgd__at(pass, slots + i, CGD__D_OUT);
+            float *to = i > 0 ? cgd__at(pass, slots + i - 1, CGD__D_OUT)
                       : dx ? dx->data : NULL;
-            cgd__pass_layer_back(pass, i, d, to);
+            status = cgd__pass_layer_back(pass, slots + i, d, to);
         }
     }
-    pass->slots = slots;
-    return CGD_OK;
+    return status;
 }
 #endif
 
@@ -5434,45 +5480,11 @@ CGDDEF void cgd_pool_query(cgd_pool *pool, cgd_rng *rng, cgd_tensor *fakes)
 }
 
 /* ======================================================================== */
-/* [impl:train] The trainer                                                 */
+/* [impl:learners] Nets that learn                                          */
 /* ======================================================================== */
-/* One step of CycleGAN (Zhu et al. 2017), for both directions s:
- *
- *   descend G  gan  * GAN(D_s(G_s(x)))             x real, D_s judges G_s
- *            + cycle * |G_!s(G_s(x)) - x|_1
- *            + identity * |G_s(y) - y|_1           y real of the other domain
- *   then D_s   1/2 (GAN(D_s(y), real) + GAN(D_s(pooled G_s(x)), fake))
- *
- * Each direction's cycle is taken forward and back before the next begins, so
- * that at most two generator passes are alive, and one of them lends the
- * other what it needs in backward only. Small pictures make small matrices;
- * there, one pass over a batch of both translates x and y. The passes live in
- * one block, used as a stack: a step allocates nothing. */
-
-CGDDEF cgd_train_config cgd_train_defaults(void)
-{
-    cgd_train_config c;
-    memset(&c, 0, sizeof c);
-    c.generator = cgd_generator_defaults();
-    c.discriminator = cgd_discriminator_defaults();
-    c.batch = 1;
-    c.height = c.width = 256;
-    c.gan = CGD_GAN_LSGAN;
-    c.gan_weight = 1;
-    c.cycle_weight = 10;
-    c.identity_weight = 5;
-    c.lr_g = c.lr_d = 2e-4f;
-    c.adam.beta1 = 0.5f;
-    c.adam.beta2 = 0.999f;
-    c.adam.eps = 1e-8f;
-    c.schedule.kind = CGD_LR_CONSTANT;
-    c.pool = 50;
-    c.init = CGD_INIT_NORMAL;
-    c.seed = 1;
-    return c;
-}
-
-/* ---- learners ------------------------------------------------------------*/
+/* A learner is a net, its gradient, Adam's two averages of it and, where asked
+ * for, an average of the net's own weights over the steps. Calls [impl:nets],
+ * [impl:losses]. */
 
 /* Give a net what learning needs; ema: also an average of the weights. */
 static cgd_status cgd__learner_start(cgd_learner *l, int ema)
@@ -5482,9 +5494,9 @@ static cgd_status cgd__learner_start(cgd_learner *l, int ema)
     if (status != CGD_OK) return status;
     cgd__net_unpack(&l->net);
     l->m = (float *)cgd__alloc_zeroed(ctx, l->net.count, sizeof(float),
-                                      "Adam's moments");
+                                      "Adam's averages");
     l->v = (float *)cgd__alloc_zeroed(ctx, l->net.count, sizeof(float),
-                                      "Adam's moments");
+                                      "Adam's averages");
     if (ema)
         l->ema = (float *)cgd__alloc_zeroed(ctx, l->net.state, sizeof(float),
                                             "the average of the weights");
@@ -5506,6 +5518,11 @@ static void cgd__learner_free(cgd_learner *l)
 static int cgd__exists(const cgd_learner *l) { return l->net.layers != NULL; }
 static int cgd__learns(const cgd_learner *l) { return l->m != NULL; }
 
+static void cgd__zero(cgd_tensor *t)
+{
+    memset(t->data, 0, cgd_tensor_size(t) * sizeof(float));
+}
+
 static void cgd__zero_grads(cgd_learner *l)
 {
     memset(l->net.grads, 0, l->net.count * sizeof(float));
@@ -5525,7 +5542,11 @@ CGD__OPTIMIZED static void cgd__ema_slice(void *job, size_t slice)
     for (; i < end; i++) q->ema[i] += q->rate * (q->p[i] - q->ema[i]);
 }
 
-/* Adam, then the average, whose decay warms up: min(ema, (1+t)/(20+t)). */
+/* Adam, then the average e += (1 - decay) (p - e). At a small batch weights
+ * never come to rest but circle around where they belong; their average is
+ * near the middle (Polyak & Juditsky 1992). The first weights are noise, which
+ * a slow decay would remember for long: it warms up, to min(ema,
+ * (1 + step) / (20 + step)). */
 static void cgd__learner_step(cgd_trainer *t, cgd_learner *l, float lr)
 {
     cgd_ctx *ctx = t->ctx;
@@ -5540,582 +5561,51 @@ static void cgd__learner_step(cgd_trainer *t, cgd_learner *l, float lr)
     cgd__for(ctx, cgd__ceil_div(q.count, CGD__BLOCK), cgd__ema_slice, &q);
 }
 
-/* ---- the stack of passes -------------------------------------------------*/
+/* ---- a net's turn in a step ----------------------------------------------*/
 
-static cgd_tensor cgd__push_like(cgd_trainer *t, const cgd_tensor *like)
-{
-    cgd_tensor copy = *like;
-    copy.data = cgd__take_floats(t->arena, cgd_tensor_size(like));
-    return copy;
-}
-
-/* Plan a pass on top of the stack and run it forward. */
-static cgd_status cgd__push_pass(cgd_trainer *t, cgd_pass *pass, cgd_net *net,
-                                 int mode, const cgd_tensor *x,
-                                 const size_t *keep, size_t n_keep)
-{
-    cgd_status status = cgd_pass_init(pass, net, x->n, x->h, x->w, mode, keep,
-                                      n_keep, t->arena->base
-                                              + cgd__mark(t->arena));
-    if (status != CGD_OK) return status;
-    cgd__take(t->arena, pass->bytes, 1);
-    if (!cgd__arena_holds(t->arena))
-        return cgd__fail(t->ctx, CGD_ERR_MEMORY,
-            "a step needs more memory than was planned for it");
-    return cgd_pass_forward(pass, x);
-}
-
-/* How generators are passed through where they learn, or pass gradients on. */
-static int cgd__train_mode(const cgd_trainer *t)
-{
-    return t->config.recompute ? CGD_RECOMPUTE : CGD_TRAIN;
-}
-
-/* ---- the terms -----------------------------------------------------------*/
-
-/* The generator's adversarial term: what D_s thinks of fake; its gradient
- * goes through the frozen discriminator into d_fake. */
-static cgd_status cgd__adversarial(cgd_trainer *t, int s,
-                                   const cgd_tensor *fake, cgd_tensor *d_fake,
-                                   double *loss)
-{
-    size_t mark = cgd__mark(t->arena);
-    cgd_net *net = &t->side[s].d.net;
-    float *grads = net->grads;
-    cgd_pass judge;
-    cgd_tensor d;
-    cgd_status status = cgd__push_pass(t, &judge, net, CGD_TRAIN, fake, NULL,
-                                       0);
-    if (status != CGD_OK) return status;
-    d = cgd__push_like(t, &judge.y);
-    *loss = cgd_loss_gan(t->ctx, &judge.y, t->config.gan, CGD_AS_GENERATOR,
-                         t->config.gan_weight, &d);
-    net->grads = NULL;                 /* only the data gradient is wanted   */
-    status = cgd_pass_backward(&judge, &d, d_fake);
-    net->grads = grads;
-    cgd__release(t->arena, mark);
-    return status;
-}
-
-/* The cycle term: back through the other generator; its gradient with
- * respect to fake goes to d_fake, unless that is NULL. */
-static cgd_status cgd__cycle_back(cgd_trainer *t, int s,
-                                  const cgd_tensor *fake, const cgd_tensor *x,
-                                  cgd_tensor *d_fake, double *loss)
-{
-    size_t mark = cgd__mark(t->arena);
-    cgd_pass back;
-    cgd_tensor d;
-    cgd_status status = cgd__push_pass(t, &back, &t->side[!s].g.net,
-                                       cgd__train_mode(t), fake, NULL, 0);
-    if (status != CGD_OK) return status;
-    d = cgd__push_like(t, &back.y);
-    *loss = cgd_loss_l1(t->ctx, &back.y, x, t->config.cycle_weight, &d, 0);
-    status = cgd_pass_backward(&back, &d, d_fake);
-    cgd__release(t->arena, mark);
-    return status;
-}
-
-static cgd_status cgd__identity(cgd_trainer *t, int s, const cgd_tensor *y,
-                                double *loss)
-{
-    size_t mark = cgd__mark(t->arena);
+/* A trip through a net and back: the pass, and where the gradient of its
+ * output is written before it goes back. One that a step does not make has no
+ * slots. */
+typedef struct cgd__trip {
     cgd_pass pass;
     cgd_tensor d;
-    cgd_status status = cgd__push_pass(t, &pass, &t->side[s].g.net,
-                                       cgd__train_mode(t), y, NULL, 0);
-    if (status != CGD_OK) return status;
-    d = cgd__push_like(t, &pass.y);
-    *loss = cgd_loss_l1(t->ctx, &pass.y, y, t->config.identity_weight, &d, 0);
-    status = cgd_pass_backward(&pass, &d, NULL);
-    cgd__release(t->arena, mark);
-    return status;
+} cgd__trip;
+
+static int cgd__made(const cgd__trip *trip)
+{
+    return trip->pass.slots != NULL;
 }
 
-/* One half of a discriminator's loss. */
-static cgd_status cgd__judge(cgd_trainer *t, int s, const cgd_tensor *x,
-                             int role, double *loss)
+/* A tensor shaped like another, from an arena. */
+static cgd_tensor cgd__take_like(cgd__arena *a, const cgd_tensor *like)
 {
-    size_t mark = cgd__mark(t->arena);
-    cgd_pass pass;
-    cgd_tensor d;
-    cgd_status status = cgd__push_pass(t, &pass, &t->side[s].d.net, CGD_TRAIN,
-                                       x, NULL, 0);
-    if (status != CGD_OK) return status;
-    d = cgd__push_like(t, &pass.y);
-    *loss += cgd_loss_gan(t->ctx, &pass.y, t->config.gan, role, 0.5f, &d);
-    status = cgd_pass_backward(&pass, &d, NULL);
-    cgd__release(t->arena, mark);
-    return status;
+    cgd_tensor t = *like;
+    t.data = cgd__take_floats(a, cgd_tensor_size(like));
+    return t;
 }
 
-#define CGD__MATCHES 16                /* blocks that can be matched         */
-
-/* What the teacher says of a batch: its output, its blocks' hidden states. */
-typedef struct cgd__lesson {
-    cgd_tensor output, hidden[CGD__MATCHES];
-    size_t n_hidden;
-} cgd__lesson;
-
-static cgd_status cgd__student_cut(cgd_trainer *t);
-static cgd_status cgd__lesson_begin(cgd_trainer *t, cgd__lesson *lesson,
-                                    const cgd_tensor *x);
-static cgd_status cgd__lesson_end(cgd_trainer *t, cgd_pass *pass,
-                                  const cgd__lesson *lesson,
-                                  cgd_tensor *d_fake, cgd_losses *losses);
-static cgd_status cgd__lesson_room(const cgd_trainer *t, size_t *lesson,
-                                   size_t *asking, size_t *terms);
-static size_t cgd__matched_layers(const cgd_trainer *t, int s, size_t *keep);
-static void cgd__answers_free(cgd_trainer *t);
-
-/* Does side s have a teacher? */
-static int cgd__taught(const cgd_trainer *t, int s)
+/* A pass's block, from an arena. */
+static void cgd__place_pass(cgd__arena *a, cgd_pass *pass)
 {
-    return t->distil && t->distil->direction == s;
+    void *memory = cgd__take(a, pass->bytes, 1);
+    if (memory) cgd_pass_place(pass, memory);
 }
 
-static int cgd__has_adversary(const cgd_trainer *t, int s)
+static void cgd__place_trip(cgd__arena *a, cgd__trip *trip)
 {
-    return t->config.gan_weight > 0 && cgd__learns(&t->side[s].g)
-        && cgd__exists(&t->side[s].d);
-}
-
-/* Does the cycle that starts with G_s teach anybody anything? */
-static int cgd__has_cycle(const cgd_trainer *t, int s)
-{
-    return t->config.cycle_weight > 0 && cgd__exists(&t->side[!s].g)
-        && (cgd__learns(&t->side[s].g) || cgd__learns(&t->side[!s].g));
-}
-
-#define CGD__JOINED ((size_t)64 * 64)  /* pixels of a step's batch, at most  */
-
-/* Does one pass of G_s serve both the translation and the identity term? Not
- * under batch norm, which would mix the domains' statistics. */
-static int cgd__joined(const cgd_trainer *t, int s)
-{
-    const cgd_train_config *c = &t->config;
-    return c->identity_weight > 0 && cgd__learns(&t->side[s].g)
-        && !cgd__taught(t, s) && c->generator.norm != CGD_NORM_BATCH
-        && c->batch * c->height * c->width <= CGD__JOINED;
-}
-
-/* Pictures [first, first + n) of a batch. */
-static cgd_tensor cgd__part_of_batch(const cgd_tensor *x, size_t first,
-                                     size_t n)
-{
-    return cgd_tensor_view(n, x->h, x->w, x->c,
-                           x->data + first * x->h * x->w * x->c);
-}
-
-/* A batch of x and then y on the stack. */
-static cgd_tensor cgd__push_both(cgd_trainer *t, const cgd_tensor *x,
-                                 const cgd_tensor *y)
-{
-    size_t count = cgd_tensor_size(x);
-    cgd_tensor both = *x;
-    both.n *= 2;
-    both = cgd__push_like(t, &both);
-    memcpy(both.data, x->data, count * sizeof(float));
-    memcpy(both.data + count, y->data, count * sizeof(float));
-    return both;
-}
-
-/* All that hangs on fake = G_s(x): adversarial, cycle, teacher; where passes
- * are joined the identity term of y too. */
-static cgd_status cgd__translate_terms(cgd_trainer *t, int s,
-                                       const cgd_tensor *x,
-                                       const cgd_tensor *y, cgd_tensor *fake,
-                                       cgd_losses *losses)
-{
-    size_t mark = cgd__mark(t->arena);
-    int learns = cgd__learns(&t->side[s].g), taught = cgd__taught(t, s);
-    int joined = cgd__joined(t, s);
-    size_t keep[CGD__MATCHES], n_keep = cgd__matched_layers(t, s, keep);
-    size_t whole;
-    cgd_pass go;
-    cgd__lesson lesson;
-    cgd_tensor in = joined ? cgd__push_both(t, x, y) : *x;
-    cgd_tensor d = *fake, d_fake, d_more;
-    cgd_status status = CGD_OK;
-    d.n = in.n;
-    d = cgd__push_like(t, &d);
-    d_fake = cgd__part_of_batch(&d, 0, fake->n);
-    d_more = cgd__push_like(t, fake);
-    memset(d_fake.data, 0, cgd_tensor_size(fake) * sizeof(float));
-    if (taught) status = cgd__lesson_begin(t, &lesson, x);
-    if (status == CGD_OK)
-        status = cgd__push_pass(t, &go, &t->side[s].g.net,
-                                learns ? cgd__train_mode(t) : CGD_INFER, &in,
-                                keep, n_keep);
-    if (status != CGD_OK) return status;
-    memcpy(fake->data, go.y.data, cgd_tensor_size(fake) * sizeof(float));
-    whole = cgd__mark(t->arena);       /* the rest is lent until backward    */
-    cgd__release(t->arena, whole + cgd__round_up(go.held, CGD__ALIGN)
-                                 - cgd__round_up(go.bytes, CGD__ALIGN));
-    if (joined) {
-        cgd_tensor same = cgd__part_of_batch(&go.y, x->n, x->n);
-        cgd_tensor d_same = cgd__part_of_batch(&d, x->n, x->n);
-        losses->identity[s] = cgd_loss_l1(t->ctx, &same, y,
-            t->config.identity_weight, &d_same, 0);
-    }
-    if (cgd__has_adversary(t, s))
-        status = cgd__adversarial(t, s, fake, &d_fake, &losses->gan[s]);
-    if (status == CGD_OK && cgd__has_cycle(t, s)) {
-        status = cgd__cycle_back(t, s, fake, x, learns ? &d_more : NULL,
-                                 &losses->cycle[s]);
-        if (learns)
-            cgd__add_scaled(t->ctx, d_fake.data, d_more.data,
-                            cgd_tensor_size(fake), 1);
-    }
-    cgd__release(t->arena, whole);
-    if (status == CGD_OK && taught)
-        status = cgd__lesson_end(t, &go, &lesson, &d_fake, losses);
-    if (status == CGD_OK && learns)
-        status = cgd_pass_backward(&go, &d, NULL);
-    cgd__release(t->arena, mark);
-    return status;
-}
-
-/* Before Adam takes it: is what a net learns from made of numbers? */
-static cgd_status cgd__check_learning(cgd_trainer *t, const cgd_learner *l,
-                                      double loss, const char *whose)
-{
-    if (cgd__is_finite(loss) && cgd__finite(l->net.grads, l->net.count))
-        return CGD_OK;
-    return cgd__fail(t->ctx, CGD_ERR_FORMAT,
-        "step %u: the %s' loss or its gradient is no longer a number; go back "
-        "to a saved state and lower the learning rate", (size_t)t->step + 1,
-        whose);
-}
-
-static cgd_status cgd__generators_step(cgd_trainer *t,
-                                       const cgd_tensor *real[2],
-                                       cgd_tensor fake[2], cgd_losses *l)
-{
-    cgd_status status = CGD_OK;
-    size_t k;
-    int s;
-    for (s = 0; s < 2; s++)
-        if (cgd__learns(&t->side[s].g)) cgd__zero_grads(&t->side[s].g);
-    for (k = 0; k < t->n_adaptors; k++) cgd__zero_grads(t->adaptors + k);
-    for (s = 0; s < 2 && status == CGD_OK; s++)
-        if (cgd__learns(&t->side[s].g)
-            || (cgd__exists(&t->side[s].g) && cgd__has_cycle(t, s)))
-            status = cgd__translate_terms(t, s, real[s], real[!s], &fake[s],
-                                          l);
-    for (s = 0; s < 2 && status == CGD_OK; s++)
-        if (t->config.identity_weight > 0 && cgd__learns(&t->side[s].g)
-            && !cgd__joined(t, s))
-            status = cgd__identity(t, s, real[!s], &l->identity[s]);
-    if (status != CGD_OK) return status;
-    l->generators = l->feature + l->output;
-    for (s = 0; s < 2; s++)
-        l->generators += l->gan[s] + l->cycle[s] + l->identity[s];
-    for (s = 0; s < 2 && status == CGD_OK; s++)
-        if (cgd__learns(&t->side[s].g))
-            status = cgd__check_learning(t, &t->side[s].g, l->generators,
-                                         "generators");
-    if (status != CGD_OK) return status;
-    for (s = 0; s < 2; s++)
-        if (cgd__learns(&t->side[s].g))
-            cgd__learner_step(t, &t->side[s].g, t->config.lr_g);
-    for (k = 0; k < t->n_adaptors; k++)
-        cgd__learner_step(t, t->adaptors + k, t->config.lr_g);
-    return CGD_OK;
-}
-
-static cgd_status cgd__discriminators_step(cgd_trainer *t,
-                                           const cgd_tensor *real[2],
-                                           cgd_tensor fake[2], cgd_losses *l)
-{
-    cgd_status status = CGD_OK;
-    int s;
-    for (s = 0; s < 2 && status == CGD_OK; s++) {
-        cgd_side *side = &t->side[s];
-        if (!cgd__has_adversary(t, s)) continue;
-        cgd__zero_grads(&side->d);
-        cgd_pool_query(&side->pool, &t->rng, &fake[s]);
-        status = cgd__judge(t, s, real[!s], CGD_AS_REAL, &l->d[s]);
-        if (status == CGD_OK)
-            status = cgd__judge(t, s, &fake[s], CGD_AS_FAKE, &l->d[s]);
-        if (status == CGD_OK)
-            status = cgd__check_learning(t, &side->d, l->d[s],
-                                         "discriminators");
-        if (status == CGD_OK)
-            cgd__learner_step(t, &side->d, t->config.lr_d);
-    }
-    return status;
-}
-
-/* Channels of the pictures of domain 0 (A) and 1 (B). */
-static size_t cgd__channels(const cgd_trainer *t, int domain)
-{
-    return (size_t)(domain ? t->config.generator.out_channels
-                           : t->config.generator.in_channels);
-}
-
-static cgd_status cgd__check_picture(const cgd_trainer *t, int domain,
-                                     const cgd_tensor *x)
-{
-    const cgd_train_config *c = &t->config;
-    if (x->n == c->batch && x->h == c->height && x->w == c->width
-        && x->c == cgd__channels(t, domain)) return CGD_OK;
-    return cgd__fail(t->ctx, CGD_ERR_SHAPE,
-        "a step was given %u x %u x %u x %u for domain %s, but the trainer "
-        "was made for %u x %u x %u x %u", x->n, x->h, x->w, x->c,
-        domain ? "B" : "A", c->batch, c->height, c->width,
-        cgd__channels(t, domain));
-}
-
-/* Are the statistics of generator s constants by now? */
-static int cgd__frozen(const cgd_trainer *t, int s)
-{
-    return cgd__learns(&t->side[s].g) && t->config.freeze > 0
-        && t->step >= t->config.freeze;
-}
-
-CGDDEF cgd_status cgd_train_step(cgd_trainer *t, const cgd_tensor *a,
-                                 const cgd_tensor *b, cgd_losses *losses)
-{
-    const cgd_tensor *real[2];
-    cgd_tensor fake[2];
-    cgd_status status;
-    int s;
-    real[0] = a;
-    real[1] = b;
-    memset(losses, 0, sizeof *losses);
-    for (s = 0; s < 2; s++) {
-        status = cgd__check_picture(t, s, real[s]);
-        if (status != CGD_OK) return status;
-    }
-    status = t->distil ? cgd__student_cut(t) : CGD_OK;
-    if (status != CGD_OK) return status;
-    cgd__release(t->arena, 0);
-    for (s = 0; s < 2; s++) {
-        fake[s] = cgd__push_like(t, real[!s]);
-        t->side[s].g.net.frozen = cgd__frozen(t, s);
-    }
-    status = cgd__generators_step(t, real, fake, losses);
-    if (status == CGD_OK)
-        status = cgd__discriminators_step(t, real, fake, losses);
-    if (status == CGD_OK) t->step++;
-    return status;
-}
-
-/* ---- building a trainer --------------------------------------------------*/
-
-/* The stack bytes of one pass over n pictures of a step, and of them those
- * held (or NULL). */
-static cgd_status cgd__pass_room(const cgd_trainer *t, const cgd_net *net,
-                                 size_t n, int mode, const size_t *keep,
-                                 size_t n_keep, size_t *room, size_t *held)
-{
-    const cgd_train_config *c = &t->config;
-    cgd_status status = cgd__pass_measure(net, n, c->height, c->width, mode,
-                                          keep, n_keep, room, held);
-    *room = cgd__round_up(*room, CGD__ALIGN);
-    if (held) *held = cgd__round_up(*held, CGD__ALIGN);
-    return status;
-}
-
-static cgd_status cgd__judge_room(const cgd_trainer *t, const cgd_net *net,
-                                  size_t *room)
-{
-    cgd_status status = cgd__pass_room(t, net, t->config.batch, CGD_TRAIN,
-                                       NULL, 0, room, NULL);
-    if (status != CGD_ERR_SHAPE) return status;
-    return cgd__fail(t->ctx, status,
-        "pictures of %u x %u are too small for the discriminator: take "
-        "larger ones, fewer of its layers, or another kind",
-        t->config.width, t->config.height);
-}
-
-/* What cgd__translate_terms(s) needs at most: above the lesson first the
- * asked teacher, then what G_s holds with the others' passes on top, then G_s
- * in backward with the teacher's terms on top. (The identity term's pass is
- * that of the other side's cycle.) */
-static cgd_status cgd__side_room(const cgd_trainer *t, int s, size_t *room)
-{
-    const cgd_side *side = &t->side[s], *other = &t->side[!s];
-    size_t lesson = 0, asking = 0, terms = 0, go = 0, held = 0;
-    size_t back = 0, judge = 0, n = t->config.batch;
-    size_t keep[CGD__MATCHES], n_keep = cgd__matched_layers(t, s, keep);
-    int mode = cgd__train_mode(t);
-    cgd_status status = CGD_OK;
-    if (cgd__taught(t, s))
-        status = cgd__lesson_room(t, &lesson, &asking, &terms);
-    if (status == CGD_OK && cgd__exists(&side->g))
-        status = cgd__pass_room(t, &side->g.net,
-                                cgd__joined(t, s) ? 2 * n : n,
-                                cgd__learns(&side->g) ? mode : CGD_INFER,
-                                keep, n_keep, &go, &held);
-    if (status == CGD_OK && cgd__exists(&other->g))
-        status = cgd__pass_room(t, &other->g.net, n, mode, NULL, 0, &back,
-                                NULL);
-    if (status == CGD_OK && cgd__exists(&side->d))
-        status = cgd__judge_room(t, &side->d.net, &judge);
-    if (status != CGD_OK) return status;
-    if (!cgd__add(&held, held, cgd__max(back, judge))
-        || !cgd__add(&go, go, terms)
-        || !cgd__add(room, lesson, cgd__max(cgd__max(asking, held), go)))
-        return cgd__fail(t->ctx, CGD_ERR_SHAPE, "pictures of %u x %u are too "
-                         "large for this machine", t->config.width,
-                         t->config.height);
-    return CGD_OK;
-}
-
-/* The block that the passes of a step share, as large as it has to be. */
-static cgd_status cgd__trainer_arena(cgd_trainer *t)
-{
-    const cgd_train_config *c = &t->config;
-    size_t channels = cgd__max(cgd__channels(t, 0), cgd__channels(t, 1));
-    size_t picture = cgd__round_up(c->batch * c->height * c->width * channels
-                                   * sizeof(float), CGD__ALIGN), room[2], size;
-    size_t head = cgd__round_up(sizeof(cgd__arena), CGD__ALIGN);
-    cgd__arena *arena;
-    int s;
-    for (s = 0; s < 2; s++) {
-        cgd_status status = cgd__side_room(t, s, &room[s]);
-        if (status != CGD_OK) return status;
-    }
-    size = cgd__max(room[0], room[1])
-         + 9 * picture;                /* fakes, a joined input, gradients   */
-    if (t->arena && size <= t->arena->size) return CGD_OK;
-    arena = (cgd__arena *)cgd__alloc(t->ctx, head + size);
-    if (!arena)
-        return cgd__fail(t->ctx, CGD_ERR_MEMORY, "out of memory: the passes "
-                         "of a step need %u bytes", size);
-    if (t->arena) cgd__free(t->ctx, t->arena, head + t->arena->size);
-    *arena = cgd__arena_on((unsigned char *)arena + head, size);
-    t->arena = arena;
-    return CGD_OK;
-}
-
-/* What a trainer needs whose nets are there. */
-static cgd_status cgd__trainer_memory(cgd_trainer *t)
-{
-    const cgd_train_config *c = &t->config;
-    cgd_status status = CGD_OK;
-    int s;
-    for (s = 0; s < 2 && status == CGD_OK; s++)
-        if (cgd__exists(&t->side[s].d))
-            status = cgd_pool_init(t->ctx, &t->side[s].pool, c->pool,
-                c->height * c->width * cgd__channels(t, !s));
-    return status == CGD_OK ? cgd__trainer_arena(t) : status;
-}
-
-static cgd_status cgd__check_config(cgd_ctx *ctx, const cgd_train_config *c)
-{
-    int same = c->generator.in_channels == c->generator.out_channels;
-    if (c->batch < 1 || c->batch > 4096)
-        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "batch must be 1 to 4096");
-    if (c->height % 4 || c->width % 4 || c->height < 4 || c->width < 4
-        || c->height > 16384 || c->width > 16384)
-        return cgd__fail(ctx, CGD_ERR_SHAPE,
-            "training pictures of %u x %u will not do: both sides must be "
-            "multiples of 4, up to 16384", c->width, c->height);
-    if (c->identity_weight > 0 && !same)
-        return cgd__fail(ctx, CGD_ERR_ARGUMENT,
-            "the identity loss needs as many channels in A as in B; set its "
-            "weight to 0");
-    if (c->gan < CGD_GAN_LSGAN || c->gan > CGD_GAN_HINGE)
-        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "unknown adversarial loss");
-    if (!cgd__is_finite(c->lr_g) || !cgd__is_finite(c->lr_d)
-        || !cgd__is_finite(c->ema)
-        || c->lr_g < 0 || c->lr_d < 0 || c->ema < 0 || c->ema >= 1)
-        return cgd__fail(ctx, CGD_ERR_ARGUMENT,
-            "learning rates must be numbers and not negative, and the "
-            "average's decay must be in [0, 1)");
-    if (c->freeze > 0 && c->generator.norm != CGD_NORM_BATCH)
-        return cgd__fail(ctx, CGD_ERR_ARGUMENT,
-            "statistics that are frozen need a norm that keeps some: batch "
-            "norm");
-    return CGD_OK;
-}
-
-/* A fresh generator (of a shape that leaves the pictures' channels open) or
- * discriminator for side s, with drawn weights. */
-static cgd_status cgd__fresh_generator(cgd_trainer *t, int s,
-                                       cgd_generator_config g)
-{
-    cgd_learner *l = &t->side[s].g;
-    cgd_status status;
-    g.in_channels = (int)cgd__channels(t, s);
-    g.out_channels = (int)cgd__channels(t, !s);
-    if (t->config.freeze > 0) g.image_stats = 0;
-    status = cgd_generator_init(t->ctx, &l->net, &g);
-    if (status == CGD_OK)
-        cgd_net_init_weights(&l->net, t->config.init, &t->rng);
-    return status;
-}
-
-static cgd_status cgd__fresh_discriminator(cgd_trainer *t, int s)
-{
-    cgd_discriminator_config d = t->config.discriminator;
-    cgd_learner *l = &t->side[s].d;
-    cgd_status status;
-    d.in_channels = (int)cgd__channels(t, !s);
-    status = cgd_discriminator_init(t->ctx, &l->net, &d);
-    if (status != CGD_OK) return status;
-    cgd_net_init_weights(&l->net, t->config.init, &t->rng);
-    return cgd__learner_start(l, 0);
-}
-
-static cgd_status cgd__start_generator(cgd_trainer *t, int s)
-{
-    cgd_learner *l = &t->side[s].g;
-    cgd_status status = cgd__learner_start(l, t->config.ema > 0);
-    if (status == CGD_OK && l->ema)
-        memcpy(l->ema, l->net.params, l->net.state * sizeof(float));
-    return status;
-}
-
-CGDDEF cgd_status cgd_trainer_init(cgd_ctx *ctx, cgd_trainer *t,
-                                   const cgd_train_config *config)
-{
-    cgd_status status = cgd__check_config(ctx, config);
-    int s;
-    memset(t, 0, sizeof *t);
-    if (status != CGD_OK) return status;
-    t->ctx = ctx;
-    t->config = *config;
-    cgd_rng_seed(&t->rng, config->seed, 0);
-    for (s = 0; s < 2 && status == CGD_OK; s++) {
-        status = cgd__fresh_generator(t, s, config->generator);
-        if (status == CGD_OK) status = cgd__start_generator(t, s);
-        if (status == CGD_OK && config->gan_weight > 0)
-            status = cgd__fresh_discriminator(t, s);
-    }
-    if (status == CGD_OK) status = cgd__trainer_memory(t);
-    if (status != CGD_OK) cgd_trainer_free(t);
-    return status;
-}
-
-CGDDEF void cgd_trainer_free(cgd_trainer *t)
-{
-    size_t k;
-    int s;
-    if (!t->ctx) return;
-    if (t->arena)
-        cgd__free(t->ctx, t->arena, t->arena->size
-                  + cgd__round_up(sizeof(cgd__arena), CGD__ALIGN));
-    for (s = 0; s < 2; s++) {
-        cgd__learner_free(&t->side[s].g);
-        cgd__learner_free(&t->side[s].d);
-        cgd_pool_free(t->ctx, &t->side[s].pool);
-    }
-    cgd__answers_free(t);
-    for (k = 0; k < t->n_adaptors; k++) cgd__learner_free(t->adaptors + k);
-    cgd__free(t->ctx, t->adaptors, t->n_adaptors * sizeof *t->adaptors);
-    cgd_net_free(&t->teacher);
-    cgd__free(t->ctx, t->distil, sizeof(cgd_distil_config));
-    memset(t, 0, sizeof *t);
+    if (!cgd__made(trip)) return;
+    cgd__place_pass(a, &trip->pass);
+    trip->d = cgd__take_like(a, &trip->pass.y);
 }
 
 /* ======================================================================== */
-/* [impl:distil] The distiller                                              */
+/* [impl:distil] The teacher                                                */
 /* ======================================================================== */
-/* The trainer with a teacher beside the student, G_s:
+/* A student is a small generator that learns from a large one instead of from
+ * the world. The teacher's answer to a picture is a target as plain as any
+ * label: where the trainer's own losses only say that a fake should look like
+ * the other domain, this one says which fake, pixel by pixel, and needs no
+ * adversary to say so. Beside the trainer's losses stand
  *
  *   + output * |G_s(x) - teacher(x)|_1
  *   + haar * L1 of their high frequencies
@@ -6125,9 +5615,13 @@ CGDDEF void cgd_trainer_free(cgd_trainer *t)
  * where h_k is the output of residual block k, taken through a learned 1x1
  * convolution, the adaptor, if the student is narrower than its teacher. Terms
  * of weight 0 cost nothing: without adversarial, cycle and identity terms
- * neither discriminators nor the reverse generator exist. What the teacher
- * says of a picture is kept and found again by the picture's content, wherever
- * pictures come from. */
+ * neither discriminators nor the reverse generator exist.
+ *
+ * This section owns what a student takes over from its teacher before the
+ * first step, and the lesson of each step: what the teacher says of a batch,
+ * and how far the student is from it. [impl:train] calls it. */
+
+#define CGD__MATCHES 16                /* blocks that can be matched         */
 
 CGDDEF cgd_distil_config cgd_distil_defaults(void)
 {
@@ -6594,32 +6088,37 @@ static void cgd__student_swap(cgd_trainer *t, cgd_learner *other)
     *other = own;
 }
 
-/* Cut the student if a cut is due before the step to come. */
-static cgd_status cgd__student_cut(cgd_trainer *t)
+/* ---- a lesson ------------------------------------------------------------*/
+
+/* What a step's lesson needs of one matched block. */
+typedef struct cgd__matched {
+    cgd_tensor target;                 /* what the teacher has there         */
+    cgd_tensor pull;                   /* gradient of what the student has   */
+    cgd__trip adapt;                   /* to the teacher's width             */
+    cgd_tensor d_own;                  /* the gradient that comes back of it */
+} cgd__matched;
+
+/* What the teacher says of a batch, and what it takes to learn from it. */
+typedef struct cgd__lesson {
+    cgd_pass ask;                      /* of one picture                     */
+    cgd_tensor output;
+    cgd__matched hidden[CGD__MATCHES];
+    size_t n_hidden;
+    float *contrast;                   /* scratch                            */
+} cgd__lesson;
+
+/* Does side s have a teacher? */
+static int cgd__taught(const cgd_trainer *t, int s)
 {
-    cgd_learner *l = &t->side[t->distil->direction].g, narrow;
-    cgd__choices q;
-    cgd_status status;
-    if (t->step == 0 || cgd__cuts_at(t->distil, t->step)
-                     == cgd__cuts_at(t->distil, t->step - 1)) return CGD_OK;
-    status = cgd__student_init(t, t->step, &narrow);
-    if (status != CGD_OK) return status;
-    status = cgd__choices_init(&q, &narrow.net, &l->net, CGD_TRANSFER_PRUNE,
-                               NULL);
-    if (status != CGD_OK) {
-        cgd__learner_free(&narrow);
-        return status;
-    }
-    cgd__copy_channels(&q, narrow.net.params, l->net.params, 1);
-    cgd__copy_channels(&q, narrow.m, l->m, 0);
-    cgd__copy_channels(&q, narrow.v, l->v, 0);
-    if (l->ema) cgd__copy_channels(&q, narrow.ema, l->ema, 1);
-    cgd__choices_free(&q);
-    cgd__student_swap(t, &narrow);
-    status = cgd__trainer_arena(t);          /* other kernels may want more  */
-    if (status != CGD_OK) cgd__student_swap(t, &narrow);
-    cgd__learner_free(&narrow);
-    return status;
+    return t->distil && t->distil->direction == s;
+}
+
+/* Pictures [first, first + n) of a batch. */
+static cgd_tensor cgd__part_of_batch(const cgd_tensor *x, size_t first,
+                                     size_t n)
+{
+    return cgd_tensor_view(n, x->h, x->w, x->c,
+                           x->data + first * x->h * x->w * x->c);
 }
 
 /* ---- what the teacher says -----------------------------------------------*/
@@ -6717,31 +6216,31 @@ static size_t cgd__lesson_keep(const cgd_trainer *t, size_t *keep)
     return count;
 }
 
-/* The shapes of a lesson on n pictures, its data yet nowhere; returns the
- * values of one picture's answer. The trunk runs at a quarter of the size. */
-static size_t cgd__lesson_shape(const cgd_trainer *t, cgd__lesson *lesson,
-                                size_t n)
+/* A hidden state of the teacher's: its trunk runs at a quarter of the size. */
+static cgd_tensor cgd__hidden_shape(const cgd_trainer *t, size_t n)
 {
-    const cgd_train_config *c = &t->config;
-    const cgd_layer *layers = t->teacher.layers;
-    size_t keep[CGD__MATCHES], k, values;
-    lesson->n_hidden = cgd__lesson_keep(t, keep);
-    lesson->output = cgd_tensor_view(n, c->height, c->width,
-                             layers[t->teacher.n_layers - 1].out_c, NULL);
-    values = cgd_tensor_size(&lesson->output) / n;
-    for (k = 0; k < lesson->n_hidden; k++) {
-        lesson->hidden[k] = cgd_tensor_view(n, c->height / 4, c->width / 4,
-                                            layers[keep[k]].out_c, NULL);
-        values += cgd_tensor_size(&lesson->hidden[k]) / n;
-    }
-    return values;
+    return cgd_tensor_view(n, t->config.height / 4, t->config.width / 4,
+                           t->teacher.layers[2].out_c, NULL);
+}
+
+static cgd_tensor cgd__output_shape(const cgd_trainer *t, size_t n)
+{
+    return cgd_tensor_view(n, t->config.height, t->config.width,
+        t->teacher.layers[t->teacher.n_layers - 1].out_c, NULL);
+}
+
+static size_t cgd__answer_values(const cgd_trainer *t)
+{
+    cgd_tensor output = cgd__output_shape(t, 1);
+    cgd_tensor hidden = cgd__hidden_shape(t, 1);
+    return cgd_tensor_size(&output)
+         + cgd__matches(t) * cgd_tensor_size(&hidden);
 }
 
 static cgd_status cgd__answers_start(cgd_trainer *t)
 {
     struct cgd__answers *a;
-    cgd__lesson one;
-    size_t values = cgd__lesson_shape(t, &one, 1), most;
+    size_t values = cgd__answer_values(t), most;
     most = cgd__min(t->distil->answer_bytes / (values * sizeof(float)),
                     (size_t)1 << 20);
     if (most == 0) return CGD_OK;
@@ -6761,28 +6260,26 @@ static cgd_status cgd__answers_start(cgd_trainer *t)
 static float *cgd__lesson_part(const cgd__lesson *lesson, size_t k, size_t i,
                                size_t *count)
 {
-    const cgd_tensor *all = k ? &lesson->hidden[k - 1] : &lesson->output;
+    const cgd_tensor *all = k ? &lesson->hidden[k - 1].target
+                              : &lesson->output;
     *count = cgd_tensor_size(all) / all->n;
     return all->data + i * *count;
 }
 
 /* Show the teacher picture i, and write down what it says. A batch norm in
  * it uses the picture's own statistics, or those it was deployed with. */
-static cgd_status cgd__ask(cgd_trainer *t, const cgd_tensor *x, size_t i,
-                           const cgd__lesson *lesson)
+static cgd_status cgd__ask(const cgd_trainer *t, cgd__lesson *lesson,
+                           const cgd_tensor *x, size_t i)
 {
     size_t keep[CGD__MATCHES], n = cgd__lesson_keep(t, keep), k, count;
-    size_t mark = cgd__mark(t->arena);
     cgd_tensor one = cgd__part_of_batch(x, i, 1);
-    cgd_pass pass;
-    cgd_status status = cgd__push_pass(t, &pass, &t->teacher, CGD_INFER, &one,
-                                       keep, n);
+    cgd_status status = cgd_pass_forward(&lesson->ask, &one);
     for (k = 0; k <= n && status == CGD_OK; k++) {
         float *to = cgd__lesson_part(lesson, k, i, &count);
-        cgd_tensor said = k ? cgd_pass_output(&pass, keep[k - 1]) : pass.y;
+        cgd_tensor said = k ? cgd_pass_output(&lesson->ask, keep[k - 1])
+                            : lesson->ask.y;
         memcpy(to, said.data, count * sizeof(float));
     }
-    cgd__release(t->arena, mark);
     return status;
 }
 
@@ -6811,20 +6308,20 @@ static void cgd__answer_keep(cgd_trainer *t, cgd__answer *place,
 }
 
 /* The answer for picture i, remembered or new. */
-static cgd_status cgd__answer_to(cgd_trainer *t, const cgd_tensor *x,
-                                 size_t i, const cgd__lesson *lesson)
+static cgd_status cgd__answer_to(cgd_trainer *t, cgd__lesson *lesson,
+                                 const cgd_tensor *x, size_t i)
 {
     size_t values = cgd_tensor_size(x) / x->n, k, count;
     cgd__answer *place;
     const float *from;
     cgd_u32 key[2];
     cgd_status status;
-    if (!t->answers) return cgd__ask(t, x, i, lesson);
+    if (!t->answers) return cgd__ask(t, lesson, x, i);
     cgd__picture_key(key, x->data + i * values, values);
     place = cgd__answer_find(t->answers, key);
     from = place->values;
     if (!from) {
-        status = cgd__ask(t, x, i, lesson);
+        status = cgd__ask(t, lesson, x, i);
         if (status == CGD_OK) cgd__answer_keep(t, place, key, i, lesson);
         return status;
     }
@@ -6835,29 +6332,91 @@ static cgd_status cgd__answer_to(cgd_trainer *t, const cgd_tensor *x,
     return CGD_OK;
 }
 
-/* Collect the answers for a batch. */
-static cgd_status cgd__lesson_begin(cgd_trainer *t, cgd__lesson *lesson,
-                                    const cgd_tensor *x)
+/* Plan a lesson's passes: the teacher over one picture, the adaptors. */
+static cgd_status cgd__lesson_plan(const cgd_trainer *t, cgd__lesson *lesson,
+                                   cgd_net *teacher)
 {
-    size_t i, k;
-    cgd_status status = CGD_OK;
-    cgd__lesson_shape(t, lesson, x->n);
-    lesson->output = cgd__push_like(t, &lesson->output);
-    for (k = 0; k < lesson->n_hidden; k++)
-        lesson->hidden[k] = cgd__push_like(t, &lesson->hidden[k]);
-    for (i = 0; i < x->n && status == CGD_OK; i++)
-        status = cgd__answer_to(t, x, i, lesson);
+    size_t keep[CGD__MATCHES], n = t->config.batch, k;
+    size_t n_keep = cgd__lesson_keep(t, keep);
+    cgd_status status = cgd_pass_plan(&lesson->ask, teacher, 1,
+                                      t->config.height, t->config.width,
+                                      CGD_INFER, keep, n_keep);
+    lesson->n_hidden = n_keep;
+    lesson->output = cgd__output_shape(t, n);
+    for (k = 0; k < n_keep && status == CGD_OK; k++) {
+        cgd__matched *m = &lesson->hidden[k];
+        m->target = m->pull = cgd__hidden_shape(t, n);
+        if (t->n_adaptors == 0) continue;
+        status = cgd_pass_plan(&m->adapt.pass, &t->adaptors[k].net, n,
+                               m->target.h, m->target.w, CGD_TRAIN, NULL, 0);
+        m->pull.c = t->adaptors[k].net.layers[0].in_c;
+    }
     return status;
 }
 
-/* ---- the terms -----------------------------------------------------------*/
+static void cgd__lesson_free(cgd__lesson *lesson)
+{
+    size_t k;
+    cgd_pass_free(&lesson->ask);
+    for (k = 0; k < lesson->n_hidden; k++)
+        cgd_pass_free(&lesson->hidden[k].adapt.pass);
+}
 
-/* Those on the output; their gradients are added to d_fake. */
-static double cgd__output_terms(cgd_trainer *t, const cgd_tensor *fake,
-                                const cgd_tensor *target, cgd_tensor *d_fake)
+/* Place what the teacher says, which is wanted until the end of the step's
+ * half, and on top the teacher itself, who leaves when it has spoken. */
+static void cgd__lesson_place(cgd__lesson *lesson, cgd__arena *a)
+{
+    size_t mark, k;
+    lesson->output = cgd__take_like(a, &lesson->output);
+    for (k = 0; k < lesson->n_hidden; k++)
+        lesson->hidden[k].target = cgd__take_like(a,
+                                                  &lesson->hidden[k].target);
+    mark = cgd__mark(a);
+    cgd__place_pass(a, &lesson->ask);
+    cgd__release(a, mark);
+}
+
+/* Place what the terms need: all gradients that pull at the student, and on
+ * top one after the other the scratch of contrasts and the adaptors. */
+static void cgd__lesson_place_terms(const cgd_trainer *t, cgd__lesson *lesson,
+                                    cgd__arena *a)
+{
+    size_t mark, k;
+    for (k = 0; k < lesson->n_hidden; k++)
+        lesson->hidden[k].pull = cgd__take_like(a, &lesson->hidden[k].pull);
+    mark = cgd__mark(a);
+    if (t->distil->contrast_weight > 0)
+        lesson->contrast = cgd__take_floats(a,
+                               cgd_loss_contrast_scratch(&lesson->output));
+    cgd__release(a, mark);
+    for (k = 0; k < t->n_adaptors; k++) {
+        cgd__matched *m = &lesson->hidden[k];
+        cgd__place_trip(a, &m->adapt);
+        m->d_own = cgd__take_like(a, &m->pull);
+        cgd__release(a, mark);
+    }
+}
+
+/* ---- teaching ------------------------------------------------------------*/
+
+/* Collect the answers for a batch. */
+static cgd_status cgd__listen(cgd_trainer *t, cgd__lesson *lesson,
+                              const cgd_tensor *x)
+{
+    size_t i;
+    cgd_status status = CGD_OK;
+    for (i = 0; i < x->n && status == CGD_OK; i++)
+        status = cgd__answer_to(t, lesson, x, i);
+    return status;
+}
+
+/* The terms on the output; their gradients are added to d_fake. */
+static double cgd__output_terms(const cgd_trainer *t,
+                                const cgd__lesson *lesson,
+                                const cgd_tensor *fake, cgd_tensor *d_fake)
 {
     const cgd_distil_config *d = t->distil;
-    size_t mark = cgd__mark(t->arena);
+    const cgd_tensor *target = &lesson->output;
     double sum = 0;
     if (d->output_weight > 0)
         sum += cgd_loss_l1(t->ctx, fake, target, d->output_weight, d_fake, 1);
@@ -6865,97 +6424,737 @@ static double cgd__output_terms(cgd_trainer *t, const cgd_tensor *fake,
         sum += cgd_loss_haar(t->ctx, fake, target, d->haar_weight, d_fake, 1);
     if (d->contrast_weight > 0)
         sum += cgd_loss_contrast(t->ctx, fake, target, d->contrast_weight,
-            d_fake, 1, cgd__take_floats(t->arena,
-                                        cgd_loss_contrast_scratch(fake)));
-    cgd__release(t->arena, mark);
+                                 d_fake, 1, lesson->contrast);
     return sum;
 }
 
-/* MSE to the hidden states of block k, through an adaptor that learns too. */
-static cgd_status cgd__adapted_term(cgd_trainer *t, size_t k,
-                                    const cgd_tensor *h,
-                                    const cgd_tensor *target, float weight,
-                                    cgd_tensor *dh, double *sum)
-{
-    size_t mark = cgd__mark(t->arena);
-    cgd_pass pass;
-    cgd_tensor d, more;
-    cgd_status status = cgd__push_pass(t, &pass, &t->adaptors[k].net,
-                                       CGD_TRAIN, h, NULL, 0);
-    if (status != CGD_OK) return status;
-    d = cgd__push_like(t, &pass.y);
-    more = cgd__push_like(t, h);
-    memset(d.data, 0, cgd_tensor_size(&d) * sizeof(float));
-    *sum += cgd_loss_mse(t->ctx, &pass.y, target, weight, &d, 1);
-    status = cgd_pass_backward(&pass, &d, &more);
-    cgd__add_scaled(t->ctx, dh->data, more.data, cgd_tensor_size(h), 1);
-    cgd__release(t->arena, mark);
-    return status;
-}
-
-/* The term of block k's hidden states, whose gradient pulls at the pass. */
-static cgd_status cgd__hidden_term(cgd_trainer *t, cgd_pass *pass, size_t k,
-                                   const cgd_tensor *target, float weight,
+/* The term of one block's hidden states h: MSE to the teacher's, perhaps
+ * through an adaptor that learns too. Its gradient is left in m->pull. */
+static cgd_status cgd__hidden_term(const cgd_trainer *t, cgd__matched *m,
+                                   const cgd_tensor *h, float weight,
                                    double *sum)
 {
-    size_t layer = cgd__block_end(pass->net, k);
-    cgd_tensor h = cgd_pass_output(pass, layer), dh = cgd__push_like(t, &h);
-    cgd_status status = CGD_OK;
-    memset(dh.data, 0, cgd_tensor_size(&dh) * sizeof(float));
-    if (t->n_adaptors > 0)
-        status = cgd__adapted_term(t, k, &h, target, weight, &dh, sum);
-    else
-        *sum += cgd_loss_mse(t->ctx, &h, target, weight, &dh, 1);
-    cgd_pass_pull(pass, layer, &dh);
+    cgd__trip *adapt = &m->adapt;
+    cgd_status status;
+    cgd__zero(&m->pull);
+    if (!cgd__made(adapt)) {
+        *sum += cgd_loss_mse(t->ctx, h, &m->target, weight, &m->pull, 1);
+        return CGD_OK;
+    }
+    status = cgd_pass_forward(&adapt->pass, h);
+    if (status != CGD_OK) return status;
+    *sum += cgd_loss_mse(t->ctx, &adapt->pass.y, &m->target, weight,
+                         &adapt->d, 0);
+    status = cgd_pass_backward(&adapt->pass, &adapt->d, &m->d_own);
+    cgd__add_scaled(t->ctx, m->pull.data, m->d_own.data,
+                    cgd_tensor_size(&m->pull), 1);
     return status;
 }
 
-static cgd_status cgd__lesson_end(cgd_trainer *t, cgd_pass *pass,
-                                  const cgd__lesson *lesson,
-                                  cgd_tensor *d_fake, cgd_losses *losses)
+/* All that the teacher has to say to the pass that made fake: gradients of
+ * the output into d_fake, those of hidden states as pulls at the pass. */
+static cgd_status cgd__teach(const cgd_trainer *t, cgd__lesson *lesson,
+                             cgd_pass *student, const cgd_tensor *fake,
+                             cgd_tensor *d_fake, cgd_losses *losses)
 {
     float weight = t->distil->feature_weight
                  / (float)cgd__max(lesson->n_hidden, 1);
     size_t k;
     cgd_status status = CGD_OK;
-    losses->output = cgd__output_terms(t, &pass->y, &lesson->output, d_fake);
-    for (k = 0; k < lesson->n_hidden && status == CGD_OK; k++)
-        status = cgd__hidden_term(t, pass, k, &lesson->hidden[k], weight,
+    losses->output = cgd__output_terms(t, lesson, fake, d_fake);
+    for (k = 0; k < lesson->n_hidden && status == CGD_OK; k++) {
+        size_t layer = cgd__block_end(student->net, k);
+        cgd_tensor h = cgd_pass_output(student, layer);
+        status = cgd__hidden_term(t, &lesson->hidden[k], &h, weight,
                                   &losses->feature);
+        cgd_pass_pull(student, layer, &lesson->hidden[k].pull);
+    }
     return status;
 }
 
-/* What a lesson puts on the stack, at most: by itself, while the teacher is
- * asked, and for the terms in the end. */
-static cgd_status cgd__lesson_room(const cgd_trainer *t, size_t *lesson_room,
-                                   size_t *asking, size_t *terms)
+/* ======================================================================== */
+/* [impl:train] The trainer                                                 */
+/* ======================================================================== */
+/* One step of CycleGAN (Zhu et al. 2017). There are no pairs to learn from:
+ * a folder of A and a folder of B, and nobody knows how this photograph would
+ * look as a painting. What can be asked instead, for both directions s, with
+ * x from one domain and y from the other:
+ *
+ *   adversarial  D_s, who sees real y and fake G_s(x), must not tell them
+ *                apart: gan * GAN(D_s(G_s(x)))
+ *   cycle        the other generator must find its way back, so that a fake
+ *                still says what was in the picture (an adversary alone would
+ *                be content with any painting): cycle * |G_!s(G_s(x)) - x|_1
+ *   identity     a painting needs no painting, which keeps colours where they
+ *                are: identity * |G_s(y) - y|_1
+ *   teacher      where there is one: the terms of [impl:distil]
+ *
+ * The generators descend the sum of these; then each discriminator descends
+ *
+ *   1/2 (GAN(D_s(y), real) + GAN(D_s(pooled G_s(x)), fake))
+ *
+ * on fakes old and new, since one that is shown only the newest forgets what
+ * it knew against the others, and the two then run in circles.
+ *
+ * The passes of a step are planned, and placed in one block, when the trainer
+ * is made. A step plans nothing and allocates nothing, but for an answer of
+ * the teacher's that is kept, and where a student is cut. */
+
+/* The values of the paper, but Adam's eps, which is PyTorch's. */
+CGDDEF cgd_train_config cgd_train_defaults(void)
+{
+    cgd_train_config c;
+    memset(&c, 0, sizeof c);
+    c.generator = cgd_generator_defaults();
+    c.discriminator = cgd_discriminator_defaults();
+    c.batch = 1;
+    c.height = c.width = 256;
+    c.gan = CGD_GAN_LSGAN;
+    c.gan_weight = 1;
+    c.cycle_weight = 10;
+    c.identity_weight = 5;
+    c.lr_g = c.lr_d = 2e-4f;
+    c.adam.beta1 = 0.5f;
+    c.adam.beta2 = 0.999f;
+    c.adam.eps = 1e-8f;
+    c.schedule.kind = CGD_LR_CONSTANT;
+    c.pool = 50;
+    c.init = CGD_INIT_NORMAL;
+    c.seed = 1;
+    return c;
+}
+
+/* ---- which terms there are -----------------------------------------------*/
+
+static int cgd__has_adversary(const cgd_trainer *t, int s)
+{
+    return t->config.gan_weight > 0 && cgd__learns(&t->side[s].g)
+        && cgd__exists(&t->side[s].d);
+}
+
+/* Does the cycle that starts with G_s teach anybody anything? */
+static int cgd__has_cycle(const cgd_trainer *t, int s)
+{
+    return t->config.cycle_weight > 0 && cgd__exists(&t->side[!s].g)
+        && (cgd__learns(&t->side[s].g) || cgd__learns(&t->side[!s].g));
+}
+
+static int cgd__has_identity(const cgd_trainer *t, int s)
+{
+    return t->config.identity_weight > 0 && cgd__learns(&t->side[s].g);
+}
+
+#define CGD__JOINED ((size_t)64 * 64)  /* pixels of a step's batch, at most  */
+
+/* Does one pass of G_s over x and y serve both the translation and the
+ * identity term? Small pictures make small matrices, which are slow; a batch
+ * of both makes them larger. Not under batch norm, which would mix the
+ * domains' statistics. */
+static int cgd__joined(const cgd_trainer *t, int s)
 {
     const cgd_train_config *c = &t->config;
-    const cgd_net *student = &t->side[t->distil->direction].g.net;
-    size_t keep[CGD__MATCHES], n_keep = cgd__lesson_keep(t, keep), k;
-    size_t work = 0, bytes, own, floats = 0;
-    size_t rounding = (CGD__MATCHES + 8) * CGD__ALIGN;    /* of each push    */
+    return cgd__has_identity(t, s) && !cgd__taught(t, s)
+        && c->generator.norm != CGD_NORM_BATCH
+        && c->batch * c->height * c->width <= CGD__JOINED;
+}
+
+/* Channels of the pictures of domain 0 (A) and 1 (B). */
+static size_t cgd__channels(const cgd_trainer *t, int domain)
+{
+    return (size_t)(domain ? t->config.generator.out_channels
+                           : t->config.generator.in_channels);
+}
+
+/* A batch of so many pictures of a domain, nowhere yet. */
+static cgd_tensor cgd__batch(const cgd_trainer *t, int domain, size_t n)
+{
+    return cgd_tensor_view(n, t->config.height, t->config.width,
+                           cgd__channels(t, domain), NULL);
+}
+
+/* ---- the plan of a step --------------------------------------------------*/
+
+/* What one direction of a step works on. */
+typedef struct cgd__half {
+    cgd__trip translate;               /* G_s: x to fake; where joined, y too */
+    cgd__trip judge;                   /* D_s on fake, for what G_s learns   */
+    cgd__trip cycle;                   /* G_!s: fake back to x               */
+    cgd__trip identity;                /* G_s: y to y                        */
+    cgd__trip learn;                   /* D_s on y and on fakes, for itself  */
+    cgd_tensor fake;                   /* G_s(x), kept for D_s               */
+    cgd_tensor both;                   /* x, then y: where joined            */
+    cgd_tensor d_fake, d_cycle;        /* gradients of fake: all; cycle's    */
+} cgd__half;
+
+struct cgd__step_plan {
+    cgd__half half[2];
     cgd__lesson lesson;
+    const cgd__kernels *kernels;       /* the kernels and the generators     */
+    const cgd_layer *layers[2];        /* that it was made for               */
+};
+
+static cgd_status cgd__trip_plan(const cgd_trainer *t, cgd__trip *trip,
+                                 cgd_net *net, size_t n, int mode)
+{
+    return cgd_pass_plan(&trip->pass, net, n, t->config.height,
+                         t->config.width, mode, NULL, 0);
+}
+
+/* Plan the passes over D_s: for G_s, whose gradient goes through it and leaves
+ * it as it is, and for itself. */
+static cgd_status cgd__judge_plan(cgd_trainer *t, int s, cgd__half *half)
+{
+    cgd_net *d = &t->side[s].d.net;
+    cgd_status status = cgd__trip_plan(t, &half->judge, d, t->config.batch,
+                                       CGD_THROUGH);
+    if (status == CGD_OK)
+        status = cgd__trip_plan(t, &half->learn, d, t->config.batch,
+                                CGD_TRAIN);
+    if (status != CGD_ERR_SHAPE) return status;
+    return cgd__fail(t->ctx, status,
+        "pictures of %u x %u are too small for the discriminator: take "
+        "larger ones, fewer of its layers, or another kind",
+        t->config.width, t->config.height);
+}
+
+/* Plan the passes of direction s, those that its terms need. */
+static cgd_status cgd__half_plan(cgd_trainer *t, int s, cgd__half *half)
+{
+    cgd_net *g = &t->side[s].g.net, *other = &t->side[!s].g.net;
+    size_t n = t->config.batch, keep[CGD__MATCHES];
+    size_t n_keep = cgd__matched_layers(t, s, keep);
+    int learns = cgd__learns(&t->side[s].g), joined = cgd__joined(t, s);
+    int mode = t->config.recompute ? CGD_RECOMPUTE : CGD_TRAIN;
     cgd_status status;
-    *lesson_room = c->batch * cgd__lesson_shape(t, &lesson, c->batch)
-                 * sizeof(float) + rounding;
-    status = cgd__pass_room(t, &t->teacher, 1, CGD_INFER, keep, n_keep,
-                            asking, NULL);
-    if (t->distil->contrast_weight > 0)
-        work = cgd_loss_contrast_scratch(&lesson.output) * sizeof(float);
-    for (k = 0; k < n_keep && status == CGD_OK; k++) {
-        cgd_tensor h = lesson.hidden[k];
-        h.c = student->layers[cgd__block_end(student, k)].out_c;
-        own = cgd_tensor_size(&h);
-        floats += own;
-        if (t->n_adaptors == 0) continue;
-        status = cgd__pass_measure(&t->adaptors[k].net, h.n, h.h, h.w,
-                                   CGD_TRAIN, NULL, 0, &bytes, NULL);
-        work = cgd__max(work, bytes + (own + cgd_tensor_size(
-                                  &lesson.hidden[k])) * sizeof(float));
-    }
-    *terms = floats * sizeof(float) + work + rounding;
+    if (!learns && !(cgd__exists(&t->side[s].g) && cgd__has_cycle(t, s)))
+        return CGD_OK;
+    half->fake = half->d_cycle = cgd__batch(t, !s, n);
+    status = cgd_pass_plan(&half->translate.pass, g, joined ? 2 * n : n,
+                           t->config.height, t->config.width,
+                           learns ? mode : CGD_INFER, keep, n_keep);
+    if (joined) half->both = cgd__batch(t, s, 2 * n);
+    if (status == CGD_OK && cgd__has_cycle(t, s))
+        status = cgd__trip_plan(t, &half->cycle, other, n, mode);
+    if (status == CGD_OK && cgd__has_identity(t, s) && !joined)
+        status = cgd__trip_plan(t, &half->identity, g, n, mode);
+    if (status == CGD_OK && cgd__has_adversary(t, s))
+        status = cgd__judge_plan(t, s, half);
     return status;
+}
+
+/* Place direction s, pass by pass in the order of the step; what stands below
+ * another is still wanted when that one works:
+ *
+ *   the gradients of the output
+ *     a lesson: the teacher, who leaves when asked
+ *       translate, forward and then what it holds for its backward
+ *         judge, forward and back
+ *         cycle, forward and back
+ *       translate, backward
+ *         the lesson's terms
+ *   identity, forward and back
+ *   learn, forward and back: on real pictures, then on fakes         */
+static void cgd__half_place(const cgd_trainer *t, int s, cgd__arena *a,
+                            struct cgd__step_plan *plan)
+{
+    cgd__half *half = &plan->half[s];
+    cgd__trip *go = &half->translate;
+    size_t mark = cgd__mark(a), above;
+    if (!cgd__made(go)) return;
+    go->d = cgd__take_like(a, &go->pass.y);
+    half->d_fake = go->d;
+    half->d_fake.n = t->config.batch;
+    if (cgd__made(&half->cycle))
+        half->d_cycle = cgd__take_like(a, &half->fake);
+    if (cgd__joined(t, s)) half->both = cgd__take_like(a, &half->both);
+    if (cgd__taught(t, s)) cgd__lesson_place(&plan->lesson, a);
+    above = cgd__mark(a);
+    cgd__take(a, go->pass.held, 1);
+    cgd__place_trip(a, &half->judge);
+    cgd__release(a, above);
+    cgd__take(a, go->pass.held, 1);
+    cgd__place_trip(a, &half->cycle);
+    cgd__release(a, above);
+    cgd__place_pass(a, &go->pass);
+    if (cgd__taught(t, s)) cgd__lesson_place_terms(t, &plan->lesson, a);
+    cgd__release(a, mark);
+    cgd__place_trip(a, &half->identity);
+    cgd__release(a, mark);
+    cgd__place_trip(a, &half->learn);
+    cgd__release(a, mark);
+}
+
+/* Place a whole step; the fakes stay until its end. */
+static void cgd__step_place(const cgd_trainer *t, cgd__arena *a,
+                            struct cgd__step_plan *plan)
+{
+    int s;
+    for (s = 0; s < 2; s++)
+        plan->half[s].fake = cgd__take_like(a, &plan->half[s].fake);
+    for (s = 0; s < 2; s++) cgd__half_place(t, s, a, plan);
+}
+
+static void cgd__step_plan_free(cgd_ctx *ctx, struct cgd__step_plan *plan)
+{
+    int s;
+    if (!plan) return;
+    for (s = 0; s < 2; s++) {
+        cgd__half *half = &plan->half[s];
+        cgd_pass_free(&half->translate.pass);
+        cgd_pass_free(&half->judge.pass);
+        cgd_pass_free(&half->cycle.pass);
+        cgd_pass_free(&half->identity.pass);
+        cgd_pass_free(&half->learn.pass);
+    }
+    cgd__lesson_free(&plan->lesson);
+    cgd__free(ctx, plan, sizeof *plan);
+}
+
+/* Plan all passes of a step. */
+static cgd_status cgd__plan_step(cgd_trainer *t, struct cgd__step_plan *plan)
+{
+    cgd_status status = CGD_OK;
+    int s;
+    plan->kernels = t->ctx->kernels;
+    for (s = 0; s < 2 && status == CGD_OK; s++) {
+        plan->layers[s] = t->side[s].g.net.layers;
+        status = cgd__half_plan(t, s, &plan->half[s]);
+        if (status == CGD_OK && cgd__taught(t, s))
+            status = cgd__lesson_plan(t, &plan->lesson, &t->teacher);
+    }
+    return status;
+}
+
+/* A block for a step: that of before, if it is large enough. */
+static cgd_status cgd__step_block(cgd_trainer *t, size_t size)
+{
+    void *block;
+    if (size <= t->block_size) return CGD_OK;
+    block = size == (size_t)-1 ? NULL : cgd__alloc(t->ctx, size);
+    if (!block)
+        return cgd__fail(t->ctx, CGD_ERR_MEMORY, "out of memory: the passes "
+                         "of a step need %u bytes", size);
+    cgd__free(t->ctx, t->block, t->block_size);
+    t->block = block;
+    t->block_size = size;
+    return CGD_OK;
+}
+
+/* See that there is a plan for the nets and kernels of now. Placed on nothing
+ * first, it says what block it needs. */
+static cgd_status cgd__step_ready(cgd_trainer *t)
+{
+    struct cgd__step_plan *plan = t->plan;
+    cgd__arena a = cgd__arena_on(NULL, 0);
+    cgd_status status;
+    if (plan && plan->kernels == t->ctx->kernels
+        && plan->layers[0] == t->side[0].g.net.layers
+        && plan->layers[1] == t->side[1].g.net.layers) return CGD_OK;
+    plan = (struct cgd__step_plan *)cgd__alloc_zeroed(t->ctx, 1, sizeof *plan,
+                                                      "the plan of a step");
+    if (!plan) return CGD_ERR_MEMORY;
+    status = cgd__plan_step(t, plan);
+    if (status == CGD_OK) {
+        cgd__step_place(t, &a, plan);
+        status = cgd__step_block(t, a.peak);
+    }
+    if (status == CGD_OK) {
+        cgd__step_plan_free(t->ctx, t->plan);    /* its block may be gone    */
+        t->plan = NULL;
+        a = cgd__arena_on(t->block, t->block_size);
+        cgd__step_place(t, &a, plan);
+        if (!cgd__arena_holds(&a))
+            status = cgd__fail(t->ctx, CGD_ERR_MEMORY,
+                               "a step outgrew the block it had asked for");
+    }
+    if (status == CGD_OK) t->plan = plan;
+    else cgd__step_plan_free(t->ctx, plan);
+    return status;
+}
+
+/* ---- the generators' terms -----------------------------------------------*/
+/* Each makes a trip through a net: forward, the loss and the gradient d of the
+ * net's output, and back. */
+
+/* x to fake; where passes are joined y to itself, too, whose loss needs no
+ * other pass. */
+static cgd_status cgd__make_fake(cgd_trainer *t, int s, const cgd_tensor *x,
+                                 const cgd_tensor *y, double *identity)
+{
+    cgd__half *half = &t->plan->half[s];
+    cgd__trip *go = &half->translate;
+    size_t count = cgd_tensor_size(x);
+    const cgd_tensor *in = x;
+    cgd_tensor same, d_same;
+    cgd_status status;
+    if (cgd__joined(t, s)) {
+        memcpy(half->both.data, x->data, count * sizeof(float));
+        memcpy(half->both.data + count, y->data, count * sizeof(float));
+        in = &half->both;
+    }
+    status = cgd_pass_forward(&go->pass, in);
+    if (status != CGD_OK) return status;
+    memcpy(half->fake.data, go->pass.y.data,
+           cgd_tensor_size(&half->fake) * sizeof(float));
+    cgd__zero(&half->d_fake);
+    if (in == x) return CGD_OK;
+    same = cgd__part_of_batch(&go->pass.y, x->n, x->n);
+    d_same = cgd__part_of_batch(&go->d, x->n, x->n);
+    *identity = cgd_loss_l1(t->ctx, &same, y, t->config.identity_weight,
+                            &d_same, 0);
+    return CGD_OK;
+}
+
+/* What D_s thinks of fake: the gradient goes through the discriminator, which
+ * is left as it is, into d_fake. */
+static cgd_status cgd__adversarial(cgd_trainer *t, int s, double *loss)
+{
+    cgd__half *half = &t->plan->half[s];
+    cgd__trip *judge = &half->judge;
+    cgd_status status = cgd_pass_forward(&judge->pass, &half->fake);
+    if (status != CGD_OK) return status;
+    *loss = cgd_loss_gan(t->ctx, &judge->pass.y, t->config.gan,
+                         CGD_AS_GENERATOR, t->config.gan_weight, &judge->d);
+    return cgd_pass_backward(&judge->pass, &judge->d, &half->d_fake);
+}
+
+/* Back through the other generator, which learns from it too; what fake could
+ * have done about it is added to d_fake. */
+static cgd_status cgd__cycle(cgd_trainer *t, int s, const cgd_tensor *x,
+                             double *loss)
+{
+    cgd__half *half = &t->plan->half[s];
+    cgd__trip *back = &half->cycle;
+    int learns = cgd__learns(&t->side[s].g);
+    cgd_status status = cgd_pass_forward(&back->pass, &half->fake);
+    if (status != CGD_OK) return status;
+    *loss = cgd_loss_l1(t->ctx, &back->pass.y, x, t->config.cycle_weight,
+                        &back->d, 0);
+    status = cgd_pass_backward(&back->pass, &back->d,
+                               learns ? &half->d_cycle : NULL);
+    if (learns)
+        cgd__add_scaled(t->ctx, half->d_fake.data, half->d_cycle.data,
+                        cgd_tensor_size(&half->fake), 1);
+    return status;
+}
+
+static cgd_status cgd__identity(cgd_trainer *t, int s, const cgd_tensor *y,
+                                double *loss)
+{
+    cgd__trip *trip = &t->plan->half[s].identity;
+    cgd_status status = cgd_pass_forward(&trip->pass, y);
+    if (status != CGD_OK) return status;
+    *loss = cgd_loss_l1(t->ctx, &trip->pass.y, y, t->config.identity_weight,
+                        &trip->d, 0);
+    return cgd_pass_backward(&trip->pass, &trip->d, NULL);
+}
+
+/* ---- the step ------------------------------------------------------------*/
+
+/* All that hangs on fake = G_s(x), then back through G_s once for all. */
+static cgd_status cgd__direction(cgd_trainer *t, int s, const cgd_tensor *x,
+                                 const cgd_tensor *y, cgd_losses *l)
+{
+    cgd__half *half = &t->plan->half[s];
+    cgd__trip *go = &half->translate;
+    cgd__lesson *lesson = cgd__taught(t, s) ? &t->plan->lesson : NULL;
+    cgd_status status = CGD_OK;
+    if (lesson) status = cgd__listen(t, lesson, x);
+    if (status == CGD_OK)
+        status = cgd__make_fake(t, s, x, y, &l->identity[s]);
+    if (status == CGD_OK && cgd__made(&half->judge))
+        status = cgd__adversarial(t, s, &l->gan[s]);
+    if (status == CGD_OK && cgd__made(&half->cycle))
+        status = cgd__cycle(t, s, x, &l->cycle[s]);
+    if (status == CGD_OK && lesson)
+        status = cgd__teach(t, lesson, &go->pass, &half->fake, &half->d_fake,
+                            l);
+    if (status == CGD_OK && cgd__learns(&t->side[s].g))
+        status = cgd_pass_backward(&go->pass, &go->d, NULL);
+    return status;
+}
+
+/* Before Adam takes it: is what a net learns from made of numbers? */
+static cgd_status cgd__check_learning(cgd_trainer *t, const cgd_learner *l,
+                                      double loss, const char *whose)
+{
+    if (cgd__is_finite(loss) && cgd__finite(l->net.grads, l->net.count))
+        return CGD_OK;
+    return cgd__fail(t->ctx, CGD_ERR_FORMAT,
+        "step %u: the %s' loss or its gradient is no longer a number; go back "
+        "to a saved state and lower the learning rate", (size_t)t->step + 1,
+        whose);
+}
+
+/* Both generators' gradients are complete: descend. */
+static cgd_status cgd__generators_learn(cgd_trainer *t, double loss)
+{
+    cgd_status status = CGD_OK;
+    size_t k;
+    int s;
+    for (s = 0; s < 2 && status == CGD_OK; s++)
+        if (cgd__learns(&t->side[s].g))
+            status = cgd__check_learning(t, &t->side[s].g, loss,
+                                         "generators");
+    if (status != CGD_OK) return status;
+    for (s = 0; s < 2; s++)
+        if (cgd__learns(&t->side[s].g))
+            cgd__learner_step(t, &t->side[s].g, t->config.lr_g);
+    for (k = 0; k < t->n_adaptors; k++)
+        cgd__learner_step(t, t->adaptors + k, t->config.lr_g);
+    return CGD_OK;
+}
+
+static cgd_status cgd__generators_step(cgd_trainer *t,
+                                       const cgd_tensor *real[2],
+                                       cgd_losses *l)
+{
+    const cgd__half *half = t->plan->half;
+    cgd_status status = CGD_OK;
+    size_t k;
+    int s;
+    for (s = 0; s < 2; s++)
+        if (cgd__learns(&t->side[s].g)) cgd__zero_grads(&t->side[s].g);
+    for (k = 0; k < t->n_adaptors; k++) cgd__zero_grads(t->adaptors + k);
+    for (s = 0; s < 2 && status == CGD_OK; s++)
+        if (cgd__made(&half[s].translate))
+            status = cgd__direction(t, s, real[s], real[!s], l);
+    for (s = 0; s < 2 && status == CGD_OK; s++)
+        if (cgd__made(&half[s].identity))
+            status = cgd__identity(t, s, real[!s], &l->identity[s]);
+    if (status != CGD_OK) return status;
+    l->generators = l->feature + l->output;
+    for (s = 0; s < 2; s++)
+        l->generators += l->gan[s] + l->cycle[s] + l->identity[s];
+    return cgd__generators_learn(t, l->generators);
+}
+
+/* One half of a discriminator's loss: x is real or fake, and D_s learns. */
+static cgd_status cgd__judge(cgd_trainer *t, int s, const cgd_tensor *x,
+                             int role, double *loss)
+{
+    cgd__trip *learn = &t->plan->half[s].learn;
+    cgd_status status = cgd_pass_forward(&learn->pass, x);
+    if (status != CGD_OK) return status;
+    *loss += cgd_loss_gan(t->ctx, &learn->pass.y, t->config.gan, role, 0.5f,
+                          &learn->d);
+    return cgd_pass_backward(&learn->pass, &learn->d, NULL);
+}
+
+static cgd_status cgd__discriminators_step(cgd_trainer *t,
+                                           const cgd_tensor *real[2],
+                                           cgd_losses *l)
+{
+    cgd_status status = CGD_OK;
+    int s;
+    for (s = 0; s < 2 && status == CGD_OK; s++) {
+        cgd_side *side = &t->side[s];
+        cgd__half *half = &t->plan->half[s];
+        if (!cgd__made(&half->learn)) continue;
+        cgd__zero_grads(&side->d);
+        cgd_pool_query(&side->pool, &t->rng, &half->fake);
+        status = cgd__judge(t, s, real[!s], CGD_AS_REAL, &l->d[s]);
+        if (status == CGD_OK)
+            status = cgd__judge(t, s, &half->fake, CGD_AS_FAKE, &l->d[s]);
+        if (status == CGD_OK)
+            status = cgd__check_learning(t, &side->d, l->d[s],
+                                         "discriminators");
+        if (status == CGD_OK)
+            cgd__learner_step(t, &side->d, t->config.lr_d);
+    }
+    return status;
+}
+
+/* Cut the student if a cut is due before the step to come. */
+static cgd_status cgd__student_cut(cgd_trainer *t)
+{
+    cgd_learner *l = &t->side[t->distil->direction].g, narrow;
+    cgd__choices q;
+    cgd_status status;
+    if (t->step == 0 || cgd__cuts_at(t->distil, t->step)
+                     == cgd__cuts_at(t->distil, t->step - 1)) return CGD_OK;
+    status = cgd__student_init(t, t->step, &narrow);
+    if (status != CGD_OK) return status;
+    status = cgd__choices_init(&q, &narrow.net, &l->net, CGD_TRANSFER_PRUNE,
+                               NULL);
+    if (status != CGD_OK) {
+        cgd__learner_free(&narrow);
+        return status;
+    }
+    cgd__copy_channels(&q, narrow.net.params, l->net.params, 1);
+    cgd__copy_channels(&q, narrow.m, l->m, 0);
+    cgd__copy_channels(&q, narrow.v, l->v, 0);
+    if (l->ema) cgd__copy_channels(&q, narrow.ema, l->ema, 1);
+    cgd__choices_free(&q);
+    cgd__student_swap(t, &narrow);
+    status = cgd__step_ready(t);
+    if (status != CGD_OK) cgd__student_swap(t, &narrow);
+    cgd__learner_free(&narrow);
+    return status;
+}
+
+static cgd_status cgd__check_picture(const cgd_trainer *t, int domain,
+                                     const cgd_tensor *x)
+{
+    const cgd_train_config *c = &t->config;
+    if (x->n == c->batch && x->h == c->height && x->w == c->width
+        && x->c == cgd__channels(t, domain)) return CGD_OK;
+    return cgd__fail(t->ctx, CGD_ERR_SHAPE,
+        "a step was given %u x %u x %u x %u for domain %s, but the trainer "
+        "was made for %u x %u x %u x %u", x->n, x->h, x->w, x->c,
+        domain ? "B" : "A", c->batch, c->height, c->width,
+        cgd__channels(t, domain));
+}
+
+/* Are the statistics of generator s constants by now? */
+static int cgd__frozen(const cgd_trainer *t, int s)
+{
+    return cgd__learns(&t->side[s].g) && t->config.freeze > 0
+        && t->step >= t->config.freeze;
+}
+
+CGDDEF cgd_status cgd_train_step(cgd_trainer *t, const cgd_tensor *a,
+                                 const cgd_tensor *b, cgd_losses *losses)
+{
+    const cgd_tensor *real[2];
+    cgd_status status = CGD_OK;
+    int s;
+    real[0] = a;
+    real[1] = b;
+    memset(losses, 0, sizeof *losses);
+    for (s = 0; s < 2 && status == CGD_OK; s++)
+        status = cgd__check_picture(t, s, real[s]);
+    if (status == CGD_OK && t->distil) status = cgd__student_cut(t);
+    if (status == CGD_OK) status = cgd__step_ready(t);
+    if (status != CGD_OK) return status;
+    for (s = 0; s < 2; s++) t->side[s].g.net.frozen = cgd__frozen(t, s);
+    status = cgd__generators_step(t, real, losses);
+    if (status == CGD_OK)
+        status = cgd__discriminators_step(t, real, losses);
+    if (status == CGD_OK) t->step++;
+    return status;
+}
+
+/* ---- building a trainer --------------------------------------------------*/
+
+/* What a trainer needs whose nets are there. */
+static cgd_status cgd__trainer_memory(cgd_trainer *t)
+{
+    const cgd_train_config *c = &t->config;
+    cgd_status status = CGD_OK;
+    int s;
+    for (s = 0; s < 2 && status == CGD_OK; s++)
+        if (cgd__exists(&t->side[s].d))
+            status = cgd_pool_init(t->ctx, &t->side[s].pool, c->pool,
+                c->height * c->width * cgd__channels(t, !s));
+    return status == CGD_OK ? cgd__step_ready(t) : status;
+}
+
+static cgd_status cgd__check_config(cgd_ctx *ctx, const cgd_train_config *c)
+{
+    int same = c->generator.in_channels == c->generator.out_channels;
+    if (c->batch < 1 || c->batch > 4096)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "batch must be 1 to 4096");
+    if (c->height % 4 || c->width % 4 || c->height < 4 || c->width < 4
+        || c->height > 16384 || c->width > 16384)
+        return cgd__fail(ctx, CGD_ERR_SHAPE,
+            "training pictures of %u x %u will not do: both sides must be "
+            "multiples of 4, up to 16384", c->width, c->height);
+    if (c->identity_weight > 0 && !same)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT,
+            "the identity loss needs as many channels in A as in B; set its "
+            "weight to 0");
+    if (c->gan < CGD_GAN_LSGAN || c->gan > CGD_GAN_HINGE)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "unknown adversarial loss");
+    if (!cgd__is_finite(c->lr_g) || !cgd__is_finite(c->lr_d)
+        || !cgd__is_finite(c->ema)
+        || c->lr_g < 0 || c->lr_d < 0 || c->ema < 0 || c->ema >= 1)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT,
+            "learning rates must be numbers and not negative, and the "
+            "average's decay must be in [0, 1)");
+    if (c->freeze > 0 && c->generator.norm != CGD_NORM_BATCH)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT,
+            "statistics that are frozen need a norm that keeps some: batch "
+            "norm");
+    return CGD_OK;
+}
+
+/* A fresh generator (of a shape that leaves the pictures' channels open) or
+ * discriminator for side s, with drawn weights. */
+static cgd_status cgd__fresh_generator(cgd_trainer *t, int s,
+                                       cgd_generator_config g)
+{
+    cgd_learner *l = &t->side[s].g;
+    cgd_status status;
+    g.in_channels = (int)cgd__channels(t, s);
+    g.out_channels = (int)cgd__channels(t, !s);
+    if (t->config.freeze > 0) g.image_stats = 0;
+    status = cgd_generator_init(t->ctx, &l->net, &g);
+    if (status == CGD_OK)
+        cgd_net_init_weights(&l->net, t->config.init, &t->rng);
+    return status;
+}
+
+static cgd_status cgd__fresh_discriminator(cgd_trainer *t, int s)
+{
+    cgd_discriminator_config d = t->config.discriminator;
+    cgd_learner *l = &t->side[s].d;
+    cgd_status status;
+    d.in_channels = (int)cgd__channels(t, !s);
+    status = cgd_discriminator_init(t->ctx, &l->net, &d);
+    if (status != CGD_OK) return status;
+    cgd_net_init_weights(&l->net, t->config.init, &t->rng);
+    return cgd__learner_start(l, 0);
+}
+
+static cgd_status cgd__start_generator(cgd_trainer *t, int s)
+{
+    cgd_learner *l = &t->side[s].g;
+    cgd_status status = cgd__learner_start(l, t->config.ema > 0);
+    if (status == CGD_OK && l->ema)
+        memcpy(l->ema, l->net.params, l->net.state * sizeof(float));
+    return status;
+}
+
+CGDDEF cgd_status cgd_trainer_init(cgd_ctx *ctx, cgd_trainer *t,
+                                   const cgd_train_config *config)
+{
+    cgd_status status = cgd__check_config(ctx, config);
+    int s;
+    memset(t, 0, sizeof *t);
+    if (status != CGD_OK) return status;
+    t->ctx = ctx;
+    t->config = *config;
+    cgd_rng_seed(&t->rng, config->seed, 0);
+    for (s = 0; s < 2 && status == CGD_OK; s++) {
+        status = cgd__fresh_generator(t, s, config->generator);
+        if (status == CGD_OK) status = cgd__start_generator(t, s);
+        if (status == CGD_OK && config->gan_weight > 0)
+            status = cgd__fresh_discriminator(t, s);
+    }
+    if (status == CGD_OK) status = cgd__trainer_memory(t);
+    if (status != CGD_OK) cgd_trainer_free(t);
+    return status;
+}
+
+CGDDEF void cgd_trainer_free(cgd_trainer *t)
+{
+    size_t k;
+    int s;
+    if (!t->ctx) return;
+    cgd__step_plan_free(t->ctx, t->plan);
+    cgd__free(t->ctx, t->block, t->block_size);
+    for (s = 0; s < 2; s++) {
+        cgd__learner_free(&t->side[s].g);
+        cgd__learner_free(&t->side[s].d);
+        cgd_pool_free(t->ctx, &t->side[s].pool);
+    }
+    cgd__answers_free(t);
+    for (k = 0; k < t->n_adaptors; k++) cgd__learner_free(t->adaptors + k);
+    cgd__free(t->ctx, t->adaptors, t->n_adaptors * sizeof *t->adaptors);
+    cgd_net_free(&t->teacher);
+    cgd__free(t->ctx, t->distil, sizeof(cgd_distil_config));
+    memset(t, 0, sizeof *t);
 }
 
 /* ---- building a distiller ------------------------------------------------*/
@@ -10714,7 +10913,15 @@ CGDDEF const char *cgd_kernels_name(const cgd_ctx *ctx)
 /* [impl:model] Inference                                                   */
 /* ======================================================================== */
 
-CGDDEF void cgd_model_free(cgd_model *model) { cgd_net_free(&model->net); }
+/* The model that an application holds, and a picture's way through it. Calls
+ * [impl:passes], [impl:files]. */
+
+CGDDEF void cgd_model_free(cgd_model *model)
+{
+    model->pass.net = &model->net;
+    cgd_pass_free(&model->pass);
+    cgd_net_free(&model->net);
+}
 
 /* The casts are safe: what would write to a constant net refuses it. */
 CGDDEF void cgd_model_attach(cgd_ctx *ctx, cgd_model *model,
@@ -10788,41 +10995,54 @@ static size_t cgd__model_side(size_t side)
     return cgd__max(8, cgd__round_up(side, 4));
 }
 
-/* Bytes of the input tensor at the front of the workspace; 0: too large. */
-static size_t cgd__model_input(const cgd_model *model, size_t width,
-                               size_t height)
+/* Plan the model's pass for a picture, unless the last one was of its size
+ * already. */
+static cgd_status cgd__model_plan(cgd_model *model, size_t width,
+                                  size_t height)
 {
-    size_t bytes;
-    if (width < 1 || height < 1 || width > 65536 || height > 65536) return 0;
-    if (!cgd__mul(&bytes, cgd__model_side(width), cgd__model_side(height))
-        || !cgd__mul(&bytes, bytes, model->net.layers[0].in_c
-                                    * sizeof(float))) return 0;
-    return cgd__round_up(bytes, CGD__ALIGN);
-}
-
-static cgd_status cgd__model_measure(const cgd_model *model, size_t width,
-                                     size_t height, size_t *need)
-{
-    size_t input = cgd__model_input(model, width, height), pass;
-    cgd_status status;
-    *need = 0;
-    if (input == 0)
-        return cgd__fail(model->net.ctx, CGD_ERR_SHAPE,
+    cgd_net *net = &model->net;
+    cgd_pass *pass = &model->pass;
+    size_t w = cgd__model_side(width), h = cgd__model_side(height);
+    if (width < 1 || height < 1 || width > 65536 || height > 65536)
+        return cgd__fail(net->ctx, CGD_ERR_SHAPE,
             "a picture of %u x %u cannot be translated", width, height);
-    status = cgd__pass_measure(&model->net, 1, cgd__model_side(height),
-                               cgd__model_side(width), CGD_INFER, NULL, 0,
-                               &pass, NULL);
-    if (status == CGD_OK && !cgd__add(need, input + CGD__ALIGN, pass))
-        return cgd__fail(model->net.ctx, CGD_ERR_SHAPE,
-            "a picture of %u x %u is too large", width, height);
-    return status;
+    pass->net = net;                   /* the model may have been moved      */
+    if (pass->slots && pass->w == w && pass->h == h
+        && pass->kernels == net->ctx->kernels) return CGD_OK;
+    cgd_pass_free(pass);
+    return cgd_pass_plan(pass, net, 1, h, w, CGD_INFER, NULL, 0);
 }
 
-CGDDEF size_t cgd_model_workspace(const cgd_model *model, size_t width,
+/* The input and the pass in a workspace; or what they need, counted. */
+static cgd_status cgd__model_place(cgd_model *model, cgd__arena *a,
+                                   cgd_tensor *x)
+{
+    cgd_pass *pass = &model->pass;
+    void *memory;
+    *x = cgd_tensor_view(1, pass->h, pass->w, model->net.layers[0].in_c, NULL);
+    x->data = cgd__take_floats(a, cgd_tensor_size(x));
+    memory = cgd__take(a, pass->bytes, 1);
+    return cgd__arena_holds(a) ? cgd_pass_place(pass, memory) : CGD_ERR_MEMORY;
+}
+
+static cgd_status cgd__model_need(cgd_model *model, size_t width,
+                                  size_t height, size_t *need)
+{
+    cgd__arena counts = cgd__arena_on(NULL, 0);
+    cgd_tensor x;
+    cgd_status status = cgd__model_plan(model, width, height);
+    *need = 0;
+    if (status != CGD_OK) return status;
+    cgd__model_place(model, &counts, &x);
+    *need = counts.peak + CGD__ALIGN;  /* wherever the workspace begins      */
+    return CGD_OK;
+}
+
+CGDDEF size_t cgd_model_workspace(cgd_model *model, size_t width,
                                   size_t height)
 {
     size_t need;
-    cgd__model_measure(model, width, height, &need);
+    cgd__model_need(model, width, height, &need);
     return need;
 }
 
@@ -10859,12 +11079,12 @@ static cgd_status cgd__translate(cgd_model *model, cgd_image *out,
                                  void *workspace, size_t workspace_size)
 {
     cgd_ctx *ctx = model->net.ctx;
-    size_t width = in->w, height = in->h, need, offset;
+    size_t width = in->w, height = in->h;
     unsigned char *block = (unsigned char *)workspace;
+    size_t need, skip;
+    cgd__arena arena;
     cgd_tensor x;
-    cgd_pass pass;
-    cgd_status status;
-    status = cgd__model_measure(model, width, height, &need);
+    cgd_status status = cgd__model_need(model, width, height, &need);
     if (status != CGD_OK) return status;
     if (block && workspace_size < need)
         return cgd__fail(ctx, CGD_ERR_MEMORY,
@@ -10875,16 +11095,14 @@ static cgd_status cgd__translate(cgd_model *model, cgd_image *out,
         return cgd__fail(ctx, CGD_ERR_MEMORY,
             "out of memory: translating %u x %u pixels needs %u bytes",
             width, height, need);
-    offset = (CGD__ALIGN - (size_t)block % CGD__ALIGN) % CGD__ALIGN;
-    x = cgd_tensor_view(1, cgd__model_side(height), cgd__model_side(width),
-                        model->net.layers[0].in_c,
-                        (float *)(void *)(block + offset));
-    cgd_tensor_from_image(&x, 0, in, &range[0]);
-    status = cgd_pass_init(&pass, &model->net, 1, x.h, x.w, CGD_INFER, NULL,
-                           0, block + offset
-                              + cgd__model_input(model, width, height));
-    if (status == CGD_OK) status = cgd_pass_forward(&pass, &x);
-    if (status == CGD_OK) cgd__model_cut(out, &pass.y, &range[1]);
+    skip = (CGD__ALIGN - (size_t)block % CGD__ALIGN) % CGD__ALIGN;
+    arena = cgd__arena_on(block + skip, need - skip);
+    status = cgd__model_place(model, &arena, &x);
+    if (status == CGD_OK) {
+        cgd_tensor_from_image(&x, 0, in, &range[0]);
+        status = cgd_pass_forward(&model->pass, &x);
+    }
+    if (status == CGD_OK) cgd__model_cut(out, &model->pass.y, &range[1]);
     if (!workspace) cgd__free(ctx, block, need);
     return status;
 }
@@ -13534,7 +13752,7 @@ static cgd_status cgd__state_check(cgd_trainer *t, const cgd_file *file,
         status = cgd__student_init(t, step - (step > 0), spare);
         if (status == CGD_OK) {
             cgd__student_swap(t, spare);
-            status = cgd__trainer_arena(t);
+            status = cgd__step_ready(t);
         }
     }
     for (i = 0; i < cgd__learners(t) && status == CGD_OK; i++)
@@ -13716,7 +13934,7 @@ static cgd_status cgd__freeze_measure(cgd_net *net, const cgd_tensor *x,
                                       NULL, 0, NULL);
     if (status == CGD_OK) status = cgd_pass_forward(&pass, x);
     if (status == CGD_OK) {
-        const float *stats = cgd__pass_at(&pass, i, CGD__STATS);
+        const float *stats = cgd__at(&pass, pass.slots + i, CGD__STATS);
         for (k = 0; k < x->n * c; k++) {
             double r = (double)stats[x->n * c + k];
             double var = 1 / (r * r) - CGD__NORM_EPS;
@@ -18406,8 +18624,7 @@ static cgd_status cgd__sheet_translate(cgd_trainer *t, cgd_image *sheet,
     size_t need = cgd_pass_bytes(net, 1, x->h, x->w, CGD_INFER, NULL, 0);
     cgd_pass pass;
     cgd_status status = cgd_pass_init(&pass, net, 1, x->h, x->w, CGD_INFER,
-                          NULL, 0, need <= t->arena->size ? t->arena->base
-                                                          : NULL);
+                          NULL, 0, need <= t->block_size ? t->block : NULL);
     if (status != CGD_OK) return status;
     if (values) net->params = values;
     status = cgd_pass_forward(&pass, x);

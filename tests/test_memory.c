@@ -6,9 +6,6 @@
 #define CGD_IMPLEMENTATION
 #include "../cycle_gan_distil.h"
 
-/* Lists of moments, returned as soon as a pass is laid out. */
-#define PLANS 65536
-
 static cgd_ctx context;
 
 static void noise(cgd_tensor *t, cgd_rng *rng)
@@ -39,7 +36,7 @@ static cgd_losses take_steps(cgd_trainer *t)
         context.peak = 0;
         CHECK(cgd_train_step(t, &a, &b, &losses) == CGD_OK);
         CHECK(cgd_memory_in_use(&context) == held);
-        CHECK(cgd_memory_peak(&context) <= held + PLANS);
+        CHECK(cgd_memory_peak(&context) <= held);
         free(a.data);
         free(b.data);
     }
@@ -70,7 +67,7 @@ static void check_same(cgd_trainer t[2])
     }
     for (k = 0; k < t[0].n_adaptors; k++)
         CHECK(same_learner(&t[0].adaptors[k], &t[1].adaptors[k]));
-    CHECK(t[1].arena->size <= t[0].arena->size);
+    CHECK(t[1].block_size <= t[0].block_size);
     for (s = 0; s < 2; s++) cgd_trainer_free(&t[s]);
 }
 
@@ -104,7 +101,7 @@ static void recomputing_trains_bit_for_bit_the_same(void)
         CHECK(cgd_trainer_init(&context, &t[0], &c) == CGD_OK);
         c.recompute = 1;
         CHECK(cgd_trainer_init(&context, &t[1], &c) == CGD_OK);
-        CHECK(t[1].arena->size < t[0].arena->size);
+        CHECK(t[1].block_size < t[0].block_size);
         check_same(t);
     }
 }
@@ -165,7 +162,7 @@ static void recomputing_keeps_few_maps(void)
         c.generator.blocks = 9;
         c.recompute = (int)k;
         CHECK(cgd_trainer_init(&context, &t, &c) == CGD_OK);
-        arena[k] = t.arena->size;
+        arena[k] = t.block_size;
         cgd_trainer_free(&t);
     }
     CHECK(arena[1] < arena[0] / 5 * 2);
@@ -200,6 +197,116 @@ static void what_an_arena_counts_is_what_it_needs(void)
     a = cgd__arena_on(NULL, 0);
     CHECK(!cgd__take(&a, (size_t)-1 / 2, 8) && !cgd__take(&a, 1, 1));
     CHECK(a.peak == (size_t)-1);
+}
+
+/* ---- nothing is planned or allocated twice --------------------------------*/
+
+static void *counting_alloc(void *user, size_t bytes)
+{
+    ++*(int *)user;
+    return malloc(bytes);
+}
+
+static void counting_release(void *user, void *ptr, size_t bytes)
+{
+    (void)user;
+    (void)bytes;
+    free(ptr);
+}
+
+/* Calls of the allocator in two steps, the second on pictures of the first. */
+static int calls_in_steps(cgd_trainer *t, const int *calls)
+{
+    const cgd_train_config *c = &t->config;
+    cgd_tensor a = cgd_tensor_view(c->batch, c->height, c->width, 3, NULL);
+    cgd_tensor b = a;
+    cgd_losses losses;
+    cgd_rng rng;
+    int before, step;
+    cgd_rng_seed(&rng, 8, 0);
+    noise(&a, &rng);
+    noise(&b, &rng);
+    before = *calls;
+    for (step = 0; step < 2; step++)
+        CHECK(cgd_train_step(t, &a, &b, &losses) == CGD_OK);
+    before = *calls - before;
+    free(a.data);
+    free(b.data);
+    return before;
+}
+
+/* A plan takes memory, so that this counts plans too. */
+static void steps_plan_nothing_and_allocate_nothing(void)
+{
+    cgd_options options;
+    cgd_ctx ctx;
+    cgd_train_config c = training(48, 2, CGD_NORM_BATCH, CGD_UP_BILINEAR);
+    cgd_distil_config d = cgd_distil_original();
+    cgd_trainer t;
+    int calls = 0, k;
+    memset(&options, 0, sizeof options);
+    options.allocator.alloc = counting_alloc;
+    options.allocator.release = counting_release;
+    options.allocator.user = &calls;
+    cgd_init(&ctx, &options);
+    for (k = 0; k < 4; k++) {
+        c.recompute = k & 1;
+        if (k > 1) c.height = c.width = 32;      /* joined passes            */
+        if (k > 1) c.generator.norm = CGD_NORM_INSTANCE;
+        CHECK(cgd_trainer_init(&ctx, &t, &c) == CGD_OK);
+        CHECK(calls_in_steps(&t, &calls) == 0);
+        cgd_trainer_free(&t);
+    }
+    d.train = c;
+    d.train.generator.width = 4;
+    d.train.generator.blocks = 2;
+    d.contrast_weight = 1;
+    for (k = 0; k < 2; k++) {                    /* answers: kept once each  */
+        cgd_net teacher;
+        CHECK(cgd_generator_init(&ctx, &teacher, &c.generator) == CGD_OK);
+        if (k == 0) d.answer_bytes = 0;
+        else d.answer_bytes = (size_t)1 << 20;
+        CHECK(cgd_distiller_init(&ctx, &t, &d, &teacher, NULL) == CGD_OK);
+        CHECK(calls_in_steps(&t, &calls) == (k ? (int)c.batch : 0));
+        cgd_trainer_free(&t);
+        cgd_net_free(&teacher);
+    }
+    cgd_free(&ctx);
+}
+
+static void a_picture_of_the_last_ones_size_is_not_planned_again(void)
+{
+    static unsigned char pixels[40 * 40 * 3], workspace[1 << 20];
+    cgd_options options;
+    cgd_ctx ctx;
+    cgd_model m;
+    cgd_generator_config g = training(0, 1, CGD_NORM_INSTANCE,
+                                      CGD_UP_DECONV).generator;
+    size_t held;
+    int calls = 0, before;
+    memset(&options, 0, sizeof options);
+    memset(&m, 0, sizeof m);
+    options.allocator.alloc = counting_alloc;
+    options.allocator.release = counting_release;
+    options.allocator.user = &calls;
+    cgd_init(&ctx, &options);
+    held = cgd_memory_in_use(&ctx);              /* the threads              */
+    CHECK(cgd_generator_init(&ctx, &m.net, &g) == CGD_OK);
+    CHECK(cgd_model_workspace(&m, 38, 40) <= sizeof workspace);
+    before = calls;
+    CHECK(cgd_translate(&m, pixels, pixels, 38, 40, workspace,
+                        sizeof workspace) == CGD_OK);
+    CHECK(cgd_translate(&m, pixels, pixels, 40, 39, workspace,
+                        sizeof workspace) == CGD_OK);
+    CHECK(calls == before);
+    CHECK(cgd_translate(&m, pixels, pixels, 40, 40, NULL, 0) == CGD_OK);
+    CHECK(calls == before + 1);                  /* the workspace            */
+    CHECK(cgd_translate(&m, pixels, pixels, 20, 40, workspace,
+                        sizeof workspace) == CGD_OK);
+    CHECK(calls > before + 1);
+    cgd_model_free(&m);
+    CHECK(cgd_memory_in_use(&ctx) == held);
+    cgd_free(&ctx);
 }
 
 /* ---- whole runs ----------------------------------------------------------*/
@@ -309,6 +416,8 @@ int main(void)
     RUN(recomputing_trains_bit_for_bit_the_same);
     RUN(recomputing_distils_bit_for_bit_the_same);
     RUN(recomputing_keeps_few_maps);
+    RUN(steps_plan_nothing_and_allocate_nothing);
+    RUN(a_picture_of_the_last_ones_size_is_not_planned_again);
     RUN(runs_say_what_they_will_take);
     cgd_free(&context);
     return test_end();

@@ -93,6 +93,7 @@ static void print_cost(const cgd_net *net, size_t size)
     size_t train = cgd_pass_bytes(net, 1, size, size, CGD_TRAIN, NULL, 0);
     cgd_model model;
     phrase p;
+    memset(&model, 0, sizeof model);
     model.net = *net;
     printf("  parameters  %lu; %lu as PyTorch counts, with the biases that a\n"
            "              norm cancels\n", (unsigned long)c.params,
@@ -105,6 +106,7 @@ static void print_cost(const cgd_net *net, size_t size)
     if (net->is_generator)
         printf("  memory      %s to translate a picture of that size\n",
                in_bytes(&p, cgd_model_workspace(&model, size, size)));
+    cgd_pass_free(&model.pass);
     printf("  training    %s for a pass, forward and back\n",
            in_bytes(&p, train));
 }

@@ -39,6 +39,7 @@ int translate(int reference)
         return 1;
     config.width = 16;
     config.blocks = 3;
+    memset(&model, 0, sizeof model);
     if (cgd_generator_init(&ctx, &model.net, &config) != CGD_OK) return 2;
     cgd_rng_seed(&rng, 5, 0);
     cgd_net_init_weights(&model.net, CGD_INIT_NORMAL, &rng);
