@@ -47,7 +47,7 @@
  *   [api:train]           training, a step at a time
  *   [api:distil]          distillation, a step at a time
  *   [api:files]           safetensors; saving and loading nets and states
- *   [api:export]          frozen statistics; nets for other programs
+ *   [api:freeze]          frozen statistics, folded norms
  *   [api:import]          PyTorch's files, and nets of unknown shape
  *   [api:model]           inference
  *   [api:pictures]        pictures and data sets
@@ -79,7 +79,7 @@
  * around it
  *   [impl:model]          inference
  *   [impl:files]          weights files
- *   [impl:export]         frozen statistics, nets for other programs
+ *   [impl:freeze]         frozen statistics, folded norms
  *   [impl:import]         PyTorch's files
  *   [impl:pictures]       pictures and data sets
  *   [impl:run]            the full loops
@@ -129,6 +129,7 @@
 /* [api:config] Configuration                                               */
 /* ======================================================================== */
 
+#include <stdarg.h>
 #include <stddef.h>
 #ifndef CGD_NO_STDIO
 #include <stdio.h>
@@ -263,6 +264,8 @@ CGDDEF void cgd_release(cgd_ctx *ctx, void *block, size_t bytes);
 CGDDEF cgd_status cgd_fail(cgd_ctx *ctx, cgd_status status,
                            const char *format, ...);
 CGDDEF void cgd_format(char *out, size_t room, const char *format, ...);
+CGDDEF void cgd_format_list(char *out, size_t room, const char *format,
+                            va_list args);
 CGDDEF void cgd_parallel_for(cgd_ctx *ctx, size_t slices,
                              void (*fn)(void *job, size_t slice), void *job);
 CGDDEF double cgd_sqrt(double x);
@@ -979,7 +982,40 @@ CGDDEF cgd_status cgd_net_load(cgd_ctx *ctx, cgd_net *net,
                                const cgd_file *file, const char *prefix);
 CGDDEF cgd_status cgd_net_read(cgd_net *net, const cgd_file *file,
                                const char *prefix);
+
+/* The architecture in words, as the metadata have it, and 1; or 0 and "" for
+ * a net of your own design. */
+enum { CGD_DESCRIPTION_ROOM = 256 + 6 * CGD_MAX_BLOCKS };
+CGDDEF int cgd_net_describe(const cgd_net *net,
+                            char text[CGD_DESCRIPTION_ROOM]);
+
+/* A net tensor by tensor, as files have it, to read and write formats of your
+ * own: with *at = 0 first, cgd_net_part fills in the next one and returns 1,
+ * or 0 at the end. cgd_part_get and cgd_part_set copy its count values, in the
+ * file's order, out of the net and into it. */
+enum { CGD_PART_WEIGHT = 0, CGD_PART_BIAS, CGD_PART_GAMMA, CGD_PART_BETA,
+       CGD_PART_MEAN, CGD_PART_VAR };
+typedef struct cgd_part {
+    char name[64];                         /* "model.1.weight"               */
+    int kind;                              /* CGD_PART_*                     */
+    int absent;                            /* a bias that a norm cancels: in
+                                              PyTorch's class, not in the net;
+                                              it reads as zeros              */
+    size_t layer;
+    size_t rank, shape[4], count;          /* PyTorch's order: (O, C, K, K)  */
+    size_t at, taps, a, b;                 /* in params: (taps, a, b); in
+                                              the file: (b, a, taps)         */
+} cgd_part;
+CGDDEF int  cgd_net_part(const cgd_net *net, size_t *at, cgd_part *part);
+CGDDEF void cgd_part_get(const cgd_net *net, const cgd_part *part,
+                         float *values);
+CGDDEF void cgd_part_set(cgd_net *net, const cgd_part *part,
+                         const float *values);
+
 #ifndef CGD_NO_STDIO
+/* The metadata by which cgd_net_load knows a net, in a file of your own. */
+CGDDEF void cgd_writer_describe(cgd_writer *wr, const cgd_net *net,
+                                const char *prefix);
 /* values: net->params, or another vector of net->state values (an average).
  * What is not a finite number is not saved: CGD_ERR_FORMAT, and what stood at
  * path before stays. */
@@ -999,7 +1035,7 @@ CGDDEF cgd_status cgd_trainer_load(cgd_trainer *t, const char *path);
 #endif
 
 /* ======================================================================== */
-/* [api:export] Frozen statistics; nets for other programs                  */
+/* [api:freeze] Frozen statistics, folded norms                             */
 /* ======================================================================== */
 
 /* Replace what norms measure in each picture by what they measure on average,
@@ -1033,38 +1069,6 @@ CGDDEF cgd_status cgd_net_freeze(cgd_ctx *ctx, cgd_net *out,
  * Errors: CGD_ERR_ARGUMENT, CGD_ERR_MEMORY; out is then empty. */
 CGDDEF cgd_status cgd_net_fold(cgd_ctx *ctx, cgd_net *out,
                                const cgd_net *net);
-
-#ifndef CGD_NO_STDIO
-/* Files for other programs, written whole or not at all. dtype is CGD_F32,
- * CGD_F16 or CGD_BF16: weights are rounded to the nearest, ties to even, and
- * one beyond the type's range is refused. Errors: CGD_ERR_ARGUMENT (a type, a
- * net without names), CGD_ERR_FORMAT (a weight that is no finite number, or
- * out of range), CGD_ERR_UNSUPPORTED, CGD_ERR_MEMORY, CGD_ERR_IO. While it
- * works the file is in memory.
- *
- * safetensors and pth (the zip form of torch.save, a flat state dict that
- * torch.load reads with weights_only=True): official names and layouts, for
- * load_state_dict(strict=True); a bias that a norm cancels is zero. */
-CGDDEF cgd_status cgd_export_safetensors(const cgd_net *net, int dtype,
-                                         const char *path);
-CGDDEF cgd_status cgd_export_pth(const cgd_net *net, int dtype,
-                                 const char *path);
-
-/* ONNX, opset 11, ir_version 6: float32 "input" (N, C, H, W) to "output",
- * any N, H, W (a generator's output has their size for multiples of 4). Norms
- * that measure each picture are InstanceNormalization, those with running
- * statistics BatchNormalization: fold them for Conv, ConvTranspose, Pad,
- * Resize, Relu, Add and Tanh alone. CGD_F16 halves the file: the weights are
- * cast back to float32 when it is used; CGD_BF16 needs a newer opset and is
- * CGD_ERR_UNSUPPORTED, as is a transposed convolution that reflects. */
-CGDDEF cgd_status cgd_export_onnx(const cgd_net *net, int dtype,
-                                  const char *path);
-
-/* A C header of constants, for cgd_model_attach: path "small/student.h" holds
- * student_model, a const cgd_const_model, and what it points to. Float32,
- * exactly. Generators only: CGD_ERR_UNSUPPORTED else. */
-CGDDEF cgd_status cgd_export_c(const cgd_net *net, const char *path);
-#endif
 
 /* ======================================================================== */
 /* [api:import] PyTorch's files                                             */
@@ -1137,7 +1141,7 @@ CGDDEF cgd_status cgd_model_load(cgd_ctx *ctx, cgd_model *model,
 #endif
 CGDDEF void cgd_model_free(cgd_model *model);
 
-/* A generator in constants, as cgd_export_c writes it into a C header. It is
+/* A generator in constants, as cgd_export.h writes it into a C header. It is
  * used where it lies: the model that cgd_model_attach makes of it points
  * there, and takes no memory, no file and no parsing. Such a model translates
  * and is exported like any other, but cannot be changed, packed or given
@@ -1416,7 +1420,6 @@ CGDDEF cgd_status cgd_distil_run(cgd_ctx *ctx, const cgd_distil_config *config,
  * even that with CGD_NO_STDIO and CGD_NO_MALLOC (but memcpy and its like). */
 
 #include <string.h>
-#include <stdarg.h>
 #include <limits.h>
 #include <float.h>
 #if defined(_WIN32) && !defined(WIN32_LEAN_AND_MEAN)
@@ -1589,8 +1592,8 @@ static double cgd__parse_float(const char *s, const char **end)
 }
 
 /* %s string, %d int, %u size_t, %f double, %% percent. Always terminated. */
-static void cgd__format_list(char *out, size_t room, const char *format,
-                             va_list args)
+CGDDEF void cgd_format_list(char *out, size_t room, const char *format,
+                            va_list args)
 {
     cgd__text t;
     t.at = out;
@@ -1617,7 +1620,7 @@ static void cgd__format(char *out, size_t room, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    cgd__format_list(out, room, format, args);
+    cgd_format_list(out, room, format, args);
     va_end(args);
 }
 
@@ -1627,7 +1630,7 @@ static cgd_status cgd__fail(cgd_ctx *ctx, cgd_status status,
 {
     va_list args;
     va_start(args, format);
-    cgd__format_list(ctx->message, sizeof ctx->message, format, args);
+    cgd_format_list(ctx->message, sizeof ctx->message, format, args);
     va_end(args);
     return status;
 }
@@ -1636,7 +1639,7 @@ CGDDEF void cgd_format(char *out, size_t room, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    cgd__format_list(out, room, format, args);
+    cgd_format_list(out, room, format, args);
     va_end(args);
 }
 
@@ -1645,7 +1648,7 @@ CGDDEF cgd_status cgd_fail(cgd_ctx *ctx, cgd_status status,
 {
     va_list args;
     va_start(args, format);
-    cgd__format_list(ctx->message, sizeof ctx->message, format, args);
+    cgd_format_list(ctx->message, sizeof ctx->message, format, args);
     va_end(args);
     return status;
 }
@@ -1656,7 +1659,7 @@ static void cgd__warn(cgd_ctx *ctx, const char *format, ...)
     va_list args;
     if (!ctx->warn) return;
     va_start(args, format);
-    cgd__format_list(sentence, sizeof sentence, format, args);
+    cgd_format_list(sentence, sizeof sentence, format, args);
     va_end(args);
     ctx->warn(ctx->warn_user, sentence);
 }
@@ -12720,6 +12723,56 @@ static void cgd__rows_scatter(float *values, const float *rows,
                 values[e->at + (k * e->a + j) * e->b + first + i] = *rows++;
 }
 
+CGDDEF int cgd_net_part(const cgd_net *net, size_t *at, cgd_part *part)
+{
+    cgd__layout own = cgd__own_names("");
+    cgd__part e;
+    for (; *at < net->n_layers * CGD__PARTS; ++*at) {
+        part->layer = *at / CGD__PARTS;
+        part->kind = (int)(*at % CGD__PARTS);
+        if (!cgd__part_of(&e, net->layers + part->layer, part->kind, &own))
+            continue;
+        cgd__format(part->name, sizeof part->name, "%s", e.name.text);
+        part->absent = e.absent;
+        part->rank = e.rank;
+        memcpy(part->shape, e.shape, sizeof part->shape);
+        part->at = e.at;
+        part->taps = e.taps;
+        part->a = e.a;
+        part->b = e.b;
+        part->count = e.taps * e.a * e.b;
+        ++*at;
+        return 1;
+    }
+    return 0;
+}
+
+/* Where value i of the file stands in memory. */
+static size_t cgd__part_place(const cgd_part *e, size_t i)
+{
+    size_t tap = i % e->taps, a = i / e->taps % e->a, b = i / e->taps / e->a;
+    return e->at + (tap * e->a + a) * e->b + b;
+}
+
+CGDDEF void cgd_part_get(const cgd_net *net, const cgd_part *part,
+                         float *values)
+{
+    size_t i;
+    for (i = 0; i < part->count; i++)
+        values[i] = part->absent ? 0
+                  : net->params[cgd__part_place(part, i)];
+}
+
+CGDDEF void cgd_part_set(cgd_net *net, const cgd_part *part,
+                         const float *values)
+{
+    size_t i;
+    if (part->absent || cgd__net_writable(net) != CGD_OK) return;
+    cgd__net_unpack(net);
+    for (i = 0; i < part->count; i++)
+        net->params[cgd__part_place(part, i)] = values[i];
+}
+
 /* Floats of a buffer that holds a row of every tensor, several of most. */
 static size_t cgd__rows_room(const cgd_net *net)
 {
@@ -13062,6 +13115,53 @@ static void cgd__words_discriminator(cgd__words *w,
     d->norm = cgd__words_choice(w, "norm", cgd__norm_words, 4);
 }
 
+/* The channels inside each block, where the blocks differ. */
+static void cgd__describe_inside(char *text, const cgd_generator_config *g,
+                                 size_t same)
+{
+    size_t n = strlen(text), inside;
+    cgd__text t;
+    int i, differ = 0;
+    for (i = 0; i < g->blocks; i++)
+        differ |= g->inside[i] && g->inside[i] != same;
+    if (!differ) return;
+    t.at = text + n;
+    t.room = CGD_DESCRIPTION_ROOM - n;
+    for (i = 0; i < g->blocks; i++) {
+        inside = g->inside[i] ? g->inside[i] : same;
+        cgd__put_string(&t, i ? "," : " inside=");
+        cgd__put_unsigned(&t, inside);
+    }
+    *t.at = 0;
+}
+
+CGDDEF int cgd_net_describe(const cgd_net *net,
+                            char text[CGD_DESCRIPTION_ROOM])
+{
+    const cgd_generator_config *g = &net->generator;
+    const cgd_discriminator_config *c = &net->discriminator;
+    size_t s[6];
+    text[0] = 0;
+    if (net->is_generator) {
+        cgd__stages(g, s);
+        cgd__format(text, CGD_DESCRIPTION_ROOM,
+            "generator in=%d out=%d width=%d "
+            "blocks=%d norm=%s up=%s block=%s image_stats=%d "
+            "stage=%u,%u,%u,%u,%u,%u", g->in_channels, g->out_channels,
+            g->width, g->blocks, cgd__norm_words[g->norm],
+            cgd__up_words[g->up], cgd__block_words[g->block],
+            net->image_stats != 0, s[0], s[1], s[2], s[3], s[4], s[5]);
+        cgd__describe_inside(text, g, s[3]);
+        return 1;
+    }
+    if (c->in_channels == 0) return 0;
+    cgd__format(text, CGD_DESCRIPTION_ROOM,
+        "discriminator kind=%s in=%d width=%d "
+        "layers=%d norm=%s", cgd__disc_words[c->kind], c->in_channels,
+        c->width, c->layers, cgd__norm_words[c->norm]);
+    return 1;
+}
+
 /* ---- loading a net -------------------------------------------------------*/
 
 /* Widths that follow from the first are left to it. */
@@ -13344,55 +13444,6 @@ CGDDEF cgd_status cgd_net_load(cgd_ctx *ctx, cgd_net *net,
 /* ---- saving a net --------------------------------------------------------*/
 #ifndef CGD_NO_STDIO
 
-/* Room for any description within the limits. */
-typedef struct cgd__description {
-    char text[256 + 6 * CGD_MAX_BLOCKS];
-} cgd__description;
-
-/* The channels inside each block, where the blocks differ. */
-static void cgd__describe_inside(cgd__description *d,
-                                 const cgd_generator_config *g, size_t same)
-{
-    size_t n = strlen(d->text), inside;
-    cgd__text t;
-    int i, differ = 0;
-    for (i = 0; i < g->blocks; i++)
-        differ |= g->inside[i] && g->inside[i] != same;
-    if (!differ) return;
-    t.at = d->text + n;
-    t.room = sizeof d->text - n;
-    for (i = 0; i < g->blocks; i++) {
-        inside = g->inside[i] ? g->inside[i] : same;
-        cgd__put_string(&t, i ? "," : " inside=");
-        cgd__put_unsigned(&t, inside);
-    }
-    *t.at = 0;
-}
-
-/* Put a net into words; 0 for a net of the user's own design. */
-static int cgd__describe(cgd__description *d, const cgd_net *net)
-{
-    const cgd_generator_config *g = &net->generator;
-    const cgd_discriminator_config *c = &net->discriminator;
-    size_t s[6];
-    if (net->is_generator) {
-        cgd__stages(g, s);
-        cgd__format(d->text, sizeof d->text, "generator in=%d out=%d width=%d "
-            "blocks=%d norm=%s up=%s block=%s image_stats=%d "
-            "stage=%u,%u,%u,%u,%u,%u", g->in_channels, g->out_channels,
-            g->width, g->blocks, cgd__norm_words[g->norm],
-            cgd__up_words[g->up], cgd__block_words[g->block],
-            net->image_stats != 0, s[0], s[1], s[2], s[3], s[4], s[5]);
-        cgd__describe_inside(d, g, s[3]);
-        return 1;
-    }
-    if (c->in_channels == 0) return 0;
-    cgd__format(d->text, sizeof d->text, "discriminator kind=%s in=%d width=%d "
-        "layers=%d norm=%s", cgd__disc_words[c->kind], c->in_channels,
-        c->width, c->layers, cgd__norm_words[c->norm]);
-    return 1;
-}
-
 /* The reverse of cgd__rows_scatter. */
 static void cgd__rows_gather(float *rows, const float *values,
                              const cgd__part *e, size_t first, size_t n)
@@ -13422,13 +13473,12 @@ static void cgd__range_meta(cgd_writer *wr, const cgd_range range[2],
     cgd_writer_meta(wr, key, text);
 }
 
-static void cgd__net_meta(cgd_writer *wr, const cgd_net *net,
-                          const char *prefix)
+CGDDEF void cgd_writer_describe(cgd_writer *wr, const cgd_net *net,
+                                const char *prefix)
 {
-    cgd__description d;
-    char key[64];
+    char key[64], text[CGD_DESCRIPTION_ROOM];
     cgd__format(key, sizeof key, "%scgd.net", prefix);
-    if (cgd__describe(&d, net)) cgd_writer_meta(wr, key, d.text);
+    if (cgd_net_describe(net, text)) cgd_writer_meta(wr, key, text);
     if (net->is_generator) cgd__range_meta(wr, net->generator.range, prefix);
 }
 
@@ -13483,7 +13533,7 @@ CGDDEF cgd_status cgd_net_save(const cgd_net *net, const float *values,
 {
     cgd_writer wr;
     cgd_writer_init(net->ctx, &wr, path);
-    cgd__net_meta(&wr, net, "");
+    cgd_writer_describe(&wr, net, "");
     cgd__net_declare(&wr, net, "");
     cgd_writer_begin(&wr);
     cgd__net_append(&wr, net, values ? values : net->params);
@@ -13554,8 +13604,8 @@ static void cgd__state_meta(cgd_writer *wr, const cgd_trainer *t)
     for (i = 0; i < cgd__learners(t); i++) {
         const cgd_learner *l = CGD__LEARNER(t, i);
         if (!l->net.layers) continue;
-        cgd__net_meta(wr, &l->net, cgd__state_prefix(&name, i));
-        if (l->ema) cgd__net_meta(wr, &l->net, cgd__ema_prefix(&name, i));
+        cgd_writer_describe(wr, &l->net, cgd__state_prefix(&name, i));
+        if (l->ema) cgd_writer_describe(wr, &l->net, cgd__ema_prefix(&name, i));
     }
 }
 
@@ -13656,7 +13706,7 @@ static cgd_status cgd__learner_check(const cgd_learner *l, int i,
 {
     cgd__label own, name;
     const char *prefix = cgd__state_prefix(&own, i), *text;
-    cgd__description d;
+    char words[CGD_DESCRIPTION_ROOM];
     cgd__shown theirs, ours;
     cgd_status status;
     int here = l->net.layers != NULL, there = cgd__has_net(file, prefix);
@@ -13667,8 +13717,8 @@ static cgd_status cgd__learner_check(const cgd_learner *l, int i,
             there ? "holds" : "lacks", prefix, here ? "needs it" : "does not");
     cgd__format(name.text, sizeof name.text, "%scgd.net", prefix);
     text = cgd_file_meta(file, name.text);
-    if (text && cgd__describe(&d, &l->net)
-        && cgd__words_differ(&theirs, &ours, text, d.text))
+    if (text && cgd_net_describe(&l->net, words)
+        && cgd__words_differ(&theirs, &ours, text, words))
         return cgd__fail(file->ctx, CGD_ERR_SHAPE,
             "%s: its net %s has %s where this training's has %s", file->path,
             prefix, theirs.text, ours.text);
@@ -13861,13 +13911,10 @@ static cgd_u32 cgd__crc32(cgd_u32 crc, const unsigned char *p, size_t n)
 }
 
 /* ======================================================================== */
-/* [impl:export] Frozen statistics, nets for other programs                 */
+/* [impl:freeze] Frozen statistics, folded norms                            */
 /* ======================================================================== */
-/* Turns a net into one without norms, and into files that PyTorch, ONNX
- * runtimes and C compilers read. A file is made in memory and then written.
- * Calls [impl:base], [impl:nets], [impl:passes], [impl:files]. */
-
-/* ---- frozen statistics ---------------------------------------------------*/
+/* Turns a net into one without norms. Calls [impl:base], [impl:nets] and
+ * [impl:passes]. */
 
 /* A net of the same layers but for their norms, all of which become `norm`;
  * its parameters are zero. */
@@ -14036,914 +14083,6 @@ CGDDEF cgd_status cgd_net_fold(cgd_ctx *ctx, cgd_net *out,
     }
     return status;
 }
-
-/* ---- bytes of a file -----------------------------------------------------*/
-#ifndef CGD_NO_STDIO
-
-/* Grows at its end. After a failure nothing is added any more. */
-typedef struct cgd__bytes {
-    cgd_ctx *ctx;
-    cgd_status status;
-    unsigned char *data;
-    size_t size, room;
-} cgd__bytes;
-
-static void cgd__bytes_init(cgd__bytes *b, cgd_ctx *ctx)
-{
-    memset(b, 0, sizeof *b);
-    b->ctx = ctx;
-}
-
-static void cgd__bytes_free(cgd__bytes *b)
-{
-    cgd__free(b->ctx, b->data, b->room);
-    b->data = NULL;
-}
-
-/* n more bytes, to be filled in; NULL after a failure. */
-static unsigned char *cgd__bytes_room(cgd__bytes *b, size_t n)
-{
-    size_t size;
-    void *grown = NULL;
-    if (b->status != CGD_OK) return NULL;
-    if (cgd__add(&size, b->size, n))
-        grown = cgd__grow(b->ctx, b->data, &b->room, size, 1);
-    if (!grown) {
-        b->status = cgd__fail(b->ctx, CGD_ERR_MEMORY,
-            "out of memory: a file of more than %u bytes", b->size);
-        return NULL;
-    }
-    b->data = (unsigned char *)grown;
-    b->size = size;
-    return b->data + size - n;
-}
-
-static void cgd__bytes_put(cgd__bytes *b, const void *data, size_t n)
-{
-    unsigned char *to = cgd__bytes_room(b, n);
-    if (to && n > 0) memcpy(to, data, n);
-}
-
-static void cgd__bytes_text(cgd__bytes *b, const char *text)
-{
-    cgd__bytes_put(b, text, strlen(text));
-}
-
-static void cgd__bytes_format(cgd__bytes *b, const char *format, ...)
-{
-    char line[512];
-    va_list args;
-    va_start(args, format);
-    cgd__format_list(line, sizeof line, format, args);
-    va_end(args);
-    cgd__bytes_text(b, line);
-}
-
-static void cgd__store(unsigned char *to, size_t v, size_t width)
-{
-    for (; width > 0; width--, v >>= 8) *to++ = (unsigned char)(v & 255);
-}
-
-/* A number in `width` bytes, the lowest first. */
-static void cgd__bytes_number(cgd__bytes *b, size_t v, size_t width)
-{
-    unsigned char *to = cgd__bytes_room(b, width);
-    if (to) cgd__store(to, v, width);
-}
-
-/* Write the bytes to a file, if nothing went wrong, and free them. */
-static cgd_status cgd__bytes_save(cgd__bytes *b, const char *path)
-{
-    cgd_output out;
-    cgd_output_open(b->ctx, &out, path);
-    if (b->status != CGD_OK) out.status = b->status;
-    cgd_output_write(&out, b->data, b->size);
-    cgd__bytes_free(b);
-    return cgd_output_close(&out);
-}
-
-/* ---- weights as bytes ----------------------------------------------------*/
-
-static cgd_u32 cgd__float_bits(float v)
-{
-    cgd_u32 bits;
-    memcpy(&bits, &v, sizeof bits);
-    return bits;
-}
-
-/* To the nearest half, ties to even: 5 bits of exponent (bias 15, where a
- * float has 127), 10 of fraction. From 65520 on that is infinity. */
-static cgd_u32 cgd__float_half(float v)
-{
-    cgd_u32 bits = cgd__float_bits(v), sign = bits >> 16 & 0x8000U;
-    cgd_u32 half, rest, cut = 13;                /* bits that are cut off    */
-    bits &= 0x7fffffffU;
-    if (bits > 0x7f800000U) return sign | 0x7e00U;
-    if (bits >= 0x477ff000U) return sign | 0x7c00U;
-    if (bits < 0x33000000U) return sign;         /* less than half of 2^-24  */
-    if (bits < 0x38800000U) {                    /* less than 2^-14: in      */
-        cut = 126 - (bits >> 23);                /* steps of 2^-24           */
-        bits = (bits & 0x7fffffU) | 0x800000U;
-        half = bits >> cut;
-    } else {
-        half = (bits >> cut) - (112U << 10);
-    }
-    rest = bits & ((1U << cut) - 1);
-    if (rest + (half & 1) > 1U << (cut - 1)) half++;
-    return sign | half;
-}
-
-/* To the nearest bfloat16, the upper half of a float, ties to even. */
-static cgd_u32 cgd__float_bfloat(float v)
-{
-    cgd_u32 bits = cgd__float_bits(v);
-    if ((bits & 0x7fffffffU) > 0x7f800000U) return bits >> 16 | 0x40U;
-    return (bits + 0x7fffU + (bits >> 16 & 1)) >> 16;
-}
-
-/* The types that weights are written in, and how the file formats call
- * them. `infinite` are the bits that are all set in what is not finite. */
-typedef struct cgd__export_type {
-    int dtype;
-    size_t width;
-    cgd_u32 infinite;
-    const char *name, *storage;              /* in messages, in pickles      */
-} cgd__export_type;
-
-static const cgd__export_type cgd__export_types[] = {
-    { CGD_F32, 4, 0x7f800000U, "f32", "FloatStorage" },
-    { CGD_F16, 2, 0x7c00U, "f16", "HalfStorage" },
-    { CGD_BF16, 2, 0x7f80U, "bf16", "BFloat16Storage" }
-};
-
-static const cgd__export_type *cgd__export_type_of(int dtype)
-{
-    size_t i;
-    for (i = 0; i < 3; i++)
-        if (cgd__export_types[i].dtype == dtype) return cgd__export_types + i;
-    return NULL;
-}
-
-/* Add one part of a layer, in the order and the type of the file. */
-static void cgd__bytes_part(cgd__bytes *b, const cgd_net *net,
-                            const cgd__part *e, const cgd__export_type *type)
-{
-    size_t i, j, k;
-    unsigned char *to = cgd__bytes_room(b, e->b * e->a * e->taps
-                                           * type->width);
-    if (!to) return;
-    for (i = 0; i < e->b; i++)
-        for (j = 0; j < e->a; j++)
-            for (k = 0; k < e->taps; k++, to += type->width) {
-                float v = e->absent ? 0
-                        : net->params[e->at + (k * e->a + j) * e->b + i];
-                cgd_u32 bits = type->dtype == CGD_F16 ? cgd__float_half(v)
-                             : type->dtype == CGD_BF16 ? cgd__float_bfloat(v)
-                             : cgd__float_bits(v);
-                cgd__store(to, bits, type->width);
-                if ((bits & type->infinite) == type->infinite
-                    && b->status == CGD_OK)
-                    b->status = cgd__fail(b->ctx, CGD_ERR_FORMAT,
-                        "%s holds %f, which is not a finite number in %s",
-                        e->name.text, (double)v, type->name);
-            }
-}
-
-/* Can this net be written under its names in this type? */
-static cgd_status cgd__export_check(const cgd_net *net, int dtype)
-{
-    size_t i, k;
-    if (!cgd__export_type_of(dtype))
-        return cgd__fail(net->ctx, CGD_ERR_ARGUMENT,
-                         "weights are exported as f32, f16 or bf16");
-    for (i = 0; i < net->n_layers; i++) {
-        const cgd_layer *l = net->layers + i;
-        int good = l->name[0] != 0 && (!l->norm || l->norm_name[0] != 0);
-        if (l->norm && strcmp(l->name, l->norm_name) == 0) good = 0;
-        for (k = 0; k < i && good; k++) {
-            const cgd_layer *m = net->layers + k;
-            good = strcmp(l->name, m->name) != 0
-                && strcmp(l->name, m->norm_name) != 0
-                && (!l->norm || (strcmp(l->norm_name, m->name) != 0
-                              && strcmp(l->norm_name, m->norm_name) != 0));
-        }
-        if (!good)
-            return cgd__fail(net->ctx, CGD_ERR_ARGUMENT,
-                "layer %u (%s) needs names that no other layer has", i,
-                l->name);
-    }
-    return CGD_OK;
-}
-
-/* Call visit for every part of the net, in order. */
-static void cgd__each_part(const cgd_net *net,
-                           void (*visit)(void *user, const cgd__part *e),
-                           void *user)
-{
-    cgd__layout own = cgd__own_names("");
-    cgd__part e;
-    size_t i;
-    int part;
-    for (i = 0; i < net->n_layers; i++)
-        for (part = 0; part < CGD__PARTS; part++)
-            if (cgd__part_of(&e, net->layers + i, part, &own)) visit(user, &e);
-}
-
-/* ---- safetensors ---------------------------------------------------------*/
-
-typedef struct cgd__export {
-    const cgd_net *net;
-    const cgd__export_type *type;
-    cgd__bytes file, data, directory;
-    cgd_writer wr;
-    size_t count;                            /* of parts, or of entries      */
-} cgd__export;
-
-static cgd_status cgd__export_init(cgd__export *x, const cgd_net *net,
-                                   int dtype)
-{
-    cgd_status status = cgd__export_check(net, dtype);
-    memset(x, 0, sizeof *x);
-    x->net = net;
-    x->type = cgd__export_type_of(dtype);
-    cgd__bytes_init(&x->file, net->ctx);
-    cgd__bytes_init(&x->data, net->ctx);
-    cgd__bytes_init(&x->directory, net->ctx);
-    return status;
-}
-
-static void cgd__safetensors_declare(void *user, const cgd__part *e)
-{
-    cgd__export *x = (cgd__export *)user;
-    cgd_writer_tensor(&x->wr, e->name.text, x->type->dtype, e->shape, e->rank);
-}
-
-static void cgd__safetensors_append(void *user, const cgd__part *e)
-{
-    cgd__export *x = (cgd__export *)user;
-    if (x->wr.status != CGD_OK) return;
-    x->data.size = 0;
-    cgd__bytes_part(&x->data, x->net, e, x->type);
-    x->wr.status = x->data.status;
-    cgd_writer_append(&x->wr, x->data.data, x->data.size);
-}
-
-CGDDEF cgd_status cgd_export_safetensors(const cgd_net *net, int dtype,
-                                         const char *path)
-{
-    cgd__export x;
-    cgd_status status = cgd__export_init(&x, net, dtype);
-    if (status != CGD_OK) return status;
-    cgd_writer_init(net->ctx, &x.wr, path);
-    cgd__net_meta(&x.wr, net, "");
-    cgd__each_part(net, cgd__safetensors_declare, &x);
-    cgd_writer_begin(&x.wr);
-    cgd__each_part(net, cgd__safetensors_append, &x);
-    cgd__bytes_free(&x.data);
-    return cgd_writer_end(&x.wr);
-}
-
-/* ---- zip and pickle: .pth ------------------------------------------------*/
-/* An archive of stored entries: `data.pkl`, a pickle that rebuilds the
- * tensors and names their storages, and the storages, `data/0`, `data/1` ...
- * Every entry's data start on a multiple of 64, as torch.save has them. */
-
-/* What a local header and the directory say alike, from the version needed
- * to the length of the name: no flags, stored, 1 January 1980. */
-static void cgd__zip_common(cgd__bytes *b, cgd_u32 checksum, size_t size,
-                            size_t name_length)
-{
-    cgd__bytes_number(b, 10, 2);
-    cgd__bytes_number(b, 0, 4);
-    cgd__bytes_number(b, 0x00210000U, 4);
-    cgd__bytes_number(b, checksum, 4);
-    cgd__bytes_number(b, size, 4);
-    cgd__bytes_number(b, size, 4);
-    cgd__bytes_number(b, name_length, 2);
-}
-
-/* Add an entry to x->file and to x->directory. */
-static void cgd__zip_entry(cgd__export *x, const char *name,
-                           const void *data, size_t size)
-{
-    cgd__bytes *file = &x->file, *directory = &x->directory;
-    size_t start = file->size, length = strlen(name), pad;
-    cgd_u32 checksum = cgd__crc32(0, (const unsigned char *)data, size);
-    pad = 63 - (start + 30 + length + 4 + 63) % 64;
-    if (x->count == 65535 || start > 0xfffff000U
-        || size > 0xfffff000U - start) {
-        if (file->status == CGD_OK)
-            file->status = cgd__fail(file->ctx, CGD_ERR_UNSUPPORTED,
-                "a .pth file of 4 GB or 65536 entries is not written: export "
-                "as safetensors");
-        return;
-    }
-    cgd__bytes_number(file, 0x04034b50U, 4);
-    cgd__zip_common(file, checksum, size, length);
-    cgd__bytes_number(file, 4 + pad, 2);
-    cgd__bytes_text(file, name);
-    cgd__bytes_text(file, "FB");             /* an extra field that pads     */
-    cgd__bytes_number(file, pad, 2);
-    for (; pad > 0; pad--) cgd__bytes_text(file, "Z");
-    cgd__bytes_put(file, data, size);
-
-    cgd__bytes_number(directory, 0x02014b50U, 4);
-    cgd__bytes_number(directory, 10, 2);
-    cgd__zip_common(directory, checksum, size, length);
-    cgd__bytes_number(directory, 0, 8);      /* no extra field, no comment,  */
-    cgd__bytes_number(directory, 0, 4);      /* first disk, no attributes    */
-    cgd__bytes_number(directory, start, 4);
-    cgd__bytes_text(directory, name);
-    x->count++;
-}
-
-static void cgd__zip_end(cgd__export *x)
-{
-    cgd__bytes *file = &x->file, *directory = &x->directory;
-    size_t start = file->size;
-    if (file->status == CGD_OK) file->status = directory->status;
-    cgd__bytes_put(file, directory->data, directory->size);
-    cgd__bytes_number(file, 0x06054b50U, 4);
-    cgd__bytes_number(file, 0, 4);
-    cgd__bytes_number(file, x->count, 2);
-    cgd__bytes_number(file, x->count, 2);
-    cgd__bytes_number(file, directory->size, 4);
-    cgd__bytes_number(file, start, 4);
-    cgd__bytes_number(file, 0, 2);
-}
-
-static void cgd__pickled_string(cgd__bytes *b, const char *s)
-{
-    cgd__bytes_text(b, "X");
-    cgd__bytes_number(b, strlen(s), 4);
-    cgd__bytes_text(b, s);
-}
-
-static void cgd__pickled_number(cgd__bytes *b, size_t v)
-{
-    if (v > 0x7fffffffU && b->status == CGD_OK)
-        b->status = cgd__fail(b->ctx, CGD_ERR_UNSUPPORTED,
-            "a .pth file of a tensor with %u values is not written: export as "
-            "safetensors", v);
-    cgd__bytes_text(b, "J");
-    cgd__bytes_number(b, v, 4);
-}
-
-/* name: _rebuild_tensor_v2(storage, 0, shape, strides, False, {}) */
-static void cgd__pickled_part(void *user, const cgd__part *e)
-{
-    cgd__export *x = (cgd__export *)user;
-    cgd__bytes *b = &x->data;
-    size_t elements = 1, stride, i, k;
-    char key[24];
-    cgd__format(key, sizeof key, "%u", x->count++);
-    for (i = 0; i < e->rank; i++) elements *= e->shape[i];
-    cgd__pickled_string(b, e->name.text);
-    cgd__bytes_text(b, "ctorch._utils\n_rebuild_tensor_v2\n((");
-    cgd__pickled_string(b, "storage");
-    cgd__bytes_format(b, "ctorch\n%s\n", x->type->storage);
-    cgd__pickled_string(b, key);
-    cgd__pickled_string(b, "cpu");
-    cgd__pickled_number(b, elements);
-    cgd__bytes_text(b, "tQ");
-    cgd__pickled_number(b, 0);
-    cgd__bytes_text(b, "(");
-    for (i = 0; i < e->rank; i++) cgd__pickled_number(b, e->shape[i]);
-    cgd__bytes_text(b, "t(");
-    for (i = 0; i < e->rank; i++) {
-        for (stride = 1, k = i + 1; k < e->rank; k++) stride *= e->shape[k];
-        cgd__pickled_number(b, stride);
-    }
-    cgd__bytes_text(b, "t\211ccollections\nOrderedDict\n)RtR");
-}
-
-static void cgd__pth_storage(void *user, const cgd__part *e)
-{
-    cgd__export *x = (cgd__export *)user;
-    char name[40];
-    cgd__format(name, sizeof name, "archive/data/%u", x->count - 3);
-    x->data.size = 0;
-    cgd__bytes_part(&x->data, x->net, e, x->type);
-    cgd__zip_entry(x, name, x->data.data, x->data.size);
-}
-
-CGDDEF cgd_status cgd_export_pth(const cgd_net *net, int dtype,
-                                 const char *path)
-{
-    cgd__export x;
-    cgd_status status = cgd__export_init(&x, net, dtype);
-    if (status != CGD_OK) return status;
-    cgd__bytes_text(&x.data, "\200\002ccollections\nOrderedDict\n)R(");
-    cgd__each_part(net, cgd__pickled_part, &x);
-    cgd__bytes_text(&x.data, "u.");
-    x.count = 0;
-    cgd__zip_entry(&x, "archive/data.pkl", x.data.data, x.data.size);
-    cgd__zip_entry(&x, "archive/byteorder", "little", 6);
-    cgd__zip_entry(&x, "archive/version", "3\n", 2);
-    cgd__each_part(net, cgd__pth_storage, &x);
-    cgd__zip_end(&x);
-    if (x.data.status != CGD_OK) x.file.status = x.data.status;
-    cgd__bytes_free(&x.data);
-    cgd__bytes_free(&x.directory);
-    return cgd__bytes_save(&x.file, path);
-}
-
-/* ---- ONNX ----------------------------------------------------------------*/
-/* Protocol buffers: a message is a row of fields, each a key (number * 8 +
- * type) and a value: a varint (type 0), four bytes (5), or a length and as
- * many bytes (2), which may be a message again. Field numbers are those of
- * onnx.proto. */
-
-static void cgd__pb_varint(cgd__bytes *b, size_t v)
-{
-    for (; v >= 128; v >>= 7) cgd__bytes_number(b, (v & 127) | 128, 1);
-    cgd__bytes_number(b, v, 1);
-}
-
-static void cgd__pb_number(cgd__bytes *b, size_t field, size_t v)
-{
-    cgd__pb_varint(b, field * 8);
-    cgd__pb_varint(b, v);
-}
-
-static void cgd__pb_float(cgd__bytes *b, size_t field, float v)
-{
-    cgd__pb_varint(b, field * 8 + 5);
-    cgd__bytes_number(b, cgd__float_bits(v), 4);
-}
-
-/* What is added between open and close is the value of the field. */
-static size_t cgd__pb_open(cgd__bytes *b, size_t field)
-{
-    cgd__pb_varint(b, field * 8 + 2);
-    return b->size;
-}
-
-static void cgd__pb_close(cgd__bytes *b, size_t start)
-{
-    size_t length = b->size - start, width;
-    cgd__pb_varint(b, length);               /* shows how wide it is, and    */
-    if (b->status != CGD_OK) return;         /* makes the room               */
-    width = b->size - start - length;
-    memmove(b->data + start + width, b->data + start, length);
-    b->size = start;
-    cgd__pb_varint(b, length);
-    b->size += length;
-}
-
-static void cgd__pb_string(cgd__bytes *b, size_t field, const char *s)
-{
-    size_t start = cgd__pb_open(b, field);
-    cgd__bytes_text(b, s);
-    cgd__pb_close(b, start);
-}
-
-enum { CGD__ONNX_FLOAT = 1, CGD__ONNX_INT64 = 7, CGD__ONNX_FLOAT16 = 10 };
-
-/* Open a constant (TensorProto) and its data; cgd__onnx_constant_end closes
- * both. */
-static size_t cgd__onnx_constant(cgd__bytes *b, const char *name, size_t type,
-                                 const size_t *shape, size_t rank,
-                                 size_t *data)
-{
-    size_t start = cgd__pb_open(b, 5), i;
-    for (i = 0; i < rank; i++) cgd__pb_number(b, 1, shape[i]);
-    cgd__pb_number(b, 2, type);
-    cgd__pb_string(b, 8, name);
-    *data = cgd__pb_open(b, 9);
-    return start;
-}
-
-static void cgd__onnx_constant_end(cgd__bytes *b, size_t start, size_t data)
-{
-    cgd__pb_close(b, data);
-    cgd__pb_close(b, start);
-}
-
-static void cgd__onnx_number(cgd__bytes *b, const char *name, size_t v)
-{
-    size_t start = cgd__pb_open(b, 5);
-    cgd__pb_string(b, 1, name);
-    cgd__pb_number(b, 3, v);
-    cgd__pb_number(b, 20, 2);
-    cgd__pb_close(b, start);
-}
-
-static void cgd__onnx_real(cgd__bytes *b, const char *name, float v)
-{
-    size_t start = cgd__pb_open(b, 5);
-    cgd__pb_string(b, 1, name);
-    cgd__pb_float(b, 2, v);
-    cgd__pb_number(b, 20, 1);
-    cgd__pb_close(b, start);
-}
-
-static void cgd__onnx_word(cgd__bytes *b, const char *name, const char *v)
-{
-    size_t start = cgd__pb_open(b, 5);
-    cgd__pb_string(b, 1, name);
-    cgd__pb_string(b, 4, v);
-    cgd__pb_number(b, 20, 3);
-    cgd__pb_close(b, start);
-}
-
-/* The same number n times. */
-static void cgd__onnx_numbers(cgd__bytes *b, const char *name, size_t v,
-                              size_t n)
-{
-    size_t start = cgd__pb_open(b, 5);
-    cgd__pb_string(b, 1, name);
-    for (; n > 0; n--) cgd__pb_number(b, 8, v);
-    cgd__pb_number(b, 20, 7);
-    cgd__pb_close(b, start);
-}
-
-static void cgd__onnx_constant_floats(cgd__bytes *b, const char *stem,
-                                      const char *suffix, float v, size_t n)
-{
-    char name[64];
-    size_t start, data;
-    cgd__format(name, sizeof name, "%s.%s", stem, suffix);
-    start = cgd__onnx_constant(b, name, CGD__ONNX_FLOAT, &n, 1, &data);
-    for (; n > 0; n--) cgd__bytes_number(b, cgd__float_bits(v), 4);
-    cgd__onnx_constant_end(b, start, data);
-}
-
-/* Are the weights of this part kept as halves, which a node turns back? */
-static int cgd__onnx_halves(const cgd__export *x, const cgd__part *e)
-{
-    return x->type->dtype == CGD_F16 && e->rank == 4;
-}
-
-static void cgd__onnx_part(void *user, const cgd__part *e)
-{
-    cgd__export *x = (cgd__export *)user;
-    char name[112];
-    size_t start, data;
-    int half = cgd__onnx_halves(x, e);
-    if (e->absent || (e->at >= x->net->count && x->net->image_stats)) return;
-    cgd__format(name, sizeof name, "%s%s", e->name.text, half ? ".f16" : "");
-    start = cgd__onnx_constant(&x->file, name, half ? CGD__ONNX_FLOAT16
-                               : CGD__ONNX_FLOAT, e->shape, e->rank, &data);
-    cgd__bytes_part(&x->file, x->net, e, half ? x->type : cgd__export_types);
-    cgd__onnx_constant_end(&x->file, start, data);
-}
-
-/* What the nodes of a layer need beside its parameters. */
-static void cgd__onnx_extras(cgd__bytes *b, const cgd_layer *l)
-{
-    char name[64];
-    size_t start, data, i, eight = 8, four = 4, pad = l->window.pad;
-    if (l->norm == CGD_NORM_INSTANCE) {
-        cgd__onnx_constant_floats(b, l->norm_name, "weight", 1, l->out_c);
-        cgd__onnx_constant_floats(b, l->norm_name, "bias", 0, l->out_c);
-    }
-    if (l->up) {                /* no region of interest; N, C, H, W times   */
-        cgd__onnx_constant_floats(b, l->name, "roi", 0, 0);
-        cgd__format(name, sizeof name, "%s.scales", l->name);
-        start = cgd__onnx_constant(b, name, CGD__ONNX_FLOAT, &four, 1, &data);
-        for (i = 0; i < 4; i++)
-            cgd__bytes_number(b, cgd__float_bits(i < 2 ? 1 : 2), 4);
-        cgd__onnx_constant_end(b, start, data);
-    }
-    if (pad > 0 && l->window.pad_mode == CGD_PAD_REFLECT) {
-        cgd__format(name, sizeof name, "%s.pads", l->name);
-        start = cgd__onnx_constant(b, name, CGD__ONNX_INT64, &eight, 1, &data);
-        for (i = 0; i < 8; i++)              /* before and after each axis   */
-            cgd__bytes_number(b, i % 4 < 2 ? 0 : pad, 8);
-        cgd__onnx_constant_end(b, start, data);
-    }
-}
-
-static void cgd__onnx_cast(void *user, const cgd__part *e)
-{
-    cgd__export *x = (cgd__export *)user;
-    char from[112];
-    size_t start;
-    if (!cgd__onnx_halves(x, e)) return;
-    cgd__format(from, sizeof from, "%s.f16", e->name.text);
-    start = cgd__pb_open(&x->file, 1);
-    cgd__pb_string(&x->file, 1, from);
-    cgd__pb_string(&x->file, 2, e->name.text);
-    cgd__pb_string(&x->file, 4, "Cast");
-    cgd__onnx_number(&x->file, "to", CGD__ONNX_FLOAT);
-    cgd__pb_close(&x->file, start);
-}
-
-/* The last thing that a layer does. */
-static const char *cgd__onnx_last(const cgd_layer *l)
-{
-    return l->skip ? "sum" : l->act ? "act" : l->norm ? "norm" : "conv";
-}
-
-/* Where the nodes have got to: the layer, and the value they made last. */
-typedef struct cgd__onnx {
-    cgd__bytes *b;
-    const cgd_net *net;
-    size_t layer;
-    char value[64];
-} cgd__onnx;
-
-/* Open a node that turns the value, and others called stem.suffix, into the
- * next. Attributes may follow. */
-static size_t cgd__onnx_step(cgd__onnx *o, const char *op, const char *step,
-                             const char *stem, const char *const *suffixes)
-{
-    const cgd_layer *l = o->net->layers + o->layer;
-    int last = o->layer + 1 == o->net->n_layers
-            && strcmp(step, cgd__onnx_last(l)) == 0;
-    size_t start = cgd__pb_open(o->b, 1);
-    cgd__pb_string(o->b, 1, o->value);
-    for (; *suffixes; suffixes++) {
-        char name[64];
-        cgd__format(name, sizeof name, "%s.%s", stem, *suffixes);
-        cgd__pb_string(o->b, 1, name);
-    }
-    cgd__format(o->value, sizeof o->value, "%s.%s", l->name, step);
-    cgd__pb_string(o->b, 3, o->value);
-    if (last) cgd__format(o->value, sizeof o->value, "output");
-    cgd__pb_string(o->b, 2, o->value);
-    cgd__pb_string(o->b, 4, op);
-    return start;
-}
-
-/* Upsampling and padding, as far as the convolution does not do it. */
-static void cgd__onnx_before(cgd__onnx *o, const cgd_layer *l)
-{
-    static const char *const scales[] = { "roi", "scales", NULL };
-    static const char *const pads[] = { "pads", NULL };
-    size_t start;
-    if (l->up) {
-        int nearest = l->up == CGD_UP_NEAREST;
-        start = cgd__onnx_step(o, "Resize", "up", l->name, scales);
-        cgd__onnx_word(o->b, "mode", nearest ? "nearest" : "linear");
-        cgd__onnx_word(o->b, "coordinate_transformation_mode",
-                       nearest ? "asymmetric" : "half_pixel");
-        if (nearest) cgd__onnx_word(o->b, "nearest_mode", "floor");
-        cgd__pb_close(o->b, start);
-    }
-    if (l->window.pad > 0 && l->window.pad_mode == CGD_PAD_REFLECT) {
-        start = cgd__onnx_step(o, "Pad", "pad", l->name, pads);
-        cgd__onnx_word(o->b, "mode", "reflect");
-        cgd__pb_close(o->b, start);
-    }
-}
-
-static void cgd__onnx_conv(cgd__onnx *o, const cgd_layer *l)
-{
-    static const char *const weight[] = { "weight", NULL };
-    static const char *const both[] = { "weight", "bias", NULL };
-    int transposed = l->kind == CGD_DECONV;
-    const cgd_window *w = &l->window;
-    size_t start = cgd__onnx_step(o, transposed ? "ConvTranspose" : "Conv",
-                                  "conv", l->name, l->norm ? weight : both);
-    cgd__onnx_numbers(o->b, "kernel_shape", w->kernel, 2);
-    cgd__onnx_numbers(o->b, "strides", w->stride, 2);
-    if (w->pad_mode == CGD_PAD_ZERO)
-        cgd__onnx_numbers(o->b, "pads", w->pad, 4);
-    if (transposed)                          /* exactly stride times larger  */
-        cgd__onnx_numbers(o->b, "output_padding",
-                          w->stride + 2 * w->pad - w->kernel, 2);
-    if (l->kind == CGD_DEPTHWISE) cgd__onnx_number(o->b, "group", l->in_c);
-    cgd__pb_close(o->b, start);
-}
-
-static void cgd__onnx_after(cgd__onnx *o, const cgd_layer *l)
-{
-    static const char *const acts[] = { "", "Relu", "LeakyRelu", "Tanh" };
-    static const char *const own[] = { "weight", "bias", NULL };
-    static const char *const running[] = { "weight", "bias", "running_mean",
-                                           "running_var", NULL };
-    static const char *const none[] = { NULL };
-    size_t start;
-    if (l->norm) {
-        int frozen = l->norm == CGD_NORM_BATCH && !o->net->image_stats;
-        start = cgd__onnx_step(o, frozen ? "BatchNormalization"
-                               : "InstanceNormalization", "norm",
-                               l->norm_name, frozen ? running : own);
-        cgd__onnx_real(o->b, "epsilon", (float)CGD__NORM_EPS);
-        cgd__pb_close(o->b, start);
-    }
-    if (l->act) {
-        start = cgd__onnx_step(o, acts[l->act], "act", l->name, none);
-        if (l->act == CGD_ACT_LEAKY) cgd__onnx_real(o->b, "alpha", 0.2f);
-        cgd__pb_close(o->b, start);
-    }
-    if (l->skip) {
-        const char *other[2];
-        other[0] = cgd__onnx_last(l - l->skip);
-        other[1] = NULL;
-        start = cgd__onnx_step(o, "Add", "sum", (l - l->skip)->name, other);
-        cgd__pb_close(o->b, start);
-    }
-}
-
-/* An input or output of the graph: float32 (N, channels, height, width). */
-static void cgd__onnx_port(cgd__bytes *b, size_t field, const char *name,
-                           size_t channels, const char *height,
-                           const char *width)
-{
-    size_t port = cgd__pb_open(b, field), type, tensor, shape, dim, i;
-    cgd__pb_string(b, 1, name);
-    type = cgd__pb_open(b, 2);
-    tensor = cgd__pb_open(b, 1);
-    cgd__pb_number(b, 1, CGD__ONNX_FLOAT);
-    shape = cgd__pb_open(b, 2);
-    for (i = 0; i < 4; i++) {
-        dim = cgd__pb_open(b, 1);
-        if (i == 1) cgd__pb_number(b, 1, channels);
-        else cgd__pb_string(b, 2, i == 0 ? "N" : i == 2 ? height : width);
-        cgd__pb_close(b, dim);
-    }
-    cgd__pb_close(b, shape);
-    cgd__pb_close(b, tensor);
-    cgd__pb_close(b, type);
-    cgd__pb_close(b, port);
-}
-
-static void cgd__onnx_graph(cgd__export *x)
-{
-    const cgd_net *net = x->net;
-    cgd__bytes *b = &x->file;
-    cgd__onnx o;
-    size_t i, start = cgd__pb_open(b, 7);
-    cgd__each_part(net, cgd__onnx_part, x);
-    for (i = 0; i < net->n_layers; i++) cgd__onnx_extras(b, net->layers + i);
-    cgd__each_part(net, cgd__onnx_cast, x);
-    o.b = b;
-    o.net = net;
-    cgd__format(o.value, sizeof o.value, "input");
-    for (i = 0; i < net->n_layers; i++) {
-        o.layer = i;
-        cgd__onnx_before(&o, net->layers + i);
-        cgd__onnx_conv(&o, net->layers + i);
-        cgd__onnx_after(&o, net->layers + i);
-    }
-    cgd__pb_string(b, 2, "net");
-    cgd__onnx_port(b, 11, "input", net->layers[0].in_c, "H", "W");
-    cgd__onnx_port(b, 12, "output", net->layers[net->n_layers - 1].out_c,
-                   "OH", "OW");
-    cgd__pb_close(b, start);
-}
-
-static cgd_status cgd__onnx_check(const cgd_net *net, int dtype)
-{
-    size_t i;
-    if (dtype == CGD_BF16)
-        return cgd__fail(net->ctx, CGD_ERR_UNSUPPORTED,
-            "an ONNX file of opset 11 cannot hold bf16: export as f32 or f16");
-    if (net->state > 0x1f000000U)
-        return cgd__fail(net->ctx, CGD_ERR_UNSUPPORTED,
-            "an ONNX file cannot hold %u values: its limit is 2 GB",
-            net->state);
-    for (i = 0; i < net->n_layers; i++) {
-        const cgd_layer *l = net->layers + i;
-        cgd__shape s;
-        if (l->kind == CGD_DECONV
-            && (!cgd__layer_shape(l, 1, 64, 64, &s)
-                || (s.pad > 0 && s.pad_mode == CGD_PAD_REFLECT)))
-            return cgd__fail(net->ctx, CGD_ERR_UNSUPPORTED,
-                "layer %u (%s) is a transposed convolution of a kind that "
-                "ONNX does not have", i, l->name);
-    }
-    return CGD_OK;
-}
-
-CGDDEF cgd_status cgd_export_onnx(const cgd_net *net, int dtype,
-                                  const char *path)
-{
-    cgd__export x;
-    cgd__bytes *b = &x.file;
-    cgd__description d;
-    size_t start;
-    cgd_status status = cgd__export_init(&x, net, dtype);
-    if (status == CGD_OK) status = cgd__onnx_check(net, dtype);
-    if (status != CGD_OK) return status;
-    cgd__pb_number(b, 1, 6);                 /* ir_version                   */
-    cgd__pb_string(b, 2, "cycle_gan_distil");
-    cgd__pb_string(b, 3, CGD_VERSION);
-    cgd__onnx_graph(&x);
-    start = cgd__pb_open(b, 8);              /* opset_import                 */
-    cgd__pb_number(b, 2, 11);
-    cgd__pb_close(b, start);
-    if (cgd__describe(&d, net)) {
-        start = cgd__pb_open(b, 14);         /* metadata_props               */
-        cgd__pb_string(b, 1, "cgd.net");
-        cgd__pb_string(b, 2, d.text);
-        cgd__pb_close(b, start);
-    }
-    return cgd__bytes_save(b, path);
-}
-
-/* ---- C -------------------------------------------------------------------*/
-
-/* student of "small/student.h", as a name in C. */
-static void cgd__c_name(char name[64], const char *path)
-{
-    const char *s = path, *p;
-    size_t n;
-    for (p = path; *p; p++) if (*p == '/' || *p == '\\') s = p + 1;
-    for (n = 0; n < 48 && s[n] && s[n] != '.'; n++) {
-        char c = s[n];
-        int letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        name[n] = (char)(letter || (n > 0 && c >= '0' && c <= '9') ? c : '_');
-    }
-    if (n == 0) name[n++] = '_';
-    name[n] = 0;
-}
-
-/* Four to a line. Nine digits bring every float back; the sign comes by
- * itself because that of zero would be lost. */
-static void cgd__c_floats(cgd__bytes *b, const float *v, size_t n)
-{
-    char digits[32];
-    size_t i;
-    for (i = 0; i < n; i++) {
-        int negative = (cgd__float_bits(v[i]) & 0x80000000U) != 0;
-        cgd__format(digits, sizeof digits, "%f",
-                    negative ? -(double)v[i] : (double)v[i]);
-        cgd__bytes_format(b, "%s%s%s%sf%s", i % 4 ? " " : "\n    ",
-                          negative ? "-" : "", digits,
-                          strchr(digits, '.') || strchr(digits, 'e') ? ""
-                          : ".0", i + 1 < n ? "," : "");
-    }
-}
-
-static void cgd__c_layer(cgd__bytes *b, const cgd_layer *l)
-{
-    cgd__bytes_format(b, "    { %d, %d, %d, %d, { %u, %u, %u, %d }, %u, %u, "
-                      "%u,\n      \"%s\", \"%s\",\n", l->kind, l->up, l->norm,
-                      l->act, l->window.kernel, l->window.stride,
-                      l->window.pad, l->window.pad_mode, l->in_c, l->out_c,
-                      l->skip, l->name, l->norm_name);
-    cgd__bytes_format(b, "      %u, %u, %u, %u, %u, %u, 0 }", l->w, l->b,
-                      l->gamma, l->beta, l->mean, l->var);
-}
-
-/* What comes before the numbers. */
-static void cgd__c_head(cgd__bytes *b, const cgd_net *net, const char *name)
-{
-    cgd__description d;
-    cgd__describe(&d, net);
-    cgd__bytes_format(b, "/* %s\n *\n", d.text);
-    cgd__bytes_format(b, " * Made by cycle_gan_distil.h " CGD_VERSION
-        ", to be included after it, in one file:\n *\n *     "
-        "cgd_model_attach(&ctx, &model, &%s_model);\n */\n", name);
-    cgd__bytes_format(b, "#ifndef CGD_CONST_MODEL_%s\n"
-                      "#define CGD_CONST_MODEL_%s\n\n", name, name);
-    cgd__bytes_text(b, "#ifndef CYCLE_GAN_DISTIL_H\n"
-        "#error \"include cycle_gan_distil.h before this file\"\n"
-        "#elif CGD_CONST_MODEL != 1\n"
-        "#error \"this model is for another cycle_gan_distil.h: export it "
-        "again\"\n#endif\n\n");
-}
-
-static void cgd__c_model(cgd__bytes *b, const cgd_net *net, const char *name)
-{
-    const cgd_generator_config *g = &net->generator;
-    int i;
-    cgd__bytes_format(b, "static const cgd_const_model %s_model = {\n"
-        "    %s_layers, %u, %s_params, %u, %u,\n", name, name, net->n_layers,
-        name, net->count, net->state);
-    cgd__bytes_format(b, "    { %d, %d, %d, %d, %d, %d, %d, %d,\n"
-        "      { %d, %d, %d, %d, %d, %d },\n      {", g->in_channels,
-        g->out_channels, g->width, g->blocks, g->norm, g->up, g->block,
-        net->image_stats != 0, g->stage[0], g->stage[1], g->stage[2],
-        g->stage[3], g->stage[4], g->stage[5]);
-    for (i = 0; i < g->blocks; i++)
-        cgd__bytes_format(b, "%s %d", i ? "," : "", (int)g->inside[i]);
-    cgd__bytes_text(b, g->blocks ? " } }\n};\n\n#endif\n"
-                                 : " 0 } }\n};\n\n#endif\n");
-}
-
-CGDDEF cgd_status cgd_export_c(const cgd_net *net, const char *path)
-{
-    cgd__bytes b;
-    char name[64];
-    size_t i;
-    if (!net->is_generator)
-        return cgd__fail(net->ctx, CGD_ERR_UNSUPPORTED,
-                         "only generators are written as C");
-    if (!cgd__finite(net->params, net->state))
-        return cgd__fail(net->ctx, CGD_ERR_FORMAT,
-            "the model holds values that are not finite numbers");
-    cgd__bytes_init(&b, net->ctx);
-    cgd__c_name(name, path);
-    cgd__c_head(&b, net, name);
-    cgd__bytes_format(&b, "static const float %s_params[%u] = {", name,
-                      net->state);
-    cgd__c_floats(&b, net->params, net->state);
-    cgd__bytes_format(&b, "\n};\n\nstatic const cgd_layer %s_layers[%u] = {\n",
-                      name, net->n_layers);
-    for (i = 0; i < net->n_layers; i++) {
-        cgd__c_layer(&b, net->layers + i);
-        cgd__bytes_text(&b, i + 1 < net->n_layers ? ",\n" : "\n};\n\n");
-    }
-    cgd__c_model(&b, net, name);
-    return cgd__bytes_save(&b, path);
-}
-
-#endif /* CGD_NO_STDIO */
 
 /* ======================================================================== */
 /* [impl:import] PyTorch's files                                            */
