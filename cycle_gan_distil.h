@@ -41,7 +41,7 @@
  *   [api:config]          configuration macros
  *   [api:context]         status, context, memory, threads, random numbers
  *   [api:tensor]          tensors
- *   [api:ops]             operators, forward and backward
+ *   [api:ops]             what layers are made of
  *   [api:nets]            nets, generators, discriminators, passes
  *   [api:losses]          losses, Adam, schedules, image pool
  *   [api:train]           training, a step at a time
@@ -56,12 +56,10 @@
  * the ground
  *   [impl:base]           memory, messages, random numbers, mathematics
  *   [impl:threads]        the thread pool
- *   [impl:reference]      convolution, reference kernels
- *   [impl:maps]           work between convolutions, as the kernels see it
+ *   [impl:asks]           what the method asks of the engine
  * the method
  *   [impl:tensor]         tensors
- *   [impl:ops]            operators
- *   [impl:backward]       operators, backward
+ *   [impl:ops]            operators, forward and backward
  *   [impl:nets]           nets
  *   [impl:passes]         passes and the planner of their memory
  *   [impl:architectures]  generators and discriminators
@@ -301,12 +299,10 @@ CGDDEF void cgd_tensor_to_bytes(unsigned char *bytes, const cgd_tensor *t,
 typedef struct cgd_range { float lo, hi, white; } cgd_range;
 
 /* ======================================================================== */
-/* [api:ops] Operators, forward and backward                                */
+/* [api:ops] What layers are made of                                        */
 /* ======================================================================== */
-/* Outputs may not overlap inputs unless said. Shapes are checked: a wrong
- * one is CGD_ERR_SHAPE and the output is unchanged. Gradients of weights are
- * added to what is there; gradients of inputs are written. Scratch comes from
- * the context's allocator and is returned before the call ends. */
+/* The operators themselves, with formulas, shapes and gradients, are
+ * [impl:ops]. */
 
 enum { CGD_PAD_ZERO = 0, CGD_PAD_REFLECT };
 enum { CGD_UP_NONE = 0, CGD_UP_NEAREST, CGD_UP_BILINEAR, CGD_UP_DECONV };
@@ -319,97 +315,6 @@ enum { CGD_ACT_NONE = 0, CGD_ACT_RELU, CGD_ACT_LEAKY, CGD_ACT_TANH };
  * pad < height and width. */
 typedef struct cgd_window { size_t kernel, stride, pad; int pad_mode; }
     cgd_window;
-
-/* Convolve a batch of feature maps with a bank of square filters.
- *
- *   y[n,i,j,o] = b[o] + sum_{u,v,c} w[u,v,c,o] * x[n, i*s+u-p, j*s+v-p, c]
- *
- *   x  (N, H, W, C)    read
- *   w  (K, K, C, O)    read; cross-correlation, as in PyTorch's Conv2d,
- *                      whose files hold the same numbers as (O, C, K, K)
- *   b  (O), or NULL    read
- *   y  (N, OH, OW, O)  written; OH = (H + 2p - K)/s + 1, and OW likewise
- */
-CGDDEF cgd_status cgd_conv2d(cgd_ctx *ctx, cgd_tensor *y, const cgd_tensor *x,
-                             const float *w, const float *b,
-                             const cgd_window *window);
-CGDDEF cgd_status cgd_conv2d_backward_data(cgd_ctx *ctx, cgd_tensor *dx,
-                             const cgd_tensor *dy, const float *w,
-                             const cgd_window *window);
-CGDDEF cgd_status cgd_conv2d_backward_weights(cgd_ctx *ctx, float *dw,
-                             float *db, const cgd_tensor *x,
-                             const cgd_tensor *dy, const cgd_window *window);
-
-/* The transposed convolution is the adjoint of cgd_conv2d in x: it maps
- * x (N, H, W, C) to y (N, OH, OW, O) where a convolution with the same window
- * maps y's shape to x's; OH may be any of the s sizes that do, which is what
- * PyTorch's output_padding chooses.
- *
- *   y[n, i*s+u-p, j*s+v-p, o] += w[u,v,o,c] * x[n,i,j,c],  after y = b
- *
- *   w  (K, K, O, C); PyTorch's ConvTranspose2d holds it as (C, O, K, K) */
-CGDDEF cgd_status cgd_deconv2d(cgd_ctx *ctx, cgd_tensor *y,
-                             const cgd_tensor *x, const float *w,
-                             const float *b, const cgd_window *window);
-CGDDEF cgd_status cgd_deconv2d_backward_data(cgd_ctx *ctx, cgd_tensor *dx,
-                             const cgd_tensor *dy, const float *w,
-                             const cgd_window *window);
-CGDDEF cgd_status cgd_deconv2d_backward_weights(cgd_ctx *ctx, float *dw,
-                             float *db, const cgd_tensor *x,
-                             const cgd_tensor *dy, const cgd_window *window);
-
-/* One filter per channel, w (K, K, C); PyTorch: (C, 1, K, K), groups = C. */
-CGDDEF cgd_status cgd_depthwise2d(cgd_ctx *ctx, cgd_tensor *y,
-                             const cgd_tensor *x, const float *w,
-                             const float *b, const cgd_window *window);
-CGDDEF cgd_status cgd_depthwise2d_backward_data(cgd_ctx *ctx, cgd_tensor *dx,
-                             const cgd_tensor *dy, const float *w,
-                             const cgd_window *window);
-CGDDEF cgd_status cgd_depthwise2d_backward_weights(cgd_ctx *ctx, float *dw,
-                             float *db, const cgd_tensor *x,
-                             const cgd_tensor *dy, const cgd_window *window);
-
-/* Padding alone; y is 2*pad larger than x on both axes. */
-CGDDEF cgd_status cgd_pad2d(cgd_ctx *ctx, cgd_tensor *y, const cgd_tensor *x,
-                            size_t pad, int pad_mode);
-CGDDEF cgd_status cgd_pad2d_backward(cgd_ctx *ctx, cgd_tensor *dx,
-                            const cgd_tensor *dy, size_t pad, int pad_mode);
-
-/* Normalise: y = gamma * (x - mean) / sqrt(var + 1e-5) + beta, where mean and
- * biased variance are taken over one picture's pixels (instance norm) or the
- * whole batch's (batch norm), per channel. gamma and beta may be NULL (1, 0).
- *   stats         (2, N, C) written: mean, then 1/sqrt(var + 1e-5); backward
- *                 reads it
- *   running_mean, running_var  (C) or NULL. Batch norm training moves them by
- *                 a tenth towards the batch's mean and unbiased variance.
- * cgd_norm_frozen normalises with the given running statistics. */
-CGDDEF cgd_status cgd_norm(cgd_ctx *ctx, cgd_tensor *y, const cgd_tensor *x,
-                           int norm, const float *gamma, const float *beta,
-                           float *stats, float *running_mean,
-                           float *running_var);
-CGDDEF cgd_status cgd_norm_frozen(cgd_ctx *ctx, cgd_tensor *y,
-                           const cgd_tensor *x, const float *gamma,
-                           const float *beta, float *stats,
-                           const float *running_mean,
-                           const float *running_var);
-/* dgamma and dbeta are added to, or NULL. frozen: statistics are constants. */
-CGDDEF cgd_status cgd_norm_backward(cgd_ctx *ctx, cgd_tensor *dx,
-                           const cgd_tensor *dy, const cgd_tensor *x,
-                           int norm, const float *gamma, const float *stats,
-                           float *dgamma, float *dbeta, int frozen);
-
-/* ReLU, leaky ReLU (slope 0.2), tanh; y may be x. Backward needs only the
- * output y, since the sign survives; dx may be dy. */
-CGDDEF cgd_status cgd_activate(cgd_ctx *ctx, cgd_tensor *y,
-                           const cgd_tensor *x, int act);
-CGDDEF cgd_status cgd_activate_backward(cgd_ctx *ctx, cgd_tensor *dx,
-                           const cgd_tensor *dy, const cgd_tensor *y, int act);
-
-/* Twice the height and width; bilinear is PyTorch's align_corners = False. */
-CGDDEF cgd_status cgd_upsample2(cgd_ctx *ctx, cgd_tensor *y,
-                           const cgd_tensor *x, int up);
-CGDDEF cgd_status cgd_upsample2_backward(cgd_ctx *ctx, cgd_tensor *dx,
-                           const cgd_tensor *dy, int up);
 
 /* ======================================================================== */
 /* [api:nets] Nets and passes                                               */
@@ -2296,18 +2201,11 @@ CGDDEF void cgd_free(cgd_ctx *ctx)
 }
 
 /* ======================================================================== */
-/* [impl:reference] Convolution, reference kernels                          */
+/* [impl:asks] What the method asks of the engine                           */
 /* ======================================================================== */
-/* Owns the three sums that every convolution of this library is made of.
- * A window relates a big map x (n, h, w, c) to a small one y (n, oh, ow, o):
- *
- *   forward   y[i,j,o]   = b[o] + sum_{u,v,c} x[i*s+u-p, j*s+v-p, c] w[u,v,c,o]
- *   adjoint   x[i*s+u-p, j*s+v-p, c] = b[c] + sum y[i,j,o] w[u,v,c,o]
- *   weights   dw[u,v,c,o] += sum_{i,j} x[i*s+u-p, j*s+v-p, c] y[i,j,o]
- *
- * A convolution is (forward, adjoint, weights); a transposed convolution is
- * (adjoint, forward, weights) of the window that would undo its shape. The
- * kernels here are the definition; the fast ones below must agree. */
+/* The one interface between the two: shapes and jobs, and a table of the
+ * functions that do them. [impl:ops] defines what each is to compute, in
+ * plain loops; [impl:dispatch] fills in a table for each instruction set. */
 
 typedef struct cgd__shape {
     size_t n, h, w, c, oh, ow, o;
@@ -2397,6 +2295,207 @@ static size_t cgd__conv_bytes(cgd_ctx *ctx, const cgd__kernels *k,
     return count.peak;
 }
 
+#ifdef CGD_NO_TRAIN                    /* such a build has no gradients      */
+#define CGD__LEARNS(function) NULL
+#else
+#define CGD__LEARNS(function) function
+#endif
+
+#define CGD__BLOCK 8192                /* values in a slice of a map's job   */
+#define CGD__PANEL 64                  /* most outputs in a panel of weights */
+
+typedef struct cgd__map_job {
+    const float *x, *y;
+    float *out;
+    size_t count;
+    int act;
+    float factor;
+} cgd__map_job;
+
+/* ReLU, its leaky form and no activation at all are max(v, slope * v); behind
+ * a norm they let a gradient pass where on * x + off, the normalised value, is
+ * positive, and `slope` of it elsewhere. */
+#define CGD__SLOPE(act) ((act) == CGD_ACT_NONE ? 1                            \
+                         : (act) == CGD_ACT_LEAKY ? 0.2f : 0.0f)
+
+/* Sums over pixels are taken in slices, each into a row of its own in double
+ * precision, and added up in order. */
+typedef struct cgd__norm_job {
+    const float *x, *dy, *skip, *scale, *shift, *third, *on, *off;
+    float *out;
+    double *partial;           /* (slices, 2, c)                             */
+    const float *stats;
+    size_t n, pixels, c, chunk, per_picture;
+    int act;
+} cgd__norm_job;
+
+/* A depthwise convolution: slices are rows of y, or for its gradients groups of
+ * channels, so that each writes what no other does. */
+typedef struct cgd__depth_job {
+    const cgd__shape *s;         /* o == c                                   */
+    const float *x, *y, *w, *b;
+    float *out;
+    int accumulate;
+} cgd__depth_job;
+
+enum { CGD__DEPTH_CHANNELS = 16 };
+
+/* Add the mirrored margins of a padded map to its inside (or write it). */
+typedef struct cgd__fold_job {
+    const float *in; float *out; const float *bias;
+    size_t h, w, c, pad;
+    int pad_mode, accumulate;
+} cgd__fold_job;
+
+/* A copy of a map with its margins, of which a slice is `band` rows. Of a raw
+ * map, normalised: see cgd__conv. */
+typedef struct cgd__pad_job {
+    const float *in, *scale, *shift;
+    float *out, slope;
+    size_t n, h, w, c, pad, band;
+    int pad_mode;
+} cgd__pad_job;
+
+/* Moments are taken as sums over pieces of a map, a row for each: shift, sum
+ * of x - shift, sum of its squares, each `plane` channels, and the number of
+ * pixels. The shift is a value of the piece, so that a mean far from zero
+ * costs no digits. */
+static size_t cgd__moments_row(size_t plane) { return 3 * plane + 16; }
+static size_t cgd__moments_size(size_t rows, size_t plane)
+{
+    return cgd__round_up(rows * cgd__moments_row(plane), 16);
+}
+
+/* Each takes one slice of its job; merge adds up rows of such sums. */
+typedef struct cgd__maps {
+    void (*activate)(void *job, size_t slice);
+    void (*activate_back)(void *job, size_t slice);
+    void (*add)(void *job, size_t slice);
+    void (*norm_sums)(void *job, size_t slice);
+    void (*norm_apply)(void *job, size_t slice);
+    void (*norm_back_sums)(void *job, size_t slice);
+    void (*norm_back_apply)(void *job, size_t slice);
+    void (*fold)(void *job, size_t slice);
+    void (*pad)(void *job, size_t slice);
+    void (*depth)(void *job, size_t row);
+    void (*depth_data)(void *job, size_t slice);
+    void (*depth_weights)(void *job, size_t slice);
+    void (*merge)(const float *sums, size_t rows, size_t plane, size_t c,
+                  double *mean, double *square);
+} cgd__maps;
+
+/* ======================================================================== */
+/* [impl:tensor] Tensors                                                    */
+/* ======================================================================== */
+
+CGDDEF cgd_tensor cgd_tensor_view(size_t n, size_t h, size_t w, size_t c,
+                                  float *data)
+{
+    cgd_tensor t;
+    t.n = n; t.h = h; t.w = w; t.c = c; t.data = data;
+    return t;
+}
+
+CGDDEF size_t cgd_tensor_size(const cgd_tensor *t)
+{
+    return t->n * t->h * t->w * t->c;
+}
+
+/* Clamped; written so that a NaN becomes the lower end. */
+static float cgd__clamp(float v, float least, float most)
+{
+    return v >= most ? most : v > least ? v : least;
+}
+
+/* Samples, either bytes or values, to what a net takes, and back. */
+static void cgd__samples_in(float *x, const unsigned char *bytes,
+                            const float *values, size_t n,
+                            const cgd_range *r)
+{
+    float lo = r->lo, half = (r->lo == r->hi ? r->white : r->hi - lo) / 2;
+    size_t i;
+    if (r->lo == r->hi) lo = 0;
+    if (bytes)
+        for (i = 0; i < n; i++)
+            x[i] = cgd__clamp(((float)bytes[i] - lo) / half - 1, -1, 1);
+    else
+        for (i = 0; i < n; i++)
+            x[i] = cgd__clamp((values[i] - lo) / half - 1, -1, 1);
+}
+
+static void cgd__samples_out(unsigned char *bytes, float *values,
+                             const float *y, size_t n, const cgd_range *r)
+{
+    float lo = r->lo, half = (r->lo == r->hi ? r->white : r->hi - lo) / 2, v;
+    size_t i;
+    if (r->lo == r->hi) lo = 0;
+    for (i = 0; i < n; i++) {
+        v = (y[i] + 1) * half + lo;
+        if (bytes)
+            bytes[i] = (unsigned char)cgd__clamp(v + 0.5f, 0, 255);
+        else if (r->white > 0)
+            values[i] = (float)(int)cgd__clamp(v + 0.5f, 0, r->white);
+        else
+            values[i] = v;
+    }
+}
+
+static const cgd_range cgd__byte_range = { 0, 0, 255 };
+
+CGDDEF void cgd_tensor_from_bytes(cgd_tensor *t, size_t picture,
+                                  const unsigned char *bytes)
+{
+    size_t count = t->h * t->w * t->c;
+    cgd__samples_in(t->data + picture * count, bytes, NULL, count,
+                    &cgd__byte_range);
+}
+
+CGDDEF void cgd_tensor_to_bytes(unsigned char *bytes, const cgd_tensor *t,
+                                size_t picture)
+{
+    size_t count = t->h * t->w * t->c;
+    cgd__samples_out(bytes, NULL, t->data + picture * count, count,
+                     &cgd__byte_range);
+}
+
+#ifndef CGD_NO_TRAIN
+static int cgd__same_shape(const cgd_tensor *a, const cgd_tensor *b)
+{
+    return a->n == b->n && a->h == b->h && a->w == b->w && a->c == b->c;
+}
+#endif
+
+/* ======================================================================== */
+/* [impl:ops] Operators                                                     */
+/* ======================================================================== */
+/* Every operator of the nets, its definition, its forward loop and the loop
+ * of its gradient side by side. L is the loss; dy stands for dL/dy, which
+ * backward is given, and dx for dL/dx, which it makes. Shapes are trusted
+ * here: nets are checked when they are built.
+ *
+ * One rule derives nearly all of backward. An operator that is linear in x
+ * is a matrix, y = M x, and then dx = M' dy: where forward *reads* x[a] with
+ * weight m into y[i], backward *adds* m dy[i] to dx[a]. M' is the adjoint.
+ *
+ * Work is handed out in slices that each write what no other does, so that
+ * threads change nothing. A loop marked CGD__LOOP is a slice's; the engine
+ * compiles it once more for each instruction set, and the table of the
+ * reference kernels ([impl:dispatch]) takes it as it stands here. */
+
+#if defined(__GNUC__)
+#define CGD__LOOP CGD__OPTIMIZED __inline__ __attribute__((always_inline))
+#else
+#define CGD__LOOP
+#endif
+
+/* ---- windows and padding -------------------------------------------------*/
+/* A window of `kernel` samples steps over a line of `size` samples, `stride`
+ * at a time, after `pad` more have been put before and behind it. Padding is
+ * never stored: it is a rule by which an index that falls outside finds the
+ * sample it stands for. Zero padding finds none; reflection mirrors at the
+ * outermost sample without repeating it, ... 2 1 | 0 1 2 3 | 2 1 ..., which
+ * leaves no edge for a net to paint a border along. */
+
 #define CGD__OUTSIDE ((size_t)-1)
 
 /* Where a window's tap lands in a line of `size` samples: the sample's index,
@@ -2408,8 +2507,42 @@ static size_t cgd__tap_index(size_t at, size_t pad, size_t size, int pad_mode)
     return at < pad ? pad - at : 2 * (size - 1) - (at - pad);
 }
 
-/* The three sums: slices are rows of y, channels of x, and channels of y, so
- * that each slice writes what no other does. */
+/* Fill in the shape of a window from its big map; 0 if it does not fit. */
+static int cgd__shape_from(cgd__shape *s, size_t n, size_t h, size_t w,
+                           size_t c, size_t o, const cgd_window *window)
+{
+    size_t k = window->kernel, p = window->pad;
+    s->n = n; s->h = h; s->w = w; s->c = c; s->o = o;
+    s->kernel = k; s->stride = window->stride; s->pad = p;
+    s->pad_mode = window->pad_mode;
+    if (k < 1 || k > 16 || s->stride < 1 || s->stride > 16 || p >= k) return 0;
+    if (n < 1 || h < 1 || w < 1 || c < 1 || o < 1) return 0;
+    if (h + 2 * p < k || w + 2 * p < k) return 0;
+    if (s->pad_mode == CGD_PAD_REFLECT && (p >= h || p >= w)) return 0;
+    s->oh = (h + 2 * p - k) / s->stride + 1;
+    s->ow = (w + 2 * p - k) / s->stride + 1;
+    return 1;
+}
+
+/* ---- convolution ---------------------------------------------------------*/
+/* A window relates a big map x (n, h, w, c) to a small one y (n, oh, ow, o):
+ *
+ *   forward   y[i,j,o]   = b[o] + sum_{u,v,c} x[i*s+u-p, j*s+v-p, c] w[u,v,c,o]
+ *   adjoint   x[i*s+u-p, j*s+v-p, c] = b[c] + sum y[i,j,o] w[u,v,c,o]
+ *   weights   dw[u,v,c,o] += sum_{i,j} x[i*s+u-p, j*s+v-p, c] y[i,j,o]
+ *
+ * Every convolution of this library is made of these three sums. Of
+ * y = conv(x, w), which is linear in x and in w, they are the value, dx (the
+ * adjoint, with dy in y's place) and dw. The transposed convolution
+ * (Zeiler et al. 2010; PyTorch's ConvTranspose2d) is the adjoint used as an
+ * operator of its own, to go from a small map to a big one: its value is the
+ * adjoint, its dx the forward sum, its dw the weights sum with both maps'
+ * parts exchanged. So three loops serve six passes. w lies as (u, v, c, o):
+ * the innermost sums run over neighbours in memory.
+ *
+ * Slices are rows of y, channels of x and channels of y. Sums are taken in
+ * double: this is what the engine is measured against. */
+
 static void cgd__ref_forward_row(void *job, size_t row)
 {
     const cgd__conv *q = (const cgd__conv *)job;
@@ -2528,72 +2661,47 @@ static int cgd__extras_ref(const cgd__shape *s, int adjoint)
     return 0;
 }
 
-static void cgd__adam_ref(float *p, float *m, float *v, const float *g,
-                          size_t count, float beta1, float beta2, float rate,
-                          float scale, float eps)
+#ifndef CGD_NO_TRAIN
+/* The bias is added to every pixel, so its gradient is the sum of dy over all
+ * of them. A slice takes 16 channels. */
+typedef struct cgd__bias_job {
+    const float *dy;
+    float *db;
+    size_t pixels, c;
+} cgd__bias_job;
+
+CGD__OPTIMIZED static void cgd__bias_slice(void *job, size_t slice)
 {
-    size_t i;
-    for (i = 0; i < count; i++) {
-        m[i] = beta1 * m[i] + (1 - beta1) * g[i];
-        v[i] = beta2 * v[i] + (1 - beta2) * g[i] * g[i];
-        p[i] -= rate * m[i] / (CGD_SQRTF(v[i]) * scale + eps);
-    }
+    const cgd__bias_job *q = (const cgd__bias_job *)job;
+    size_t first = slice * 16, count = cgd__min(16, q->c - first), p, k;
+    double sum[16];
+    for (k = 0; k < 16; k++) sum[k] = 0;
+    for (p = 0; p < q->pixels; p++)
+        for (k = 0; k < count; k++)
+            sum[k] += (double)q->dy[p * q->c + first + k];
+    for (k = 0; k < count; k++) q->db[first + k] += (float)sum[k];
 }
 
-/* ======================================================================== */
-/* [impl:maps] Work between convolutions, as the kernels see it             */
-/* ======================================================================== */
-/* Owns the jobs of element-wise passes, norms and folded margins, which are
- * compiled once per instruction set; [impl:ops] hands them out in slices of
- * about CGD__BLOCK values. */
-
-#define CGD__BLOCK 8192
-#define CGD__PANEL 64            /* most outputs in a panel                  */
-
-typedef struct cgd__map_job {
-    const float *x, *y;
-    float *out;
-    size_t count;
-    int act;
-    float factor;
-} cgd__map_job;
-
-/* ReLU, its leaky form and no activation at all are max(v, slope * v); behind
- * a norm they let a gradient pass where on * x + off, the normalised value, is
- * positive, and `slope` of it elsewhere. */
-#define CGD__SLOPE(act) ((act) == CGD_ACT_NONE ? 1                            \
-                         : (act) == CGD_ACT_LEAKY ? 0.2f : 0.0f)
-
-/* Sums over pixels are taken in slices, each into a row of its own in double
- * precision, and added up in order. */
-typedef struct cgd__norm_job {
-    const float *x, *dy, *skip, *scale, *shift, *third, *on, *off;
-    float *out;
-    double *partial;           /* (slices, 2, c)                             */
-    const float *stats;
-    size_t n, pixels, c, chunk, per_picture;
-    int act;
-} cgd__norm_job;
-
-static void cgd__norm_range(const cgd__norm_job *q, size_t slice,
-                            size_t *picture, size_t *first, size_t *count)
+static void cgd__bias_backward(cgd_ctx *ctx, float *db, const float *dy,
+                               size_t pixels, size_t c)
 {
-    size_t begin = slice % q->per_picture * q->chunk;
-    *picture = slice / q->per_picture;
-    *first = *picture * q->pixels + begin;
-    *count = cgd__min(q->chunk, q->pixels - begin);
+    cgd__bias_job q;
+    q.dy = dy; q.db = db; q.pixels = pixels; q.c = c;
+    cgd__for(ctx, cgd__ceil_div(c, 16), cgd__bias_slice, &q);
 }
+#endif
 
-/* A depthwise convolution: slices are rows of y, or for its gradients groups of
- * channels, so that each writes what no other does. */
-typedef struct cgd__depth_job {
-    const cgd__shape *s;         /* o == c                                   */
-    const float *x, *y, *w, *b;
-    float *out;
-    int accumulate;
-} cgd__depth_job;
-
-enum { CGD__DEPTH_CHANNELS = 16 };
+/* ---- depthwise convolution -----------------------------------------------*/
+/* The same three sums with one filter for each channel and no sum over c,
+ *
+ *   y[i,j,c] = b[c] + sum_{u,v} x[i*s+u-p, j*s+v-p, c] w[u,v,c]
+ *
+ * at 1/o of the work. With a 1x1 convolution behind it, which mixes channels
+ * and looks at no neighbours, it stands in for a full one (Howard et al. 2017,
+ * "MobileNets"): a separable block.
+ *
+ * taps lists where a window at one place of y lands in x, and which weights it
+ * meets there: forward, dx and dw all walk that list. */
 
 /* The taps of a window that land inside a picture: where in the big map, and
  * where their weights are, both at the first channel. The same taps, moved on
@@ -2626,64 +2734,144 @@ static void cgd__taps_at(cgd__taps *taps, const cgd__shape *s, size_t i,
     taps->run = cgd__min(last - j + 1, CGD__DEPTH_RUN);
 }
 
-/* Add the mirrored margins of a padded map to its inside (or write it). */
-typedef struct cgd__fold_job {
-    const float *in; float *out; const float *bias;
-    size_t h, w, c, pad;
-    int pad_mode, accumulate;
-} cgd__fold_job;
-
-/* The positions of a padded line that show sample i: at most three. */
-static size_t cgd__mirrors(size_t at[3], size_t i, size_t size, size_t pad,
-                           int pad_mode)
+CGD__LOOP static void cgd__depth_row(void *job, size_t row)
 {
-    size_t count = 0;
-    at[count++] = i + pad;
-    if (pad_mode != CGD_PAD_REFLECT) return count;
-    if (i > 0 && i <= pad) at[count++] = pad - i;
-    if (i + 1 < size && size - 1 - i <= pad)
-        at[count++] = pad + 2 * (size - 1) - i;
-    return count;
+    const cgd__depth_job *q = (const cgd__depth_job *)job;
+    const cgd__shape *s = q->s;
+    size_t c = s->c, j, k, t;
+    const float *x = q->x + row / s->oh * s->h * s->w * c;
+    float *y = q->out + row * s->ow * c;
+    cgd__taps taps;
+    for (j = 0; j < s->ow; j++, y += c) {
+        cgd__taps_at(&taps, s, row % s->oh, j);
+        for (k = 0; k < c; k++) {
+            float sum = q->b ? q->b[k] : 0;
+            for (t = 0; t < taps.count; t++)
+                sum += q->w[taps.w[t] + k] * x[taps.at[t] + k];
+            y[k] = sum;
+        }
+    }
 }
 
-/* A copy of a map with its margins, of which a slice is `band` rows. Of a raw
- * map, normalised: see cgd__conv. */
-typedef struct cgd__pad_job {
-    const float *in, *scale, *shift;
-    float *out, slope;
-    size_t n, h, w, c, pad, band;
-    int pad_mode;
-} cgd__pad_job;
-
-static void cgd__pad_run(cgd_ctx *ctx, cgd__pad_job *q);
-
-/* Moments are taken as sums over pieces of a map, a row for each: shift, sum
- * of x - shift, sum of its squares, each `plane` channels, and the number of
- * pixels. The shift is a value of the piece, so that a mean far from zero
- * costs no digits. */
-static size_t cgd__moments_row(size_t plane) { return 3 * plane + 16; }
-static size_t cgd__moments_size(size_t rows, size_t plane)
+static void cgd__depth_forward(cgd_ctx *ctx, const cgd__shape *s, float *y,
+                               const float *x, const float *w, const float *b)
 {
-    return cgd__round_up(rows * cgd__moments_row(plane), 16);
+    cgd__depth_job q;
+    q.s = s; q.x = x; q.y = NULL; q.w = w; q.b = b; q.out = y;
+    q.accumulate = 0;
+    cgd__for(ctx, s->n * s->oh, ctx->kernels->maps->depth, &q);
 }
 
-/* Each takes one slice of its job; merge adds up rows of such sums. */
-typedef struct cgd__maps {
-    void (*activate)(void *job, size_t slice);
-    void (*activate_back)(void *job, size_t slice);
-    void (*add)(void *job, size_t slice);
-    void (*norm_sums)(void *job, size_t slice);
-    void (*norm_apply)(void *job, size_t slice);
-    void (*norm_back_sums)(void *job, size_t slice);
-    void (*norm_back_apply)(void *job, size_t slice);
-    void (*fold)(void *job, size_t slice);
-    void (*pad)(void *job, size_t slice);
-    void (*depth)(void *job, size_t row);
-    void (*depth_data)(void *job, size_t slice);
-    void (*depth_weights)(void *job, size_t slice);
-    void (*merge)(const float *sums, size_t rows, size_t plane, size_t c,
-                  double *mean, double *square);
-} cgd__maps;
+#ifndef CGD_NO_TRAIN
+/* dx[at] += w dy and dw += x[at] dy. Slices are groups of channels, of one
+ * picture for dx and of all for dw: nothing crosses from one to another. */
+CGD__LOOP static void cgd__depth_data_slice(void *job, size_t slice)
+{
+    const cgd__depth_job *q = (const cgd__depth_job *)job;
+    const cgd__shape *s = q->s;
+    size_t c = s->c, groups = cgd__ceil_div(c, CGD__DEPTH_CHANNELS);
+    size_t first = slice % groups * CGD__DEPTH_CHANNELS, i, k, t;
+    size_t end = cgd__min(first + CGD__DEPTH_CHANNELS, c);
+    const float *dy = q->y + slice / groups * s->oh * s->ow * c;
+    float *dx = q->out + slice / groups * s->h * s->w * c;
+    cgd__taps taps;
+    for (i = 0; !q->accumulate && i < s->h * s->w; i++)
+        for (k = first; k < end; k++) dx[i * c + k] = 0;
+    for (i = 0; i < s->oh * s->ow; i++, dy += c) {
+        cgd__taps_at(&taps, s, i / s->ow, i % s->ow);
+        for (t = 0; t < taps.count; t++)
+            for (k = first; k < end; k++)
+                dx[taps.at[t] + k] += q->w[taps.w[t] + k] * dy[k];
+    }
+}
+
+CGD__LOOP static void cgd__depth_weights_slice(void *job, size_t slice)
+{
+    const cgd__depth_job *q = (const cgd__depth_job *)job;
+    const cgd__shape *s = q->s;
+    size_t c = s->c, first = slice * CGD__DEPTH_CHANNELS, i, k, t;
+    size_t end = cgd__min(first + CGD__DEPTH_CHANNELS, c);
+    size_t places = s->oh * s->ow;
+    cgd__taps taps;
+    for (i = 0; i < s->n * places; i++) {
+        const float *x = q->x + i / places * s->h * s->w * c;
+        const float *dy = q->y + i * c;
+        cgd__taps_at(&taps, s, i % places / s->ow, i % s->ow);
+        for (t = 0; t < taps.count; t++)
+            for (k = first; k < end; k++)
+                q->out[taps.w[t] + k] += x[taps.at[t] + k] * dy[k];
+    }
+}
+
+static void cgd__depth_data(cgd_ctx *ctx, const cgd__shape *s, float *dx,
+                            const float *dy, const float *w, int accumulate)
+{
+    cgd__depth_job q;
+    q.s = s; q.x = NULL; q.y = dy; q.w = w; q.b = NULL; q.out = dx;
+    q.accumulate = accumulate;
+    cgd__for(ctx, s->n * cgd__ceil_div(s->c, CGD__DEPTH_CHANNELS),
+             ctx->kernels->maps->depth_data, &q);
+}
+
+static void cgd__depth_weights(cgd_ctx *ctx, const cgd__shape *s, float *dw,
+                               const float *x, const float *dy)
+{
+    cgd__depth_job q;
+    q.s = s; q.x = x; q.y = dy; q.w = NULL; q.b = NULL; q.out = dw;
+    q.accumulate = 1;
+    cgd__for(ctx, cgd__ceil_div(s->c, CGD__DEPTH_CHANNELS),
+             ctx->kernels->maps->depth_weights, &q);
+}
+#endif
+
+/* ---- padding as an operator ----------------------------------------------*/
+/* Some kernels want the margin in memory, and take a padded copy of x; of a
+ * raw map, normalised on the way (see cgd__conv). A copy is linear, and its
+ * adjoint folds the margin back: each sample's gradient is the sum over the
+ * places of the padded map that show it, of which a line holds up to three
+ * (its own, one mirrored before the start, one behind the end). */
+
+/* Pixels [j, end) of row `a` of picture n, normalised where the map is raw. */
+CGD__LOOP static void cgd__pad_inside(const cgd__pad_job *q, float *out,
+                                      size_t n, size_t a, size_t j, size_t end)
+{
+    const float *in = q->in + ((n * q->h + a) * q->w + j) * q->c;
+    const float *scale, *shift;
+    size_t k;
+    if (!q->scale) {
+        memcpy(out, in, (end - j) * q->c * sizeof(float));
+        return;
+    }
+    scale = q->scale + n * q->c;
+    shift = q->shift + n * q->c;
+    for (; j < end; j++, in += q->c, out += q->c)
+        CGD__EACH for (k = 0; k < q->c; k++) {
+            float v = in[k] * scale[k] + shift[k], less = q->slope * v;
+            out[k] = v > less ? v : less;
+        }
+}
+
+CGD__LOOP static void cgd__pad_slice(void *job, size_t slice)
+{
+    const cgd__pad_job *q = (const cgd__pad_job *)job;
+    size_t ph = q->h + 2 * q->pad, pw = q->w + 2 * q->pad, j, run, row, end;
+    row = slice * q->band;
+    end = cgd__min(row + q->band, q->n * ph);
+    for (; row < end; row++) {
+        size_t a = cgd__tap_index(row % ph, q->pad, q->h, q->pad_mode);
+        float *out = q->out + row * pw * q->c;
+        if (a == CGD__OUTSIDE) {
+            memset(out, 0, pw * q->c * sizeof(float));
+            continue;
+        }
+        for (j = 0; j < pw; j += run, out += run * q->c) {
+            size_t b = cgd__tap_index(j, q->pad, q->w, q->pad_mode);
+            run = j == q->pad ? q->w : 1;      /* the inside is one run      */
+            if (b == CGD__OUTSIDE) memset(out, 0, q->c * sizeof(float));
+            else cgd__pad_inside(q, out, row / ph, a, b, b + run);
+        }
+    }
+}
 
 static void cgd__pad_run(cgd_ctx *ctx, cgd__pad_job *q)
 {
@@ -2703,123 +2891,77 @@ static void cgd__pad(cgd_ctx *ctx, float *out, const float *in, size_t n,
     cgd__pad_run(ctx, &q);
 }
 
-/* ======================================================================== */
-/* [impl:tensor] Tensors                                                    */
-/* ======================================================================== */
-
-CGDDEF cgd_tensor cgd_tensor_view(size_t n, size_t h, size_t w, size_t c,
-                                  float *data)
+/* The positions of a padded line that show sample i: at most three. */
+static size_t cgd__mirrors(size_t at[3], size_t i, size_t size, size_t pad,
+                           int pad_mode)
 {
-    cgd_tensor t;
-    t.n = n; t.h = h; t.w = w; t.c = c; t.data = data;
-    return t;
+    size_t count = 0;
+    at[count++] = i + pad;
+    if (pad_mode != CGD_PAD_REFLECT) return count;
+    if (i > 0 && i <= pad) at[count++] = pad - i;
+    if (i + 1 < size && size - 1 - i <= pad)
+        at[count++] = pad + 2 * (size - 1) - i;
+    return count;
 }
 
-CGDDEF size_t cgd_tensor_size(const cgd_tensor *t)
+CGD__LOOP static void cgd__fold_row(void *job, size_t row)
 {
-    return t->n * t->h * t->w * t->c;
-}
-
-/* Clamped; written so that a NaN becomes the lower end. */
-static float cgd__clamp(float v, float least, float most)
-{
-    return v >= most ? most : v > least ? v : least;
-}
-
-/* Samples, either bytes or values, to what a net takes, and back. */
-static void cgd__samples_in(float *x, const unsigned char *bytes,
-                            const float *values, size_t n,
-                            const cgd_range *r)
-{
-    float lo = r->lo, half = (r->lo == r->hi ? r->white : r->hi - lo) / 2;
-    size_t i;
-    if (r->lo == r->hi) lo = 0;
-    if (bytes)
-        for (i = 0; i < n; i++)
-            x[i] = cgd__clamp(((float)bytes[i] - lo) / half - 1, -1, 1);
-    else
-        for (i = 0; i < n; i++)
-            x[i] = cgd__clamp((values[i] - lo) / half - 1, -1, 1);
-}
-
-static void cgd__samples_out(unsigned char *bytes, float *values,
-                             const float *y, size_t n, const cgd_range *r)
-{
-    float lo = r->lo, half = (r->lo == r->hi ? r->white : r->hi - lo) / 2, v;
-    size_t i;
-    if (r->lo == r->hi) lo = 0;
-    for (i = 0; i < n; i++) {
-        v = (y[i] + 1) * half + lo;
-        if (bytes)
-            bytes[i] = (unsigned char)cgd__clamp(v + 0.5f, 0, 255);
-        else if (r->white > 0)
-            values[i] = (float)(int)cgd__clamp(v + 0.5f, 0, r->white);
-        else
-            values[i] = v;
+    const cgd__fold_job *q = (const cgd__fold_job *)job;
+    size_t n = row / q->h, i = row % q->h, j, k, a, b;
+    size_t rows[3], cols[3], n_rows, n_cols, pw = q->w + 2 * q->pad;
+    const float *map = q->in + n * (q->h + 2 * q->pad) * pw * q->c;
+    n_rows = cgd__mirrors(rows, i, q->h, q->pad, q->pad_mode);
+    for (j = 0; j < q->w; j++) {
+        float *out = q->out + (row * q->w + j) * q->c;
+        n_cols = cgd__mirrors(cols, j, q->w, q->pad, q->pad_mode);
+        for (k = 0; k < q->c; k++)
+            out[k] = (q->accumulate ? out[k] : 0) + (q->bias ? q->bias[k] : 0);
+        for (a = 0; a < n_rows; a++)
+            for (b = 0; b < n_cols; b++) {
+                const float *in = map + (rows[a] * pw + cols[b]) * q->c;
+                for (k = 0; k < q->c; k++) out[k] += in[k];
+            }
     }
 }
 
-static const cgd_range cgd__byte_range = { 0, 0, 255 };
-
-CGDDEF void cgd_tensor_from_bytes(cgd_tensor *t, size_t picture,
-                                  const unsigned char *bytes)
-{
-    size_t count = t->h * t->w * t->c;
-    cgd__samples_in(t->data + picture * count, bytes, NULL, count,
-                    &cgd__byte_range);
-}
-
-CGDDEF void cgd_tensor_to_bytes(unsigned char *bytes, const cgd_tensor *t,
-                                size_t picture)
-{
-    size_t count = t->h * t->w * t->c;
-    cgd__samples_out(bytes, NULL, t->data + picture * count, count,
-                     &cgd__byte_range);
-}
-
-static int cgd__same_shape(const cgd_tensor *a, const cgd_tensor *b)
-{
-    return a->n == b->n && a->h == b->h && a->w == b->w && a->c == b->c;
-}
-
-/* ======================================================================== */
-/* [impl:ops] Operators                                                     */
-/* ======================================================================== */
-/* Owns everything between convolutions, and the public operators. The inner
- * functions (cgd__...) trust their shapes and take scratch from the caller;
- * the public ones check and allocate. Work is cut into slices of about
- * CGD__BLOCK values. */
+/* ---- normalisation -------------------------------------------------------*/
+/* Instance norm (Ulyanov et al. 2016) makes every channel of every picture
+ * mean 0 and variance 1 over its own pixels; batch norm (Ioffe & Szegedy
+ * 2015) over the pixels of the whole batch:
+ *
+ *   y = gamma * xhat + beta,   xhat = (x - mean) * rstd,
+ *   rstd = 1 / sqrt(var + 1e-5),   var = mean of (x - mean)^2, biased
+ *
+ * For translation the first is the better one: the contrast of one picture
+ * says nothing about another's. Once the statistics are known a norm is a
+ * scale and a shift per picture and channel, y = scale * x + shift, which is
+ * how it is applied, together with the activation and the residual sum behind
+ * it: a norm costs no pass over memory of its own.
+ *
+ * Backward. Let N pixels share a mean and a variance. x moves y in three ways,
+ * by itself, through mean and through var. With g = gamma * dy,
+ *
+ *   dmean = -rstd sum(g)          (through var: sum(x - mean) = 0)
+ *   dvar  = -rstd^3/2 sum(g (x - mean)) = -rstd^2/2 sum(g xhat)
+ *   dx    = rstd g + dmean/N + dvar 2 (x - mean)/N
+ *         = rstd (g - mean(g) - xhat mean(g xhat))
+ *
+ * so gradients lose their mean and what points along xhat: no step can move
+ * what the norm takes out. Per channel that is a * dy + b * x + d, one pass,
+ * after one for the two sums, which are dbeta = sum(dy) and
+ * dgamma = sum(dy xhat) as well. Of frozen statistics, which are constants,
+ * only rstd g is left. */
 
 #define CGD__NORM_EPS 1e-5
 
-/* ---- element by element --------------------------------------------------*/
-
-static void cgd__activate(cgd_ctx *ctx, float *y, const float *x,
-                          size_t count, int act)
+static void cgd__norm_range(const cgd__norm_job *q, size_t slice,
+                            size_t *picture, size_t *first, size_t *count)
 {
-    cgd__map_job q;
-    if (act == CGD_ACT_NONE && x == y) return;
-    q.x = x; q.y = NULL; q.out = y; q.count = count; q.act = act;
-    q.factor = 1;
-    cgd__for(ctx, cgd__ceil_div(count, CGD__BLOCK),
-             ctx->kernels->maps->activate, &q);
+    size_t begin = slice % q->per_picture * q->chunk;
+    *picture = slice / q->per_picture;
+    *first = *picture * q->pixels + begin;
+    *count = cgd__min(q->chunk, q->pixels - begin);
 }
-
-/* y += factor * x */
-static void cgd__add_scaled(cgd_ctx *ctx, float *y, const float *x,
-                            size_t count, float factor)
-{
-    cgd__map_job q;
-    q.x = x; q.y = NULL; q.out = y; q.count = count; q.act = 0;
-    q.factor = factor;
-    cgd__for(ctx, cgd__ceil_div(count, CGD__BLOCK), ctx->kernels->maps->add,
-             &q);
-}
-
-/* ---- normalisation -------------------------------------------------------*/
-/* Both norms are a scale and a shift per picture and channel, fused with the
- * activation and the residual sum. Sums over pixels are taken in slices, each
- * into a row of its own in double precision, and added up in order. */
 
 /* Pixels in a slice, and slices in a picture. */
 static void cgd__norm_slices(cgd__norm_job *q, size_t n, size_t pixels,
@@ -2839,6 +2981,11 @@ static size_t cgd__norm_scratch(size_t n, size_t pixels, size_t c)
     return 4 * n * q.per_picture * c + 9 * n * c + 4;
 }
 
+static double *cgd__norm_partial(float *scratch, size_t nc)
+{
+    return (double *)(void *)(scratch + cgd__round_up(5 * nc, 2));
+}
+
 /* Add up the partial sums of picture n (or of all) for channel k. */
 static void cgd__norm_total(const cgd__norm_job *q, int all, size_t n,
                             size_t k, double total[2])
@@ -2850,6 +2997,22 @@ static void cgd__norm_total(const cgd__norm_job *q, int all, size_t n,
         total[0] += q->partial[slice * 2 * q->c + k];
         total[1] += q->partial[(slice * 2 + 1) * q->c + k];
     }
+}
+
+CGD__LOOP static void cgd__norm_sums_slice(void *job, size_t slice)
+{
+    const cgd__norm_job *q = (const cgd__norm_job *)job;
+    size_t c = q->c, picture, first, count, k;
+    double *sum = q->partial + slice * 2 * c, *square = sum + c;
+    const float *x;
+    cgd__norm_range(q, slice, &picture, &first, &count);
+    for (k = 0; k < 2 * c; k++) sum[k] = 0;
+    for (x = q->x + first * c; count > 0; count--, x += c)
+        for (k = 0; k < c; k++) {
+            double v = (double)x[k];
+            sum[k] += v;
+            square[k] += v * v;
+        }
 }
 
 /* Mean and mean square deviation of every picture and channel; returns them,
@@ -2903,6 +3066,19 @@ static void cgd__norm_stats(const cgd__norm_job *q, int norm,
         }
 }
 
+/* Statistics as frozen at training time, in the form of stats. */
+static void cgd__norm_running(float *stats, size_t n, size_t c,
+                              const float *running_mean,
+                              const float *running_var)
+{
+    size_t i;
+    for (i = 0; i < n * c; i++) {
+        stats[i] = running_mean[i % c];
+        stats[n * c + i] = (float)(1 / cgd__sqrt((double)running_var[i % c]
+                                                 + CGD__NORM_EPS));
+    }
+}
+
 /* The norm as scale and shift per picture and channel. */
 static void cgd__norm_factors(const cgd__norm_job *q, const float *gamma,
                               const float *beta, const float *stats,
@@ -2917,6 +3093,41 @@ static void cgd__norm_factors(const cgd__norm_job *q, const float *gamma,
         }
 }
 
+CGD__LOOP static void cgd__norm_apply_slice(void *job, size_t slice)
+{
+    const cgd__norm_job *q = (const cgd__norm_job *)job;
+    size_t c = q->c, picture, first, count, k;
+    const float *x, *skip, *scale, *shift;
+    float *out;
+    cgd__norm_range(q, slice, &picture, &first, &count);
+    scale = q->scale + picture * c;
+    shift = q->shift + picture * c;
+    x = q->x + first * c;
+    out = q->out + first * c;
+    skip = q->skip ? q->skip + first * c : NULL;
+    for (; count > 0; count--, x += c, out += c) {
+        if (q->act == CGD_ACT_RELU)
+            CGD__EACH for (k = 0; k < c; k++) {
+                float v = x[k] * scale[k] + shift[k];
+                out[k] = v > 0 ? v : 0;
+            }
+        else if (q->act == CGD_ACT_LEAKY)
+            CGD__EACH for (k = 0; k < c; k++) {
+                float v = x[k] * scale[k] + shift[k];
+                out[k] = v > 0 ? v : 0.2f * v;
+            }
+        else if (skip)
+            CGD__EACH for (k = 0; k < c; k++)
+                out[k] = x[k] * scale[k] + shift[k] + skip[k];
+        else
+            CGD__EACH for (k = 0; k < c; k++)
+                out[k] = x[k] * scale[k] + shift[k];
+        if (q->act == CGD_ACT_TANH)
+            CGD__EACH for (k = 0; k < c; k++) out[k] = CGD_TANHF(out[k]);
+        if (skip) skip += c;
+    }
+}
+
 /* y = act(scale * x + shift) [+ skip]; y may be x. */
 static void cgd__norm_apply(cgd_ctx *ctx, cgd__norm_job *q, float *y,
                             const float *scale, const float *shift)
@@ -2927,36 +3138,211 @@ static void cgd__norm_apply(cgd_ctx *ctx, cgd__norm_job *q, float *y,
     cgd__for(ctx, q->n * q->per_picture, ctx->kernels->maps->norm_apply, q);
 }
 
-/* y = act(gamma * (x - mean) * rstd + beta), mean and rstd from stats
- * (2, n, c). scratch: cgd__norm_scratch floats. y may be x. */
-static void cgd__norm_forward(cgd_ctx *ctx, cgd__norm_job *q, float *y,
-                              const float *gamma, const float *beta,
-                              const float *stats, float *scratch)
+#ifndef CGD_NO_TRAIN
+/* Sums of dy and dy * xhat. Where a ReLU stands behind the norm its mask is
+ * made anew from on * x + off, the normalised value: it need not be kept. */
+CGD__LOOP static void cgd__norm_back_sums_slice(void *job, size_t slice)
 {
-    float *shift = scratch + q->n * q->c;
-    cgd__norm_factors(q, gamma, beta, stats, scratch, shift);
-    cgd__norm_apply(ctx, q, y, scratch, shift);
+    const cgd__norm_job *q = (const cgd__norm_job *)job;
+    size_t c = q->c, picture, first, count, k;
+    double *sum = q->partial + slice * 2 * c, *dot = sum + c;
+    const float *x, *dy, *mean, *rstd, *on, *off;
+    float slope = CGD__SLOPE(q->act);
+    cgd__norm_range(q, slice, &picture, &first, &count);
+    mean = q->stats + picture * c;
+    rstd = mean + q->n * c;
+    on = q->on + picture * c;
+    off = q->off + picture * c;
+    x = q->x + first * c;
+    dy = q->dy + first * c;
+    for (k = 0; k < 2 * c; k++) sum[k] = 0;
+    for (; count > 0; count--, x += c, dy += c)
+        CGD__EACH for (k = 0; k < c; k++) {
+            float d = dy[k] * (x[k] * on[k] + off[k] > 0 ? 1 : slope);
+            sum[k] += (double)d;
+            dot[k] += (double)(d * ((x[k] - mean[k]) * rstd[k]));
+        }
 }
 
-static double *cgd__norm_partial(float *scratch, size_t nc)
+CGD__LOOP static void cgd__norm_back_apply_slice(void *job, size_t slice)
 {
-    return (double *)(void *)(scratch + cgd__round_up(5 * nc, 2));
+    const cgd__norm_job *q = (const cgd__norm_job *)job;
+    size_t c = q->c, picture, first, count, k;
+    const float *x, *dy, *a, *b, *d, *on, *off;
+    float *dx;
+    float slope = CGD__SLOPE(q->act);
+    cgd__norm_range(q, slice, &picture, &first, &count);
+    a = q->scale + picture * c;
+    b = q->third + picture * c;
+    d = q->shift + picture * c;
+    on = q->on + picture * c;
+    off = q->off + picture * c;
+    x = q->x + first * c;
+    dy = q->dy + first * c;
+    dx = q->out + first * c;
+    for (; count > 0; count--, x += c, dy += c, dx += c)
+        CGD__EACH for (k = 0; k < c; k++) {
+            float past = dy[k] * (x[k] * on[k] + off[k] > 0 ? 1 : slope);
+            dx[k] = a[k] * past + b[k] * x[k] + d[k];
+        }
 }
 
-/* Statistics as frozen at training time, in the form of stats. */
-static void cgd__norm_running(float *stats, size_t n, size_t c,
-                              const float *running_mean,
-                              const float *running_var)
+/* dx = gamma rstd (dy - mean(dy) - xhat mean(dy xhat)), written as
+ * a dy + b x + d per channel; the means vanish when statistics are frozen.
+ * dgamma += sum(dy xhat), dbeta += sum(dy). dx may be dy. q->act: none, or a
+ * (leaky) ReLU behind the norm, dy then being the gradient behind that. */
+static void cgd__norm_backward(cgd_ctx *ctx, cgd__norm_job *q, float *dx,
+                               int norm, const float *gamma,
+                               const float *beta, const float *stats,
+                               float *dgamma,
+                               float *dbeta, int frozen, float *scratch)
 {
-    size_t i;
-    for (i = 0; i < n * c; i++) {
-        stats[i] = running_mean[i % c];
-        stats[n * c + i] = (float)(1 / cgd__sqrt((double)running_var[i % c]
-                                                 + CGD__NORM_EPS));
+    int all = norm == CGD_NORM_BATCH;
+    size_t nc = q->n * q->c, n, k;
+    double count = (double)q->pixels * (double)(all ? q->n : 1);
+    float *a = scratch, *b = scratch + nc, *d = scratch + 2 * nc;
+    float *on = scratch + 3 * nc, *off = scratch + 4 * nc;
+    cgd__norm_factors(q, gamma, beta, stats, on, off);
+    q->on = on; q->off = off;
+    q->stats = stats;
+    cgd__for(ctx, q->n * q->per_picture, ctx->kernels->maps->norm_back_sums, q);
+    for (k = 0; k < q->c; k++)
+        for (n = 0; n < q->n; n++) {
+            size_t i = n * q->c + k;
+            double total[2], mean = (double)stats[i];
+            double rstd = (double)stats[nc + i], scale, slope;
+            cgd__norm_total(q, all, n, k, total);
+            if (!all || n == 0) {
+                if (dgamma) dgamma[k] += (float)total[1];
+                if (dbeta) dbeta[k] += (float)total[0];
+            }
+            scale = rstd * (gamma ? (double)gamma[k] : 1);
+            slope = frozen ? 0 : -scale * rstd * total[1] / count;
+            a[i] = (float)scale;
+            b[i] = (float)slope;
+            d[i] = (float)(-slope * mean
+                           - (frozen ? 0 : scale * total[0] / count));
+        }
+    q->scale = a; q->third = b; q->shift = d;
+    q->out = dx;
+    cgd__for(ctx, q->n * q->per_picture, ctx->kernels->maps->norm_back_apply,
+             q);
+}
+#endif
+
+/* ---- activations and sums ------------------------------------------------*/
+/* ReLU, y = max(x, 0); leaky ReLU, y = x where x > 0, else x/5; tanh. The
+ * slope below zero keeps a discriminator's units alive: with a plain ReLU one
+ * that every picture pushes below zero gets no gradient any more and never
+ * comes back. tanh ends a generator, whose pixels then lie in [-1, 1].
+ *
+ * Backward. dx = dy * dy/dx, and that factor follows from y alone: 1 where
+ * y > 0, else 0 or 1/5, since y has the sign of x; 1 - y^2 for tanh. So x need
+ * not be kept, and y may stand in its place. At 0, where a ReLU has no
+ * derivative, we take the lower side's, as PyTorch does. */
+
+CGD__LOOP static void cgd__activate_slice(void *job, size_t block)
+{
+    const cgd__map_job *q = (const cgd__map_job *)job;
+    size_t i = block * CGD__BLOCK, end = cgd__min(i + CGD__BLOCK, q->count);
+    const float *x = q->x;
+    float *out = q->out;
+    switch (q->act) {
+    case CGD_ACT_RELU:
+        CGD__EACH for (; i < end; i++) out[i] = x[i] > 0 ? x[i] : 0;
+        break;
+    case CGD_ACT_LEAKY:
+        CGD__EACH for (; i < end; i++) out[i] = x[i] > 0 ? x[i] : 0.2f * x[i];
+        break;
+    case CGD_ACT_TANH:
+        CGD__EACH for (; i < end; i++) out[i] = CGD_TANHF(x[i]);
+        break;
+    default:
+        CGD__EACH for (; i < end; i++) out[i] = x[i];
     }
 }
 
-/* ---- resampling and padding ----------------------------------------------*/
+static void cgd__activate(cgd_ctx *ctx, float *y, const float *x,
+                          size_t count, int act)
+{
+    cgd__map_job q;
+    if (act == CGD_ACT_NONE && x == y) return;
+    q.x = x; q.y = NULL; q.out = y; q.count = count; q.act = act;
+    q.factor = 1;
+    cgd__for(ctx, cgd__ceil_div(count, CGD__BLOCK),
+             ctx->kernels->maps->activate, &q);
+}
+
+CGD__LOOP static void cgd__add_slice(void *job, size_t block)
+{
+    const cgd__map_job *q = (const cgd__map_job *)job;
+    size_t i = block * CGD__BLOCK, end = cgd__min(i + CGD__BLOCK, q->count);
+    CGD__EACH for (; i < end; i++) q->out[i] += q->factor * q->x[i];
+}
+
+/* y += factor * x */
+static void cgd__add_scaled(cgd_ctx *ctx, float *y, const float *x,
+                            size_t count, float factor)
+{
+    cgd__map_job q;
+    q.x = x; q.y = NULL; q.out = y; q.count = count; q.act = 0;
+    q.factor = factor;
+    cgd__for(ctx, cgd__ceil_div(count, CGD__BLOCK), ctx->kernels->maps->add,
+             &q);
+}
+
+#ifndef CGD_NO_TRAIN
+CGD__LOOP static void cgd__activate_back_slice(void *job, size_t block)
+{
+    const cgd__map_job *q = (const cgd__map_job *)job;
+    size_t i = block * CGD__BLOCK, end = cgd__min(i + CGD__BLOCK, q->count);
+    const float *dy = q->x, *y = q->y;
+    float *dx = q->out;
+    switch (q->act) {
+    case CGD_ACT_RELU:
+        CGD__EACH for (; i < end; i++) {
+            float d = dy[i];
+            dx[i] = y[i] > 0 ? d : 0;
+        }
+        break;
+    case CGD_ACT_LEAKY:
+        CGD__EACH for (; i < end; i++) {
+            float d = dy[i], less = 0.2f * d;
+            dx[i] = y[i] > 0 ? d : less;
+        }
+        break;
+    case CGD_ACT_TANH:
+        CGD__EACH for (; i < end; i++) dx[i] = dy[i] * (1 - y[i] * y[i]);
+        break;
+    default:
+        CGD__EACH for (; i < end; i++) dx[i] = dy[i];
+    }
+}
+
+static void cgd__activate_back(cgd_ctx *ctx, float *dx, const float *dy,
+                               const float *y, size_t count, int act)
+{
+    cgd__map_job q;
+    if (act == CGD_ACT_NONE && dx == dy) return;
+    q.x = dy; q.y = y; q.out = dx; q.count = count; q.act = act;
+    q.factor = 1;
+    cgd__for(ctx, cgd__ceil_div(count, CGD__BLOCK),
+             ctx->kernels->maps->activate_back, &q);
+}
+#endif
+
+/* ---- upsampling ----------------------------------------------------------*/
+/* Twice the height and width, one axis after the other. Nearest repeats every
+ * sample. Bilinear takes sample d of the doubled line at (d + 1/2)/2 - 1/2 of
+ * the line, so that both cover the same ground (PyTorch's align_corners =
+ * False): 3/4 of the nearer and 1/4 of the farther neighbour, the outermost
+ * alone at the ends. A convolution behind it makes no checkerboards, which a
+ * transposed one has to unlearn (Odena et al. 2016); that can paint strokes of
+ * one pixel instead.
+ *
+ * Both are linear; cgd__up_sources says what a new sample reads, and
+ * cgd__up_targets the adjoint, whom a sample feeds: itself at 2i and 2i + 1,
+ * and a quarter of itself in their outer neighbours. */
 
 /* The samples of a line of `size` that make sample d of the doubled line. */
 static size_t cgd__up_sources(int up, size_t d, size_t size, size_t at[2],
@@ -3010,256 +3396,7 @@ static void cgd__upsample(cgd_ctx *ctx, float *y, const float *x, size_t n,
     cgd__for(ctx, n * 2 * h, cgd__up_row, &q);
 }
 
-/* ---- depthwise convolution -----------------------------------------------*/
-
-static void cgd__depth_forward(cgd_ctx *ctx, const cgd__shape *s, float *y,
-                               const float *x, const float *w, const float *b)
-{
-    cgd__depth_job q;
-    q.s = s; q.x = x; q.y = NULL; q.w = w; q.b = b; q.out = y;
-    q.accumulate = 0;
-    cgd__for(ctx, s->n * s->oh, ctx->kernels->maps->depth, &q);
-}
-
-/* ---- shapes of windows ---------------------------------------------------*/
-
-/* Fill in the shape of a window from its big map; 0 if it does not fit. */
-static int cgd__shape_from(cgd__shape *s, size_t n, size_t h, size_t w,
-                           size_t c, size_t o, const cgd_window *window)
-{
-    size_t k = window->kernel, p = window->pad;
-    s->n = n; s->h = h; s->w = w; s->c = c; s->o = o;
-    s->kernel = k; s->stride = window->stride; s->pad = p;
-    s->pad_mode = window->pad_mode;
-    if (k < 1 || k > 16 || s->stride < 1 || s->stride > 16 || p >= k) return 0;
-    if (n < 1 || h < 1 || w < 1 || c < 1 || o < 1) return 0;
-    if (h + 2 * p < k || w + 2 * p < k) return 0;
-    if (s->pad_mode == CGD_PAD_REFLECT && (p >= h || p >= w)) return 0;
-    s->oh = (h + 2 * p - k) / s->stride + 1;
-    s->ow = (w + 2 * p - k) / s->stride + 1;
-    return 1;
-}
-
-static cgd_status cgd__window_fails(cgd_ctx *ctx, const char *what,
-                                    const cgd_tensor *big,
-                                    const cgd_tensor *small,
-                                    const cgd_window *window)
-{
-    return cgd__fail(ctx, CGD_ERR_SHAPE,
-        "%s: maps of %u x %u x %u x %u and %u x %u x %u x %u do not fit a "
-        "window of kernel %u, stride %u, padding %u", what, big->n, big->h,
-        big->w, big->c, small->n, small->h, small->w, small->c,
-        window->kernel, window->stride, window->pad);
-}
-
-/* One public call: a sum over a window of big (the map that a convolution
- * reads) and small, the scratch allocated for the while. */
-static cgd_status cgd__window_run(cgd_ctx *ctx, const char *what, int sum,
-                                  const cgd_tensor *big,
-                                  const cgd_tensor *small,
-                                  const cgd_window *window, float *out,
-                                  const float *in, const float *by,
-                                  const float *bias)
-{
-    cgd__shape s;
-    cgd__conv q;
-    cgd__arena scratch;
-    size_t bytes;
-    void *block;
-    if (!cgd__shape_from(&s, big->n, big->h, big->w, big->c, small->c, window)
-        || small->n != big->n || small->h != s.oh || small->w != s.ow)
-        return cgd__window_fails(ctx, what, big, small, window);
-    bytes = cgd__conv_bytes(ctx, ctx->kernels, &s, sum);
-    block = cgd__alloc(ctx, bytes);
-    if (!block)
-        return cgd__fail(ctx, CGD_ERR_MEMORY,
-            "out of memory: %s needs %u bytes of scratch", what, bytes);
-    scratch = cgd__arena_on(block, bytes);
-    q = cgd__conv_of(&s, sum, out, in, by);
-    q.bias = bias;
-    cgd__convolve(ctx, ctx->kernels, &q, &scratch);
-    cgd__free(ctx, block, bytes);
-    return CGD_OK;
-}
-
-CGDDEF cgd_status cgd_conv2d(cgd_ctx *ctx, cgd_tensor *y, const cgd_tensor *x,
-                             const float *w, const float *b,
-                             const cgd_window *window)
-{
-    return cgd__window_run(ctx, "conv2d", CGD__FORWARD, x, y, window, y->data,
-                           x->data, w, b);
-}
-
-CGDDEF cgd_status cgd_deconv2d(cgd_ctx *ctx, cgd_tensor *y,
-                               const cgd_tensor *x, const float *w,
-                               const float *b, const cgd_window *window)
-{
-    return cgd__window_run(ctx, "deconv2d", CGD__ADJOINT, y, x, window,
-                           y->data, x->data, w, b);
-}
-
-CGDDEF cgd_status cgd_depthwise2d(cgd_ctx *ctx, cgd_tensor *y,
-                                  const cgd_tensor *x, const float *w,
-                                  const float *b, const cgd_window *window)
-{
-    cgd__shape s;
-    if (!cgd__shape_from(&s, x->n, x->h, x->w, x->c, x->c, window)
-        || y->n != x->n || y->h != s.oh || y->w != s.ow || y->c != x->c)
-        return cgd__window_fails(ctx, "depthwise2d", x, y, window);
-    cgd__depth_forward(ctx, &s, y->data, x->data, w, b);
-    return CGD_OK;
-}
-
-CGDDEF cgd_status cgd_pad2d(cgd_ctx *ctx, cgd_tensor *y, const cgd_tensor *x,
-                            size_t pad, int pad_mode)
-{
-    if (y->n != x->n || y->c != x->c || y->h != x->h + 2 * pad
-        || y->w != x->w + 2 * pad
-        || (pad_mode == CGD_PAD_REFLECT && (pad >= x->h || pad >= x->w)))
-        return cgd__fail(ctx, CGD_ERR_SHAPE,
-            "pad2d: a padding of %u does not take %u x %u to %u x %u", pad,
-            x->h, x->w, y->h, y->w);
-    cgd__pad(ctx, y->data, x->data, x->n, x->h, x->w, x->c, pad, pad_mode);
-    return CGD_OK;
-}
-
-/* Shapes and scratch of the public norms. */
-static cgd_status cgd__norm_open(cgd_ctx *ctx, cgd__norm_job *q,
-                                 const cgd_tensor *y, const cgd_tensor *x,
-                                 float **scratch, size_t *bytes)
-{
-    memset(q, 0, sizeof *q);
-    if (!cgd__same_shape(x, y) || cgd_tensor_size(x) == 0)
-        return cgd__fail(ctx, CGD_ERR_SHAPE,
-            "norm: input (%u x %u x %u x %u) and output (%u x %u x %u x %u) "
-            "must have one shape", x->n, x->h, x->w, x->c, y->n, y->h, y->w,
-            y->c);
-    cgd__norm_slices(q, x->n, x->h * x->w, x->c);
-    *bytes = cgd__norm_scratch(x->n, x->h * x->w, x->c) * sizeof(float);
-    *scratch = (float *)cgd__alloc(ctx, *bytes);
-    if (!*scratch)
-        return cgd__fail(ctx, CGD_ERR_MEMORY,
-                         "out of memory: norm needs %u bytes", *bytes);
-    q->partial = cgd__norm_partial(*scratch, x->n * x->c);
-    q->x = x->data;
-    return CGD_OK;
-}
-
-CGDDEF cgd_status cgd_norm(cgd_ctx *ctx, cgd_tensor *y, const cgd_tensor *x,
-                           int norm, const float *gamma, const float *beta,
-                           float *stats, float *running_mean,
-                           float *running_var)
-{
-    cgd__norm_job q;
-    float *scratch;
-    size_t bytes;
-    cgd_status status = cgd__norm_open(ctx, &q, y, x, &scratch, &bytes);
-    if (status != CGD_OK) return status;
-    cgd__norm_stats(&q, norm, cgd__norm_moments(ctx, &q), stats, running_mean,
-                    running_var);
-    cgd__norm_forward(ctx, &q, y->data, gamma, beta, stats, scratch);
-    cgd__free(ctx, scratch, bytes);
-    return CGD_OK;
-}
-
-CGDDEF cgd_status cgd_norm_frozen(cgd_ctx *ctx, cgd_tensor *y,
-                                  const cgd_tensor *x, const float *gamma,
-                                  const float *beta, float *stats,
-                                  const float *running_mean,
-                                  const float *running_var)
-{
-    cgd__norm_job q;
-    float *scratch;
-    size_t bytes;
-    cgd_status status = cgd__norm_open(ctx, &q, y, x, &scratch, &bytes);
-    if (status != CGD_OK) return status;
-    cgd__norm_running(stats, x->n, x->c, running_mean, running_var);
-    cgd__norm_forward(ctx, &q, y->data, gamma, beta, stats, scratch);
-    cgd__free(ctx, scratch, bytes);
-    return CGD_OK;
-}
-
-CGDDEF cgd_status cgd_activate(cgd_ctx *ctx, cgd_tensor *y,
-                               const cgd_tensor *x, int act)
-{
-    if (!cgd__same_shape(x, y))
-        return cgd__fail(ctx, CGD_ERR_SHAPE,
-                         "activate: input and output differ in shape");
-    cgd__activate(ctx, y->data, x->data, cgd_tensor_size(x), act);
-    return CGD_OK;
-}
-
-CGDDEF cgd_status cgd_upsample2(cgd_ctx *ctx, cgd_tensor *y,
-                                const cgd_tensor *x, int up)
-{
-    if (y->n != x->n || y->c != x->c || y->h != 2 * x->h || y->w != 2 * x->w
-        || (up != CGD_UP_NEAREST && up != CGD_UP_BILINEAR))
-        return cgd__fail(ctx, CGD_ERR_SHAPE,
-            "upsample2: %u x %u cannot become %u x %u", x->h, x->w, y->h,
-            y->w);
-    cgd__upsample(ctx, y->data, x->data, x->n, x->h, x->w, x->c, up);
-    return CGD_OK;
-}
-
-/* ======================================================================== */
-/* [impl:backward] Operators, backward                                      */
-/* ======================================================================== */
-/* Each is the exact adjoint of its forward. */
 #ifndef CGD_NO_TRAIN
-
-static void cgd__activate_back(cgd_ctx *ctx, float *dx, const float *dy,
-                               const float *y, size_t count, int act)
-{
-    cgd__map_job q;
-    if (act == CGD_ACT_NONE && dx == dy) return;
-    q.x = dy; q.y = y; q.out = dx; q.count = count; q.act = act;
-    q.factor = 1;
-    cgd__for(ctx, cgd__ceil_div(count, CGD__BLOCK),
-             ctx->kernels->maps->activate_back, &q);
-}
-
-/* dx = gamma rstd (dy - mean(dy) - xhat mean(dy xhat)), written as
- * a dy + b x + d per channel; the means vanish when statistics are frozen.
- * dgamma += sum(dy xhat), dbeta += sum(dy). dx may be dy. q->act: none, or a
- * (leaky) ReLU behind the norm, dy then being the gradient behind that. */
-static void cgd__norm_backward(cgd_ctx *ctx, cgd__norm_job *q, float *dx,
-                               int norm, const float *gamma,
-                               const float *beta, const float *stats,
-                               float *dgamma,
-                               float *dbeta, int frozen, float *scratch)
-{
-    int all = norm == CGD_NORM_BATCH;
-    size_t nc = q->n * q->c, n, k;
-    double count = (double)q->pixels * (double)(all ? q->n : 1);
-    float *a = scratch, *b = scratch + nc, *d = scratch + 2 * nc;
-    float *on = scratch + 3 * nc, *off = scratch + 4 * nc;
-    cgd__norm_factors(q, gamma, beta, stats, on, off);
-    q->on = on; q->off = off;
-    q->stats = stats;
-    cgd__for(ctx, q->n * q->per_picture, ctx->kernels->maps->norm_back_sums, q);
-    for (k = 0; k < q->c; k++)
-        for (n = 0; n < q->n; n++) {
-            size_t i = n * q->c + k;
-            double total[2], mean = (double)stats[i];
-            double rstd = (double)stats[nc + i], scale, slope;
-            cgd__norm_total(q, all, n, k, total);
-            if (!all || n == 0) {
-                if (dgamma) dgamma[k] += (float)total[1];
-                if (dbeta) dbeta[k] += (float)total[0];
-            }
-            scale = rstd * (gamma ? (double)gamma[k] : 1);
-            slope = frozen ? 0 : -scale * rstd * total[1] / count;
-            a[i] = (float)scale;
-            b[i] = (float)slope;
-            d[i] = (float)(-slope * mean
-                           - (frozen ? 0 : scale * total[0] / count));
-        }
-    q->scale = a; q->third = b; q->shift = d;
-    q->out = dx;
-    cgd__for(ctx, q->n * q->per_picture, ctx->kernels->maps->norm_back_apply,
-             q);
-}
-
 /* The samples of the doubled line that sample i of the small one feeds. */
 static size_t cgd__up_targets(int up, size_t i, size_t size, size_t at[4],
                               float weight[4])
@@ -3307,181 +3444,6 @@ static void cgd__upsample_back(cgd_ctx *ctx, float *dx, const float *dy,
     q.in = dy; q.out = dx; q.h = h; q.w = w; q.c = c; q.up = up;
     q.accumulate = accumulate;
     cgd__for(ctx, n * h, cgd__up_back_row, &q);
-}
-
-/* db[k] += sum of dy over pixels; a slice takes 16 channels. */
-typedef struct cgd__bias_job {
-    const float *dy;
-    float *db;
-    size_t pixels, c;
-} cgd__bias_job;
-
-CGD__OPTIMIZED static void cgd__bias_slice(void *job, size_t slice)
-{
-    const cgd__bias_job *q = (const cgd__bias_job *)job;
-    size_t first = slice * 16, count = cgd__min(16, q->c - first), p, k;
-    double sum[16];
-    for (k = 0; k < 16; k++) sum[k] = 0;
-    for (p = 0; p < q->pixels; p++)
-        for (k = 0; k < count; k++)
-            sum[k] += (double)q->dy[p * q->c + first + k];
-    for (k = 0; k < count; k++) q->db[first + k] += (float)sum[k];
-}
-
-static void cgd__bias_backward(cgd_ctx *ctx, float *db, const float *dy,
-                               size_t pixels, size_t c)
-{
-    cgd__bias_job q;
-    q.dy = dy; q.db = db; q.pixels = pixels; q.c = c;
-    cgd__for(ctx, cgd__ceil_div(c, 16), cgd__bias_slice, &q);
-}
-
-static void cgd__depth_data(cgd_ctx *ctx, const cgd__shape *s, float *dx,
-                            const float *dy, const float *w, int accumulate)
-{
-    cgd__depth_job q;
-    q.s = s; q.x = NULL; q.y = dy; q.w = w; q.b = NULL; q.out = dx;
-    q.accumulate = accumulate;
-    cgd__for(ctx, s->n * cgd__ceil_div(s->c, CGD__DEPTH_CHANNELS),
-             ctx->kernels->maps->depth_data, &q);
-}
-
-static void cgd__depth_weights(cgd_ctx *ctx, const cgd__shape *s, float *dw,
-                               const float *x, const float *dy)
-{
-    cgd__depth_job q;
-    q.s = s; q.x = x; q.y = dy; q.w = NULL; q.b = NULL; q.out = dw;
-    q.accumulate = 1;
-    cgd__for(ctx, cgd__ceil_div(s->c, CGD__DEPTH_CHANNELS),
-             ctx->kernels->maps->depth_weights, &q);
-}
-
-CGDDEF cgd_status cgd_conv2d_backward_data(cgd_ctx *ctx, cgd_tensor *dx,
-                             const cgd_tensor *dy, const float *w,
-                             const cgd_window *window)
-{
-    return cgd__window_run(ctx, "conv2d backward", CGD__ADJOINT, dx, dy,
-                           window, dx->data, dy->data, w, NULL);
-}
-
-CGDDEF cgd_status cgd_conv2d_backward_weights(cgd_ctx *ctx, float *dw,
-                             float *db, const cgd_tensor *x,
-                             const cgd_tensor *dy, const cgd_window *window)
-{
-    cgd_status status = cgd__window_run(ctx, "conv2d backward", CGD__WEIGHTS,
-                                        x, dy, window, dw, x->data, dy->data,
-                                        NULL);
-    if (status == CGD_OK && db)
-        cgd__bias_backward(ctx, db, dy->data, dy->n * dy->h * dy->w, dy->c);
-    return status;
-}
-
-CGDDEF cgd_status cgd_deconv2d_backward_data(cgd_ctx *ctx, cgd_tensor *dx,
-                             const cgd_tensor *dy, const float *w,
-                             const cgd_window *window)
-{
-    return cgd_conv2d(ctx, dx, dy, w, NULL, window);
-}
-
-CGDDEF cgd_status cgd_deconv2d_backward_weights(cgd_ctx *ctx, float *dw,
-                             float *db, const cgd_tensor *x,
-                             const cgd_tensor *dy, const cgd_window *window)
-{
-    cgd_status status = cgd_conv2d_backward_weights(ctx, dw, NULL, dy, x,
-                                                    window);
-    if (status == CGD_OK && db)
-        cgd__bias_backward(ctx, db, dy->data, dy->n * dy->h * dy->w, dy->c);
-    return status;
-}
-
-CGDDEF cgd_status cgd_depthwise2d_backward_data(cgd_ctx *ctx, cgd_tensor *dx,
-                             const cgd_tensor *dy, const float *w,
-                             const cgd_window *window)
-{
-    cgd__shape s;
-    if (!cgd__shape_from(&s, dx->n, dx->h, dx->w, dx->c, dx->c, window)
-        || dy->n != dx->n || dy->h != s.oh || dy->w != s.ow || dy->c != dx->c)
-        return cgd__window_fails(ctx, "depthwise2d backward", dx, dy, window);
-    cgd__depth_data(ctx, &s, dx->data, dy->data, w, 0);
-    return CGD_OK;
-}
-
-CGDDEF cgd_status cgd_depthwise2d_backward_weights(cgd_ctx *ctx, float *dw,
-                             float *db, const cgd_tensor *x,
-                             const cgd_tensor *dy, const cgd_window *window)
-{
-    cgd__shape s;
-    if (!cgd__shape_from(&s, x->n, x->h, x->w, x->c, x->c, window)
-        || dy->n != x->n || dy->h != s.oh || dy->w != s.ow || dy->c != x->c)
-        return cgd__window_fails(ctx, "depthwise2d backward", x, dy, window);
-    cgd__depth_weights(ctx, &s, dw, x->data, dy->data);
-    if (db) cgd__bias_backward(ctx, db, dy->data, dy->n * dy->h * dy->w,
-                               dy->c);
-    return CGD_OK;
-}
-
-CGDDEF cgd_status cgd_pad2d_backward(cgd_ctx *ctx, cgd_tensor *dx,
-                                     const cgd_tensor *dy, size_t pad,
-                                     int pad_mode)
-{
-    cgd__fold_job q;
-    if (dy->n != dx->n || dy->c != dx->c || dy->h != dx->h + 2 * pad
-        || dy->w != dx->w + 2 * pad
-        || (pad_mode == CGD_PAD_REFLECT && (pad >= dx->h || pad >= dx->w)))
-        return cgd__fail(ctx, CGD_ERR_SHAPE,
-            "pad2d backward: a padding of %u does not take %u x %u to "
-            "%u x %u", pad, dx->h, dx->w, dy->h, dy->w);
-    q.in = dy->data; q.out = dx->data; q.bias = NULL;
-    q.h = dx->h; q.w = dx->w; q.c = dx->c;
-    q.pad = pad; q.pad_mode = pad_mode; q.accumulate = 0;
-    cgd__for(ctx, dx->n * dx->h, ctx->kernels->maps->fold, &q);
-    return CGD_OK;
-}
-
-CGDDEF cgd_status cgd_norm_backward(cgd_ctx *ctx, cgd_tensor *dx,
-                           const cgd_tensor *dy, const cgd_tensor *x,
-                           int norm, const float *gamma, const float *stats,
-                           float *dgamma, float *dbeta, int frozen)
-{
-    cgd__norm_job q;
-    float *scratch;
-    size_t bytes;
-    cgd_status status;
-    if (!cgd__same_shape(dx, dy))
-        return cgd__fail(ctx, CGD_ERR_SHAPE,
-                         "norm backward: the gradients differ in shape");
-    status = cgd__norm_open(ctx, &q, dx, x, &scratch, &bytes);
-    if (status != CGD_OK) return status;
-    q.dy = dy->data;
-    cgd__norm_backward(ctx, &q, dx->data, norm, gamma, NULL, stats, dgamma,
-                       dbeta, frozen, scratch);
-    cgd__free(ctx, scratch, bytes);
-    return CGD_OK;
-}
-
-CGDDEF cgd_status cgd_activate_backward(cgd_ctx *ctx, cgd_tensor *dx,
-                           const cgd_tensor *dy, const cgd_tensor *y, int act)
-{
-    if (!cgd__same_shape(dx, dy) || !cgd__same_shape(dx, y))
-        return cgd__fail(ctx, CGD_ERR_SHAPE,
-                         "activate backward: tensors differ in shape");
-    cgd__activate_back(ctx, dx->data, dy->data, y->data, cgd_tensor_size(y),
-                       act);
-    return CGD_OK;
-}
-
-CGDDEF cgd_status cgd_upsample2_backward(cgd_ctx *ctx, cgd_tensor *dx,
-                                         const cgd_tensor *dy, int up)
-{
-    if (dy->n != dx->n || dy->c != dx->c || dy->h != 2 * dx->h
-        || dy->w != 2 * dx->w
-        || (up != CGD_UP_NEAREST && up != CGD_UP_BILINEAR))
-        return cgd__fail(ctx, CGD_ERR_SHAPE,
-            "upsample2 backward: %u x %u is not twice %u x %u", dy->h, dy->w,
-            dx->h, dx->w);
-    cgd__upsample_back(ctx, dx->data, dy->data, dx->n, dx->h, dx->w, dx->c,
-                       up, 0);
-    return CGD_OK;
 }
 #endif /* CGD_NO_TRAIN */
 
@@ -5377,6 +5339,18 @@ static double cgd__power(double base, unsigned long n)
     double result = 1;
     for (; n; n >>= 1, base *= base) if (n & 1) result *= base;
     return result;
+}
+
+static void cgd__adam_ref(float *p, float *m, float *v, const float *g,
+                          size_t count, float beta1, float beta2, float rate,
+                          float scale, float eps)
+{
+    size_t i;
+    for (i = 0; i < count; i++) {
+        m[i] = beta1 * m[i] + (1 - beta1) * g[i];
+        v[i] = beta2 * v[i] + (1 - beta2) * g[i] * g[i];
+        p[i] -= rate * m[i] / (CGD_SQRTF(v[i]) * scale + eps);
+    }
 }
 
 #define CGD__ADAM_BLOCK 16384
@@ -9808,223 +9782,29 @@ CGD__HOT static void CGD__NAME(cgd__merge_)(const float *sums, size_t rows,
 }
 
 /* ---- between convolutions ------------------------------------------------*/
-/* Plain loops: with wide registers enabled compilers vectorise them well. */
+/* The loops of [impl:ops] once more: with wide registers enabled compilers
+ * vectorise them well. */
 
-CGD__HOT static void CGD__NAME(cgd__activate_)(void *job, size_t block)
-{
-    const cgd__map_job *q = (const cgd__map_job *)job;
-    size_t i = block * CGD__BLOCK, end = cgd__min(i + CGD__BLOCK, q->count);
-    const float *x = q->x;
-    float *out = q->out;
-    switch (q->act) {
-    case CGD_ACT_RELU:
-        CGD__EACH for (; i < end; i++) out[i] = x[i] > 0 ? x[i] : 0;
-        break;
-    case CGD_ACT_LEAKY:
-        CGD__EACH for (; i < end; i++) out[i] = x[i] > 0 ? x[i] : 0.2f * x[i];
-        break;
-    case CGD_ACT_TANH:
-        CGD__EACH for (; i < end; i++) out[i] = CGD_TANHF(x[i]);
-        break;
-    default:
-        CGD__EACH for (; i < end; i++) out[i] = x[i];
-    }
+#define CGD__AGAIN(name, loop)                                                \
+CGD__HOT static void CGD__NAME(name)(void *job, size_t slice)                 \
+{                                                                             \
+    loop(job, slice);                                                         \
 }
 
-CGD__HOT static void CGD__NAME(cgd__activate_back_)(void *job, size_t block)
-{
-    const cgd__map_job *q = (const cgd__map_job *)job;
-    size_t i = block * CGD__BLOCK, end = cgd__min(i + CGD__BLOCK, q->count);
-    const float *dy = q->x, *y = q->y;
-    float *dx = q->out;
-    switch (q->act) {
-    case CGD_ACT_RELU:
-        CGD__EACH for (; i < end; i++) {
-            float d = dy[i];
-            dx[i] = y[i] > 0 ? d : 0;
-        }
-        break;
-    case CGD_ACT_LEAKY:
-        CGD__EACH for (; i < end; i++) {
-            float d = dy[i], less = 0.2f * d;
-            dx[i] = y[i] > 0 ? d : less;
-        }
-        break;
-    case CGD_ACT_TANH:
-        CGD__EACH for (; i < end; i++) dx[i] = dy[i] * (1 - y[i] * y[i]);
-        break;
-    default:
-        CGD__EACH for (; i < end; i++) dx[i] = dy[i];
-    }
-}
+CGD__AGAIN(cgd__activate_, cgd__activate_slice)
+CGD__AGAIN(cgd__add_, cgd__add_slice)
+CGD__AGAIN(cgd__norm_sums_, cgd__norm_sums_slice)
+CGD__AGAIN(cgd__norm_apply_, cgd__norm_apply_slice)
+CGD__AGAIN(cgd__fold_, cgd__fold_row)
+CGD__AGAIN(cgd__pad_, cgd__pad_slice)
+#ifndef CGD_NO_TRAIN
+CGD__AGAIN(cgd__activate_back_, cgd__activate_back_slice)
+CGD__AGAIN(cgd__norm_back_sums_, cgd__norm_back_sums_slice)
+CGD__AGAIN(cgd__norm_back_apply_, cgd__norm_back_apply_slice)
+#endif
 
-CGD__HOT static void CGD__NAME(cgd__add_)(void *job, size_t block)
-{
-    const cgd__map_job *q = (const cgd__map_job *)job;
-    size_t i = block * CGD__BLOCK, end = cgd__min(i + CGD__BLOCK, q->count);
-    CGD__EACH for (; i < end; i++) q->out[i] += q->factor * q->x[i];
-}
-
-CGD__HOT static void CGD__NAME(cgd__norm_sums_)(void *job, size_t slice)
-{
-    const cgd__norm_job *q = (const cgd__norm_job *)job;
-    size_t c = q->c, picture, first, count, k;
-    double *sum = q->partial + slice * 2 * c, *square = sum + c;
-    const float *x;
-    cgd__norm_range(q, slice, &picture, &first, &count);
-    for (k = 0; k < 2 * c; k++) sum[k] = 0;
-    for (x = q->x + first * c; count > 0; count--, x += c)
-        for (k = 0; k < c; k++) {
-            double v = (double)x[k];
-            sum[k] += v;
-            square[k] += v * v;
-        }
-}
-
-CGD__HOT static void CGD__NAME(cgd__norm_apply_)(void *job, size_t slice)
-{
-    const cgd__norm_job *q = (const cgd__norm_job *)job;
-    size_t c = q->c, picture, first, count, k;
-    const float *x, *skip, *scale, *shift;
-    float *out;
-    cgd__norm_range(q, slice, &picture, &first, &count);
-    scale = q->scale + picture * c;
-    shift = q->shift + picture * c;
-    x = q->x + first * c;
-    out = q->out + first * c;
-    skip = q->skip ? q->skip + first * c : NULL;
-    for (; count > 0; count--, x += c, out += c) {
-        if (q->act == CGD_ACT_RELU)
-            CGD__EACH for (k = 0; k < c; k++) {
-                float v = x[k] * scale[k] + shift[k];
-                out[k] = v > 0 ? v : 0;
-            }
-        else if (q->act == CGD_ACT_LEAKY)
-            CGD__EACH for (k = 0; k < c; k++) {
-                float v = x[k] * scale[k] + shift[k];
-                out[k] = v > 0 ? v : 0.2f * v;
-            }
-        else if (skip)
-            CGD__EACH for (k = 0; k < c; k++)
-                out[k] = x[k] * scale[k] + shift[k] + skip[k];
-        else
-            CGD__EACH for (k = 0; k < c; k++)
-                out[k] = x[k] * scale[k] + shift[k];
-        if (q->act == CGD_ACT_TANH)
-            CGD__EACH for (k = 0; k < c; k++) out[k] = CGD_TANHF(out[k]);
-        if (skip) skip += c;
-    }
-}
-
-/* Sums of dy and dy * xhat, xhat = (x - mean) * rstd. */
-CGD__HOT static void CGD__NAME(cgd__norm_back_sums_)(void *job, size_t slice)
-{
-    const cgd__norm_job *q = (const cgd__norm_job *)job;
-    size_t c = q->c, picture, first, count, k;
-    double *sum = q->partial + slice * 2 * c, *dot = sum + c;
-    const float *x, *dy, *mean, *rstd, *on, *off;
-    float slope = CGD__SLOPE(q->act);
-    cgd__norm_range(q, slice, &picture, &first, &count);
-    mean = q->stats + picture * c;
-    rstd = mean + q->n * c;
-    on = q->on + picture * c;
-    off = q->off + picture * c;
-    x = q->x + first * c;
-    dy = q->dy + first * c;
-    for (k = 0; k < 2 * c; k++) sum[k] = 0;
-    for (; count > 0; count--, x += c, dy += c)
-        CGD__EACH for (k = 0; k < c; k++) {
-            float d = dy[k] * (x[k] * on[k] + off[k] > 0 ? 1 : slope);
-            sum[k] += (double)d;
-            dot[k] += (double)(d * ((x[k] - mean[k]) * rstd[k]));
-        }
-}
-
-CGD__HOT static void CGD__NAME(cgd__norm_back_apply_)(void *job, size_t slice)
-{
-    const cgd__norm_job *q = (const cgd__norm_job *)job;
-    size_t c = q->c, picture, first, count, k;
-    const float *x, *dy, *a, *b, *d, *on, *off;
-    float *dx;
-    float slope = CGD__SLOPE(q->act);
-    cgd__norm_range(q, slice, &picture, &first, &count);
-    a = q->scale + picture * c;
-    b = q->third + picture * c;
-    d = q->shift + picture * c;
-    on = q->on + picture * c;
-    off = q->off + picture * c;
-    x = q->x + first * c;
-    dy = q->dy + first * c;
-    dx = q->out + first * c;
-    for (; count > 0; count--, x += c, dy += c, dx += c)
-        CGD__EACH for (k = 0; k < c; k++) {
-            float past = dy[k] * (x[k] * on[k] + off[k] > 0 ? 1 : slope);
-            dx[k] = a[k] * past + b[k] * x[k] + d[k];
-        }
-}
-
-CGD__HOT static void CGD__NAME(cgd__fold_)(void *job, size_t row)
-{
-    const cgd__fold_job *q = (const cgd__fold_job *)job;
-    size_t n = row / q->h, i = row % q->h, j, k, a, b;
-    size_t rows[3], cols[3], n_rows, n_cols, pw = q->w + 2 * q->pad;
-    const float *map = q->in + n * (q->h + 2 * q->pad) * pw * q->c;
-    n_rows = cgd__mirrors(rows, i, q->h, q->pad, q->pad_mode);
-    for (j = 0; j < q->w; j++) {
-        float *out = q->out + (row * q->w + j) * q->c;
-        n_cols = cgd__mirrors(cols, j, q->w, q->pad, q->pad_mode);
-        for (k = 0; k < q->c; k++)
-            out[k] = (q->accumulate ? out[k] : 0) + (q->bias ? q->bias[k] : 0);
-        for (a = 0; a < n_rows; a++)
-            for (b = 0; b < n_cols; b++) {
-                const float *in = map + (rows[a] * pw + cols[b]) * q->c;
-                for (k = 0; k < q->c; k++) out[k] += in[k];
-            }
-    }
-}
-
-/* Pixels [j, end) of row `a` of picture n, normalised where the map is raw. */
-CGD__HOT static void CGD__NAME(cgd__pad_inside_)(const cgd__pad_job *q,
-    float *out, size_t n, size_t a, size_t j, size_t end)
-{
-    const float *in = q->in + ((n * q->h + a) * q->w + j) * q->c;
-    const float *scale, *shift;
-    size_t k;
-    if (!q->scale) {
-        memcpy(out, in, (end - j) * q->c * sizeof(float));
-        return;
-    }
-    scale = q->scale + n * q->c;
-    shift = q->shift + n * q->c;
-    for (; j < end; j++, in += q->c, out += q->c)
-        CGD__EACH for (k = 0; k < q->c; k++) {
-            float v = in[k] * scale[k] + shift[k], less = q->slope * v;
-            out[k] = v > less ? v : less;
-        }
-}
-
-CGD__HOT static void CGD__NAME(cgd__pad_)(void *job, size_t slice)
-{
-    const cgd__pad_job *q = (const cgd__pad_job *)job;
-    size_t ph = q->h + 2 * q->pad, pw = q->w + 2 * q->pad, j, run, row, end;
-    row = slice * q->band;
-    end = cgd__min(row + q->band, q->n * ph);
-    for (; row < end; row++) {
-        size_t a = cgd__tap_index(row % ph, q->pad, q->h, q->pad_mode);
-        float *out = q->out + row * pw * q->c;
-        if (a == CGD__OUTSIDE) {
-            memset(out, 0, pw * q->c * sizeof(float));
-            continue;
-        }
-        for (j = 0; j < pw; j += run, out += run * q->c) {
-            size_t b = cgd__tap_index(j, q->pad, q->w, q->pad_mode);
-            run = j == q->pad ? q->w : 1;      /* the inside is one run      */
-            if (b == CGD__OUTSIDE) memset(out, 0, q->c * sizeof(float));
-            else
-                CGD__NAME(cgd__pad_inside_)(q, out, row / ph, a, b, b + run);
-        }
-    }
-}
+/* Depthwise convolutions by vectors: compilers did not make them of the loops
+ * over taps, and the pixels of a run share a tap's weights. */
 
 CGD__HOT static void CGD__NAME(cgd__depth_)(void *job, size_t row)
 {
@@ -10055,6 +9835,7 @@ CGD__HOT static void CGD__NAME(cgd__depth_)(void *job, size_t row)
     }
 }
 
+#ifndef CGD_NO_TRAIN
 /* The data gradient of some channels of one picture. */
 CGD__HOT static void CGD__NAME(cgd__depth_data_)(void *job, size_t slice)
 {
@@ -10118,15 +9899,16 @@ CGD__HOT static void CGD__NAME(cgd__depth_weights_)(void *job, size_t slice)
         }
     }
 }
+#endif
 
 static const cgd__maps CGD__NAME(cgd__maps_) = {
-    CGD__NAME(cgd__activate_), CGD__NAME(cgd__activate_back_),
+    CGD__NAME(cgd__activate_), CGD__LEARNS(CGD__NAME(cgd__activate_back_)),
     CGD__NAME(cgd__add_), CGD__NAME(cgd__norm_sums_),
-    CGD__NAME(cgd__norm_apply_), CGD__NAME(cgd__norm_back_sums_),
-    CGD__NAME(cgd__norm_back_apply_), CGD__NAME(cgd__fold_),
+    CGD__NAME(cgd__norm_apply_), CGD__LEARNS(CGD__NAME(cgd__norm_back_sums_)),
+    CGD__LEARNS(CGD__NAME(cgd__norm_back_apply_)), CGD__NAME(cgd__fold_),
     CGD__NAME(cgd__pad_), CGD__NAME(cgd__depth_),
-    CGD__NAME(cgd__depth_data_), CGD__NAME(cgd__depth_weights_),
-    CGD__NAME(cgd__merge_)
+    CGD__LEARNS(CGD__NAME(cgd__depth_data_)),
+    CGD__LEARNS(CGD__NAME(cgd__depth_weights_)), CGD__NAME(cgd__merge_)
 };
 
 /* ---- Winograd transforms -------------------------------------------------*/
@@ -10361,6 +10143,7 @@ CGD__HOT static void CGD__NAME(cgd__weights_out_)(float *dw, size_t tap,
 #define CGD__THREE(name) { CGD__NAME(CGD__JOIN(name, 0_)),                   \
     CGD__NAME(CGD__JOIN(name, 1_)), CGD__NAME(CGD__JOIN(name, 2_)) }
 
+#ifndef CGD_NO_TRAIN
 CGD__HOT static void CGD__NAME(cgd__adam_)(float *p, float *m, float *v,
     const float *g, size_t count, float beta1, float beta2, float rate,
     float scale, float eps)
@@ -10384,6 +10167,7 @@ CGD__HOT static void CGD__NAME(cgd__adam_)(float *p, float *m, float *v,
     cgd__adam_ref(p + i, m + i, v + i, g + i, count - i, beta1, beta2, rate,
                   scale, eps);
 }
+#endif
 
 /* The table of micro kernels, without and with a set of tiles. */
 #if CGD__KINDS == 3
@@ -10449,8 +10233,8 @@ static void cgd__pack_##isa(cgd_ctx *ctx, const cgd__shape *s,                \
 static const cgd__kernels cgd__kernels_##isa = {                              \
     text, cgd__conv_forward_##isa, cgd__conv_adjoint_##isa,                   \
     cgd__conv_weights_##isa, cgd__conv_scratch_##isa, cgd__extras_##isa,      \
-    cgd__pack_size_##isa, cgd__pack_##isa, CGD__NAME(cgd__adam_),             \
-    &CGD__NAME(cgd__maps_)                                                    \
+    cgd__pack_size_##isa, cgd__pack_##isa,                                    \
+    CGD__LEARNS(CGD__NAME(cgd__adam_)), &CGD__NAME(cgd__maps_)                \
 };
 #define CGD__ALL_OF(isa, text) CGD__KERNELS(isa, text, NULL)
 
@@ -10460,6 +10244,7 @@ CGD__KERNELS(bf16_dot, "bf16-dot", &cgd__tiles_dot)
 CGD__KERNELS(bf16_amx, "bf16-amx", &cgd__tiles_amx)
 #endif
 
+#undef CGD__AGAIN
 #undef CGD__GATHER
 #undef CGD__THREE
 #undef CGD__KIND_TABLES
@@ -10815,12 +10600,21 @@ static const cgd__tiles cgd__tiles_amx = {
 #endif
 #include CGD_HEADER
 
-/* The reference is of convolutions; between them it is plain anyway. */
+/* The loops of [impl:ops] as they stand there. */
+static const cgd__maps cgd__maps_reference = {
+    cgd__activate_slice, CGD__LEARNS(cgd__activate_back_slice),
+    cgd__add_slice, cgd__norm_sums_slice, cgd__norm_apply_slice,
+    CGD__LEARNS(cgd__norm_back_sums_slice),
+    CGD__LEARNS(cgd__norm_back_apply_slice), cgd__fold_row, cgd__pad_slice,
+    cgd__depth_row, CGD__LEARNS(cgd__depth_data_slice),
+    CGD__LEARNS(cgd__depth_weights_slice), cgd__merge_portable
+};
+
 static const cgd__kernels cgd__kernels_reference = {
     "reference", cgd__conv_forward_ref, cgd__conv_adjoint_ref,
     cgd__conv_weights_ref, cgd__conv_scratch_ref, cgd__extras_ref,
     cgd__pack_size_ref, NULL,
-    cgd__adam_ref, &cgd__maps_portable
+    CGD__LEARNS(cgd__adam_ref), &cgd__maps_reference
 };
 
 static const cgd__kernels *const cgd__all_kernels[] = {

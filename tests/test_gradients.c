@@ -10,7 +10,9 @@
  * <gradient, d> is typically as large as the gradient's length times that of
  * one step of d, so that product is what errors are measured by: a gradient
  * that is small in this direction by chance is no reason for a finer bound. */
+#define CGD_IMPLEMENTATION
 #include "../cycle_gan_distil.h"
+#include "operators.h"
 #include "test.h"
 #include <stdlib.h>
 #include <string.h>
@@ -126,22 +128,22 @@ static cgd_status op_forward(op *p)
 {
     switch (p->kind) {
     case OP_CONV:
-        return cgd_conv2d(&context, &p->y, &p->x, p->w, p->b, &p->window);
+        return op_conv2d(&context, &p->y, &p->x, p->w, p->b, &p->window);
     case OP_DECONV:
-        return cgd_deconv2d(&context, &p->y, &p->x, p->w, p->b, &p->window);
+        return op_deconv2d(&context, &p->y, &p->x, p->w, p->b, &p->window);
     case OP_DEPTHWISE:
-        return cgd_depthwise2d(&context, &p->y, &p->x, p->w, p->b,
+        return op_depthwise2d(&context, &p->y, &p->x, p->w, p->b,
                                &p->window);
     case OP_PAD:
-        return cgd_pad2d(&context, &p->y, &p->x, p->pad, p->pad_mode);
-    case OP_UP: return cgd_upsample2(&context, &p->y, &p->x, p->up);
-    case OP_ACT: return cgd_activate(&context, &p->y, &p->x, p->act);
+        return op_pad2d(&context, &p->y, &p->x, p->pad, p->pad_mode);
+    case OP_UP: return op_upsample2(&context, &p->y, &p->x, p->up);
+    case OP_ACT: return op_activate(&context, &p->y, &p->x, p->act);
     default: break;
     }
     if (p->frozen)
-        return cgd_norm_frozen(&context, &p->y, &p->x, p->w, p->b, p->stats,
+        return op_norm_frozen(&context, &p->y, &p->x, p->w, p->b, p->stats,
                                p->mean, p->var);
-    return cgd_norm(&context, &p->y, &p->x, p->norm, p->w, p->b, p->stats,
+    return op_norm(&context, &p->y, &p->x, p->norm, p->w, p->b, p->stats,
                     NULL, NULL);
 }
 
@@ -150,30 +152,30 @@ static cgd_status op_backward(op *p)
     cgd_status status = CGD_OK;
     switch (p->kind) {
     case OP_CONV:
-        status = cgd_conv2d_backward_weights(&context, p->dw, p->db, &p->x,
+        status = op_conv2d_backward_weights(&context, p->dw, p->db, &p->x,
                                              &p->r, &p->window);
-        return status ? status : cgd_conv2d_backward_data(&context, &p->dx,
+        return status ? status : op_conv2d_backward_data(&context, &p->dx,
                                              &p->r, p->w, &p->window);
     case OP_DECONV:
-        status = cgd_deconv2d_backward_weights(&context, p->dw, p->db, &p->x,
+        status = op_deconv2d_backward_weights(&context, p->dw, p->db, &p->x,
                                                &p->r, &p->window);
-        return status ? status : cgd_deconv2d_backward_data(&context, &p->dx,
+        return status ? status : op_deconv2d_backward_data(&context, &p->dx,
                                                &p->r, p->w, &p->window);
     case OP_DEPTHWISE:
-        status = cgd_depthwise2d_backward_weights(&context, p->dw, p->db,
+        status = op_depthwise2d_backward_weights(&context, p->dw, p->db,
                                                   &p->x, &p->r, &p->window);
-        return status ? status : cgd_depthwise2d_backward_data(&context,
+        return status ? status : op_depthwise2d_backward_data(&context,
                                           &p->dx, &p->r, p->w, &p->window);
     case OP_PAD:
-        return cgd_pad2d_backward(&context, &p->dx, &p->r, p->pad,
+        return op_pad2d_backward(&context, &p->dx, &p->r, p->pad,
                                   p->pad_mode);
     case OP_UP:
-        return cgd_upsample2_backward(&context, &p->dx, &p->r, p->up);
+        return op_upsample2_backward(&context, &p->dx, &p->r, p->up);
     case OP_ACT:
-        return cgd_activate_backward(&context, &p->dx, &p->r, &p->y, p->act);
+        return op_activate_backward(&context, &p->dx, &p->r, &p->y, p->act);
     default: break;
     }
-    return cgd_norm_backward(&context, &p->dx, &p->r, &p->x, p->norm, p->w,
+    return op_norm_backward(&context, &p->dx, &p->r, &p->x, p->norm, p->w,
                              p->stats, p->dw, p->db, p->frozen);
 }
 

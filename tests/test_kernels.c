@@ -2,6 +2,7 @@
  * that results do not depend on who runs the slices. Reaches private names. */
 #define CGD_IMPLEMENTATION
 #include "../cycle_gan_distil.h"
+#include "operators.h"
 #include "test.h"
 #include <stdlib.h>
 
@@ -492,19 +493,19 @@ static void check_depthwise(cgd_ctx *ctx, cgd_ctx *plain, size_t c,
     d_all = copied(all, taps * c * c);
     for (i = 0; i < 2; i++) { y[i] = guarded(n_y); dx[i] = guarded(n_x); }
     out = cgd_tensor_view(2, oh, ow, c, y[0]);
-    CHECK(cgd_depthwise2d(ctx, &out, &in, own, b, q) == CGD_OK);
+    CHECK(op_depthwise2d(ctx, &out, &in, own, b, q) == CGD_OK);
     out.data = y[1];
-    CHECK(cgd_conv2d(plain, &out, &in, all, b, q) == CGD_OK);
+    CHECK(op_conv2d(plain, &out, &in, all, b, q) == CGD_OK);
     near_all(y[0], y[1], n_y, 1e-5);
     out.data = dy;
     grad = cgd_tensor_view(2, h, w, c, dx[0]);
-    CHECK(cgd_depthwise2d_backward_data(ctx, &grad, &out, own, q) == CGD_OK);
+    CHECK(op_depthwise2d_backward_data(ctx, &grad, &out, own, q) == CGD_OK);
     grad.data = dx[1];
-    CHECK(cgd_conv2d_backward_data(plain, &grad, &out, all, q) == CGD_OK);
+    CHECK(op_conv2d_backward_data(plain, &grad, &out, all, q) == CGD_OK);
     near_all(dx[0], dx[1], n_x, 1e-5);
-    CHECK(cgd_depthwise2d_backward_weights(ctx, dw, NULL, &in, &out, q)
+    CHECK(op_depthwise2d_backward_weights(ctx, dw, NULL, &in, &out, q)
           == CGD_OK);
-    CHECK(cgd_conv2d_backward_weights(plain, d_all, NULL, &in, &out, q)
+    CHECK(op_conv2d_backward_weights(plain, d_all, NULL, &in, &out, q)
           == CGD_OK);
     for (i = 0; i < taps * c; i++)
         near_all(dw + i, d_all + i * c + i % c, 1, 1e-4);
@@ -708,23 +709,23 @@ static void run_windows(cgd_ctx *ctx, results *r, int way)
         cgd_tensor small = result(r, 2, h, h, 18);
         cgd_tensor dw = result(r, q->kernel, q->kernel, 13, 18);
         cgd_tensor db = result(r, 1, 1, 1, 18);
-        CHECK(cgd_conv2d(ctx, &small, &x, source, source, q) == CGD_OK);
+        CHECK(op_conv2d(ctx, &small, &x, source, source, q) == CGD_OK);
         was_sliced("conv2d", way);
-        CHECK(cgd_deconv2d(ctx, &big, &y, source, source, q) == CGD_OK);
+        CHECK(op_deconv2d(ctx, &big, &y, source, source, q) == CGD_OK);
         was_sliced("deconv2d", way);
-        CHECK(cgd_conv2d_backward_weights(ctx, dw.data, db.data, &x, &y, q)
+        CHECK(op_conv2d_backward_weights(ctx, dw.data, db.data, &x, &y, q)
               == CGD_OK);
         was_sliced("weights", way);
         x = given(2, 24, 24, 18);
         small = result(r, 2, h, h, 18);
         dw = result(r, q->kernel, q->kernel, 18, 1);
-        CHECK(cgd_depthwise2d(ctx, &small, &x, source, NULL, q) == CGD_OK);
+        CHECK(op_depthwise2d(ctx, &small, &x, source, NULL, q) == CGD_OK);
         was_sliced("depthwise2d", way);
         big = result(r, 2, 24, 24, 18);
-        CHECK(cgd_depthwise2d_backward_data(ctx, &big, &y, source, q)
+        CHECK(op_depthwise2d_backward_data(ctx, &big, &y, source, q)
               == CGD_OK);
         was_sliced("depthwise data", way);
-        CHECK(cgd_depthwise2d_backward_weights(ctx, dw.data, NULL, &x, &y, q)
+        CHECK(op_depthwise2d_backward_weights(ctx, dw.data, NULL, &x, &y, q)
               == CGD_OK);
         was_sliced("depthwise weights", way);
     }
@@ -741,9 +742,9 @@ static void run_norms(cgd_ctx *ctx, results *r, int way)
         cgd_tensor more = result(r, 4, 1, 1, 13);
         float *p = more.data;
         dy.data += 100;
-        CHECK(cgd_norm(ctx, &y, &x, norm, source, source, stats.data, p,
+        CHECK(op_norm(ctx, &y, &x, norm, source, source, stats.data, p,
                        p + 13) == CGD_OK);
-        CHECK(cgd_norm_backward(ctx, &dx, &dy, &x, norm, source, stats.data,
+        CHECK(op_norm_backward(ctx, &dx, &dy, &x, norm, source, stats.data,
                                 p + 26, p + 39, 0) == CGD_OK);
         was_sliced("norm", way);
     }
@@ -755,17 +756,17 @@ static void run_others(cgd_ctx *ctx, results *r, int way)
     cgd_tensor dx = result(r, 2, 30, 31, 13), loss;
     int i;
     for (i = CGD_UP_NEAREST; i <= CGD_UP_BILINEAR; i++) {
-        CHECK(cgd_upsample2(ctx, &y, &x, i) == CGD_OK);
+        CHECK(op_upsample2(ctx, &y, &x, i) == CGD_OK);
         y.data[0] += 1;
-        CHECK(cgd_upsample2_backward(ctx, &dx, &y, i) == CGD_OK);
+        CHECK(op_upsample2_backward(ctx, &dx, &y, i) == CGD_OK);
     }
     y = result(r, 2, 34, 35, 13);
-    CHECK(cgd_pad2d(ctx, &y, &x, 2, CGD_PAD_REFLECT) == CGD_OK);
+    CHECK(op_pad2d(ctx, &y, &x, 2, CGD_PAD_REFLECT) == CGD_OK);
     dx = result(r, 2, 30, 31, 13);
-    CHECK(cgd_pad2d_backward(ctx, &dx, &y, 2, CGD_PAD_REFLECT) == CGD_OK);
+    CHECK(op_pad2d_backward(ctx, &dx, &y, 2, CGD_PAD_REFLECT) == CGD_OK);
     dx = result(r, 2, 30, 31, 13);
-    CHECK(cgd_activate(ctx, &dx, &x, CGD_ACT_TANH) == CGD_OK);
-    CHECK(cgd_activate_backward(ctx, &dx, &x, &dx, CGD_ACT_TANH) == CGD_OK);
+    CHECK(op_activate(ctx, &dx, &x, CGD_ACT_TANH) == CGD_OK);
+    CHECK(op_activate_backward(ctx, &dx, &x, &dx, CGD_ACT_TANH) == CGD_OK);
     was_sliced("the others", way);
     loss = result(r, 1, 1, 1, 4);
     y = result(r, 2, 30, 31, 13);

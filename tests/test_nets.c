@@ -2,6 +2,7 @@
  * and costs, and the planner that lays out the memory of a pass. */
 #define CGD_IMPLEMENTATION
 #include "../cycle_gan_distil.h"
+#include "operators.h"
 #include "test.h"
 #include "golden.h"
 
@@ -420,7 +421,7 @@ static cgd_tensor apply_layer(const cgd_net *net, size_t i,
     if (l->up) {
         x = cgd_tensor_view(in->n, 2 * in->h, 2 * in->w, in->c, NULL);
         x.data = golden_floats(&gold, cgd_tensor_size(&x));
-        status = cgd_upsample2(&context, &x, in, l->up);
+        status = op_upsample2(&context, &x, in, l->up);
     }
     y = cgd_tensor_view(x.n, (x.h + q - k) / s + 1, (x.w + q - k) / s + 1,
                         l->out_c, NULL);
@@ -428,18 +429,18 @@ static cgd_tensor apply_layer(const cgd_net *net, size_t i,
     y.data = golden_floats(&gold, cgd_tensor_size(&y));
     CHECK(status == CGD_OK);
     status = l->kind == CGD_CONV
-        ? cgd_conv2d(&context, &y, &x, p + l->w, b, &l->window)
+        ? op_conv2d(&context, &y, &x, p + l->w, b, &l->window)
         : l->kind == CGD_DECONV
-        ? cgd_deconv2d(&context, &y, &x, p + l->w, b, &l->window)
-        : cgd_depthwise2d(&context, &y, &x, p + l->w, b, &l->window);
+        ? op_deconv2d(&context, &y, &x, p + l->w, b, &l->window)
+        : op_depthwise2d(&context, &y, &x, p + l->w, b, &l->window);
     CHECK(status == CGD_OK);
     if (l->norm) {
         float *stats = golden_floats(&gold, 2 * y.n * y.c);
-        CHECK(cgd_norm(&context, &y, &y, l->norm, affine ? p + l->gamma : NULL,
+        CHECK(op_norm(&context, &y, &y, l->norm, affine ? p + l->gamma : NULL,
                        affine ? p + l->beta : NULL, stats, NULL, NULL)
               == CGD_OK);
     }
-    CHECK(cgd_activate(&context, &y, &y, l->act) == CGD_OK);
+    CHECK(op_activate(&context, &y, &y, l->act) == CGD_OK);
     if (before) {
         for (i = 0; i < cgd_tensor_size(&y); i++) y.data[i] += before->data[i];
     }
@@ -768,10 +769,10 @@ static void batch_norm_can_use_its_running_statistics(void)
     for (i = l.gamma; i < net.state; i++)
         net.params[i] = (float)(0.5 + cgd_rng_uniform(&rng));
     p = net.params;
-    CHECK(cgd_conv2d(&context, &y, &x, p + l.w, NULL, &l.window) == CGD_OK);
-    CHECK(cgd_norm_frozen(&context, &y, &y, p + l.gamma, p + l.beta, stats,
+    CHECK(op_conv2d(&context, &y, &x, p + l.w, NULL, &l.window) == CGD_OK);
+    CHECK(op_norm_frozen(&context, &y, &y, p + l.gamma, p + l.beta, stats,
                           p + l.mean, p + l.var) == CGD_OK);
-    CHECK(cgd_activate(&context, &y, &y, CGD_ACT_RELU) == CGD_OK);
+    CHECK(op_activate(&context, &y, &y, CGD_ACT_RELU) == CGD_OK);
     net.image_stats = 0;
     CHECK(cgd_pass_init(&pass, &net, 2, 5, 6, CGD_INFER, NULL, 0, NULL)
           == CGD_OK);

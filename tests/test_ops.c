@@ -1,6 +1,8 @@
 /* Operators, losses, Adam, schedules, the image pool, random numbers and the
  * drawing of weights: against PyTorch's numbers and numbers worked by hand. */
+#define CGD_IMPLEMENTATION
 #include "../cycle_gan_distil.h"
+#include "operators.h"
 #include "test.h"
 #include "golden.h"
 
@@ -114,10 +116,10 @@ static void check_window(forward_of *forward, data_of *data,
 static void check_pad(void)
 {
     op_case c = op_case_read();
-    CHECK(cgd_pad2d(&context, &c.got_y, &c.x, c.window.pad,
+    CHECK(op_pad2d(&context, &c.got_y, &c.x, c.window.pad,
                     c.window.pad_mode) == CGD_OK);
     near_map("y", &c.got_y, &c.y, 0);
-    CHECK(cgd_pad2d_backward(&context, &c.got_dx, &c.dy, c.window.pad,
+    CHECK(op_pad2d_backward(&context, &c.got_dx, &c.dy, c.window.pad,
                              c.window.pad_mode) == CGD_OK);
     near_map("dx", &c.got_dx, &c.dx, SUM_BOUND);
 }
@@ -126,23 +128,23 @@ static void check_upsample(int up)
 {
     op_case c = op_case_read();
     CHECK(golden_number(&gold, "scale") == 2);
-    CHECK(cgd_upsample2(&context, &c.got_y, &c.x, up) == CGD_OK);
+    CHECK(op_upsample2(&context, &c.got_y, &c.x, up) == CGD_OK);
     near_map("y", &c.got_y, &c.y, SUM_BOUND);
-    CHECK(cgd_upsample2_backward(&context, &c.got_dx, &c.dy, up) == CGD_OK);
+    CHECK(op_upsample2_backward(&context, &c.got_dx, &c.dy, up) == CGD_OK);
     near_map("dx", &c.got_dx, &c.dx, SUM_BOUND);
 }
 
 static void check_activation(int act)
 {
     op_case c = op_case_read();
-    CHECK(cgd_activate(&context, &c.got_y, &c.x, act) == CGD_OK);
+    CHECK(op_activate(&context, &c.got_y, &c.x, act) == CGD_OK);
     near_map("y", &c.got_y, &c.y, SUM_BOUND);
-    CHECK(cgd_activate_backward(&context, &c.got_dx, &c.dy, &c.got_y, act)
+    CHECK(op_activate_backward(&context, &c.got_dx, &c.dy, &c.got_y, act)
           == CGD_OK);
     near_map("dx", &c.got_dx, &c.dx, SUM_BOUND);
-    CHECK(cgd_activate(&context, &c.x, &c.x, act) == CGD_OK);
+    CHECK(op_activate(&context, &c.x, &c.x, act) == CGD_OK);
     near_map("y in place", &c.x, &c.y, SUM_BOUND);
-    CHECK(cgd_activate_backward(&context, &c.dy, &c.dy, &c.x, act) == CGD_OK);
+    CHECK(op_activate_backward(&context, &c.dy, &c.dy, &c.x, act) == CGD_OK);
     near_map("dx in place", &c.dy, &c.dx, SUM_BOUND);
 }
 
@@ -173,7 +175,7 @@ static void check_norm_backward(op_case *c, int norm, const float *stats,
     float *dw = c->w ? c->got_dw : NULL, *db = c->w ? c->got_db : NULL;
     int twice;
     for (twice = 0; twice < 2; twice++) {
-        CHECK(cgd_norm_backward(&context, &c->got_dx, &c->dy, &c->x, norm,
+        CHECK(op_norm_backward(&context, &c->got_dx, &c->dy, &c->x, norm,
                                 c->w, stats, dw, db, frozen) == CGD_OK);
         near_map("dx", &c->got_dx, &c->dx, norm_dx_bound(c, stats));
         near_parameters(c, twice, NORM_BOUND);
@@ -186,7 +188,7 @@ static void check_instance_norm(void)
     float *stats = golden_floats(&gold, 2 * c.x.n * c.x.c);
     int norm = c.w ? CGD_NORM_INSTANCE_AFFINE : CGD_NORM_INSTANCE;
     CHECK(golden_number(&gold, "affine") == (size_t)(c.w != NULL));
-    CHECK(cgd_norm(&context, &c.got_y, &c.x, norm, c.w, c.b, stats, NULL,
+    CHECK(op_norm(&context, &c.got_y, &c.x, norm, c.w, c.b, stats, NULL,
                    NULL) == CGD_OK);
     near_map("y", &c.got_y, &c.y, NORM_BOUND);
     check_norm_backward(&c, norm, stats, 0);
@@ -203,10 +205,10 @@ static void check_batch_norm(void)
     var = golden_parameter(&gold, "running_var0", &n);
     CHECK(n == c.x.c);
     if (train)
-        CHECK(cgd_norm(&context, &c.got_y, &c.x, CGD_NORM_BATCH, c.w, c.b,
+        CHECK(op_norm(&context, &c.got_y, &c.x, CGD_NORM_BATCH, c.w, c.b,
                        stats, mean, var) == CGD_OK);
     else
-        CHECK(cgd_norm_frozen(&context, &c.got_y, &c.x, c.w, c.b, stats, mean,
+        CHECK(op_norm_frozen(&context, &c.got_y, &c.x, c.w, c.b, stats, mean,
                               var) == CGD_OK);
     near_map("y", &c.got_y, &c.y, NORM_BOUND);
     check_norm_backward(&c, CGD_NORM_BATCH, stats, !train);
@@ -316,14 +318,14 @@ static void check_adam(void)
 static void check_case(void)
 {
     if (golden_is(&gold, "op", "conv"))
-        check_window(cgd_conv2d, cgd_conv2d_backward_data,
-                     cgd_conv2d_backward_weights);
+        check_window(op_conv2d, op_conv2d_backward_data,
+                     op_conv2d_backward_weights);
     else if (golden_is(&gold, "op", "convt"))
-        check_window(cgd_deconv2d, cgd_deconv2d_backward_data,
-                     cgd_deconv2d_backward_weights);
+        check_window(op_deconv2d, op_deconv2d_backward_data,
+                     op_deconv2d_backward_weights);
     else if (golden_is(&gold, "op", "depthwise"))
-        check_window(cgd_depthwise2d, cgd_depthwise2d_backward_data,
-                     cgd_depthwise2d_backward_weights);
+        check_window(op_depthwise2d, op_depthwise2d_backward_data,
+                     op_depthwise2d_backward_weights);
     else if (golden_is(&gold, "op", "pad")) check_pad();
     else if (golden_is(&gold, "op", "nearest")) check_upsample(CGD_UP_NEAREST);
     else if (golden_is(&gold, "op", "bilinear"))
@@ -371,7 +373,7 @@ static void reflection_pad_mirrors_without_the_edge(void)
     cgd_tensor y = cgd_tensor_view(1, 7, 8, 1, out);
     size_t i;
     for (i = 0; i < 12; i++) in[i] = (float)(i % 4 + 1);
-    CHECK(cgd_pad2d(&context, &y, &x, 2, CGD_PAD_REFLECT) == CGD_OK);
+    CHECK(op_pad2d(&context, &y, &x, 2, CGD_PAD_REFLECT) == CGD_OK);
     for (i = 0; i < 7; i++) near_numbers(out + 8 * i, want, 8, 0);
 }
 
@@ -383,7 +385,7 @@ static void transposed_convolution_of_one_row_by_hand(void)
     cgd_window window = { 3, 2, 1, CGD_PAD_ZERO };
     cgd_tensor x = cgd_tensor_view(1, 1, 3, 1, in);
     cgd_tensor y = cgd_tensor_view(1, 2, 6, 1, out);
-    CHECK(cgd_deconv2d(&context, &y, &x, w, NULL, &window) == CGD_OK);
+    CHECK(op_deconv2d(&context, &y, &x, w, NULL, &window) == CGD_OK);
     near_numbers(out, want, 6, 0);
 }
 
@@ -393,7 +395,7 @@ static void bilinear_of_one_row_by_hand(void)
     float in[3] = { 0, 1, 4 }, out[12];
     cgd_tensor x = cgd_tensor_view(1, 1, 3, 1, in);
     cgd_tensor y = cgd_tensor_view(1, 2, 6, 1, out);
-    CHECK(cgd_upsample2(&context, &y, &x, CGD_UP_BILINEAR) == CGD_OK);
+    CHECK(op_upsample2(&context, &y, &x, CGD_UP_BILINEAR) == CGD_OK);
     near_numbers(out, want, 6, 0);
     near_numbers(out + 6, want, 6, 0);
 }
@@ -405,10 +407,10 @@ static void norms_of_four_numbers_by_hand(void)
     float in[4] = { 1, 2, 3, 4 }, out[4], stats[2], mean = 0, var = 1;
     cgd_tensor x = cgd_tensor_view(1, 2, 2, 1, in);
     cgd_tensor y = cgd_tensor_view(1, 2, 2, 1, out);
-    CHECK(cgd_norm(&context, &y, &x, CGD_NORM_INSTANCE, NULL, NULL, stats,
+    CHECK(op_norm(&context, &y, &x, CGD_NORM_INSTANCE, NULL, NULL, stats,
                    NULL, NULL) == CGD_OK);
     near_numbers(out, want, 4, 3e-7);
-    CHECK(cgd_norm(&context, &y, &x, CGD_NORM_BATCH, NULL, NULL, stats, &mean,
+    CHECK(op_norm(&context, &y, &x, CGD_NORM_BATCH, NULL, NULL, stats, &mean,
                    &var) == CGD_OK);
     near_numbers(out, want, 4, 3e-7);
     CHECK_NEAR(mean, 0.25, 1e-7);
@@ -449,7 +451,7 @@ static void reset(size_t n, size_t h, size_t w, size_t c, size_t oh,
     context.message[0] = 0;
 }
 
-static size_t spoiled, refusals;      /* which flaw, and how often refused   */
+static size_t spoiled;                 /* bytes in use before a flaw         */
 
 /* The call must have failed with a sentence and left all numbers alone. */
 static void refused(cgd_status status)
@@ -462,7 +464,6 @@ static void refused(cgd_status status)
         changed += x_room[i] != 7 || y_room[i] != 7 || w_room[i] != 7;
     CHECK(changed == 0);
     CHECK(cgd_memory_in_use(&context) == spoiled);
-    refusals++;
 }
 
 /* Spoil one thing of a window operator between `big` and `small`. */
@@ -491,124 +492,26 @@ static void windows_that_do_not_fit_are_refused(void)
     int flaw;
     spoiled = cgd_memory_in_use(&context);
     for (flaw = 0; reset(2, 6, 7, 3, 3, 4, 4), spoil(flaw, &x, &y); flaw++) {
-        refused(cgd_conv2d(&context, &y, &x, w_room, NULL, &window));
-        refused(cgd_conv2d_backward_data(&context, &x, &y, w_room, &window));
-        refused(cgd_conv2d_backward_weights(&context, w_room, w_room, &x, &y,
+        refused(op_conv2d(&context, &y, &x, w_room, NULL, &window));
+        refused(op_conv2d_backward_data(&context, &x, &y, w_room, &window));
+        refused(op_conv2d_backward_weights(&context, w_room, w_room, &x, &y,
                                             &window));
-        refused(cgd_deconv2d(&context, &x, &y, w_room, NULL, &window));
-        refused(cgd_deconv2d_backward_data(&context, &y, &x, w_room,
+        refused(op_deconv2d(&context, &x, &y, w_room, NULL, &window));
+        refused(op_deconv2d_backward_data(&context, &y, &x, w_room,
                                            &window));
-        refused(cgd_deconv2d_backward_weights(&context, w_room, w_room, &y,
+        refused(op_deconv2d_backward_weights(&context, w_room, w_room, &y,
                                               &x, &window));
     }
     for (flaw = 0; reset(2, 6, 7, 3, 3, 4, 3), spoil(flaw, &x, &y); flaw++) {
-        refused(cgd_depthwise2d(&context, &y, &x, w_room, NULL, &window));
-        refused(cgd_depthwise2d_backward_data(&context, &x, &y, w_room,
+        refused(op_depthwise2d(&context, &y, &x, w_room, NULL, &window));
+        refused(op_depthwise2d_backward_data(&context, &x, &y, w_room,
                                               &window));
-        refused(cgd_depthwise2d_backward_weights(&context, w_room, w_room,
+        refused(op_depthwise2d_backward_weights(&context, w_room, w_room,
                                                  &x, &y, &window));
     }
     reset(2, 6, 7, 3, 3, 4, 4);            /* depthwise: as many out as in   */
-    refused(cgd_depthwise2d(&context, &y, &x, w_room, NULL, &window));
-    refused(cgd_depthwise2d_backward_data(&context, &x, &y, w_room, &window));
-}
-
-/* Spoil one of two tensors that should fit. */
-static int spoil_pair(int flaw, cgd_tensor *a, cgd_tensor *b)
-{
-    switch (flaw) {
-    case 0: a->n++; break;
-    case 1: b->h++; break;
-    case 2: a->w--; break;
-    case 3: b->c++; break;
-    default: return 0;
-    }
-    return 1;
-}
-
-static void pads_and_upsampling_that_do_not_fit_are_refused(void)
-{
-    int flaw;
-    spoiled = cgd_memory_in_use(&context);
-    for (flaw = 0; reset(2, 3, 4, 3, 7, 8, 3), spoil_pair(flaw, &x, &y);
-         flaw++) {
-        refused(cgd_pad2d(&context, &y, &x, 2, CGD_PAD_REFLECT));
-        refused(cgd_pad2d(&context, &y, &x, 2, CGD_PAD_ZERO));
-        refused(cgd_pad2d_backward(&context, &x, &y, 2, CGD_PAD_REFLECT));
-    }
-    reset(2, 2, 4, 3, 6, 8, 3);            /* reflecting needs 3 rows        */
-    refused(cgd_pad2d(&context, &y, &x, 2, CGD_PAD_REFLECT));
-    refused(cgd_pad2d_backward(&context, &x, &y, 2, CGD_PAD_REFLECT));
-    for (flaw = 0; reset(2, 3, 4, 3, 6, 8, 3), spoil_pair(flaw, &x, &y);
-         flaw++) {
-        refused(cgd_upsample2(&context, &y, &x, CGD_UP_NEAREST));
-        refused(cgd_upsample2_backward(&context, &x, &y, CGD_UP_BILINEAR));
-    }
-    reset(2, 3, 4, 3, 6, 8, 3);            /* no way of upsampling by itself */
-    refused(cgd_upsample2(&context, &y, &x, CGD_UP_DECONV));
-    refused(cgd_upsample2_backward(&context, &x, &y, CGD_UP_NONE));
-}
-
-static void norms_and_activations_that_do_not_fit_are_refused(void)
-{
-    int flaw;
-    spoiled = cgd_memory_in_use(&context);
-    for (flaw = 0; reset(2, 3, 4, 3, 3, 4, 3), spoil_pair(flaw, &x, &y);
-         flaw++) {
-        cgd_tensor d = cgd_tensor_view(2, 3, 4, 3, w_room), wrong = d;
-        spoil_pair(flaw, &wrong, &wrong);
-        refused(cgd_norm(&context, &y, &x, CGD_NORM_BATCH, NULL, NULL, w_room,
-                         w_room, w_room));
-        refused(cgd_norm_frozen(&context, &y, &x, NULL, NULL, w_room, w_room,
-                                w_room));
-        refused(cgd_norm_backward(&context, &y, &d, &x, CGD_NORM_INSTANCE,
-                                  NULL, w_room, w_room, w_room, 0));
-        refused(cgd_norm_backward(&context, &d, &wrong, &d, CGD_NORM_BATCH,
-                                  NULL, w_room, w_room, w_room, 0));
-        refused(cgd_activate(&context, &y, &x, CGD_ACT_TANH));
-        refused(cgd_activate_backward(&context, &y, &x, &d, CGD_ACT_RELU));
-        refused(cgd_activate_backward(&context, &y, &d, &x, CGD_ACT_RELU));
-    }
-    reset(0, 3, 4, 3, 3, 4, 3);
-    y.n = 0;
-    refused(cgd_norm(&context, &y, &x, CGD_NORM_INSTANCE, NULL, NULL, w_room,
-                     NULL, NULL));
-    CHECK(refusals > 150);                 /* of all three tests             */
-}
-
-static void *no_memory(void *user, size_t bytes)
-{
-    (void)user;
-    (void)bytes;
-    return NULL;
-}
-
-static void no_release(void *user, void *ptr, size_t bytes)
-{
-    (void)user;
-    (void)ptr;
-    (void)bytes;
-}
-
-static void operators_without_memory_say_so_and_write_nothing(void)
-{
-    cgd_allocator good = context.allocator;
-    size_t i;
-    reset(2, 6, 7, 3, 3, 4, 4);
-    context.allocator.alloc = no_memory;
-    context.allocator.release = no_release;
-    CHECK(cgd_conv2d(&context, &y, &x, w_room, NULL, &window)
-          == CGD_ERR_MEMORY);
-    CHECK(cgd_conv2d_backward_weights(&context, w_room, NULL, &x, &y, &window)
-          == CGD_ERR_MEMORY);
-    CHECK(cgd_deconv2d(&context, &x, &y, w_room, NULL, &window)
-          == CGD_ERR_MEMORY);
-    CHECK(cgd_norm(&context, &x, &x, CGD_NORM_INSTANCE, NULL, NULL, w_room,
-                   NULL, NULL) == CGD_ERR_MEMORY);
-    context.allocator = good;
-    CHECK(strstr(context.message, "memory") != NULL);
-    for (i = 0; i < 600; i++)
-        CHECK(x_room[i] == 7 && y_room[i] == 7 && w_room[i] == 7);
+    refused(op_depthwise2d(&context, &y, &x, w_room, NULL, &window));
+    refused(op_depthwise2d_backward_data(&context, &x, &y, w_room, &window));
 }
 
 /* ---- random numbers ------------------------------------------------------*/
@@ -1012,9 +915,6 @@ int main(void)
     RUN(norms_of_four_numbers_by_hand);
     RUN(adam_of_three_gradients_by_hand);
     RUN(windows_that_do_not_fit_are_refused);
-    RUN(pads_and_upsampling_that_do_not_fit_are_refused);
-    RUN(norms_and_activations_that_do_not_fit_are_refused);
-    RUN(operators_without_memory_say_so_and_write_nothing);
     RUN(random_numbers_are_known);
     RUN(uniform_numbers_have_their_moments);
     RUN(normal_numbers_have_their_moments);

@@ -654,7 +654,7 @@ typedef struct cgd__swd {
     double *sums[2];                   /* (count, 2 c): sums and squares     */
     double *norms[2];                  /* (2 c): means and 1/deviations      */
     float *directions;                 /* (512, length)                      */
-    float *weights;                    /* (length, 16): those in turn        */
+    cgd_net net;                       /* that projects on those in turn     */
     float *projected[2];               /* (count * 128, 16)                  */
     size_t first;                      /* direction of the chunk             */
     size_t total;                      /* patches of both sets               */
@@ -767,26 +767,41 @@ static void cgd__swd_directions(cgd__swd *q)
     }
 }
 
-/* Project a set's patches on the 16 directions from q->first: one 1 x 1
- * convolution. */
+/* A net of one 1 x 1 convolution, which projects on 16 directions at once. */
+static cgd_status cgd__swd_net(cgd_ctx *ctx, cgd_net *net, size_t length)
+{
+    cgd_layer layer;
+    memset(&layer, 0, sizeof layer);
+    layer.kind = CGD_CONV;
+    layer.window.kernel = layer.window.stride = 1;
+    layer.in_c = length;
+    layer.out_c = CGD__SWD_AT_ONCE;
+    return cgd_net_init(ctx, net, &layer, 1);
+}
+
+/* Project a set's patches on the 16 directions from q->first. */
 static cgd_status cgd__swd_project(cgd_ctx *ctx, cgd__swd *q, int which)
 {
-    cgd_window window;
-    cgd_tensor x, y;
+    cgd_tensor x = cgd_tensor_view(q->sets[which]->count, 8,
+                                   CGD__SWD_PER_PICTURE / 8, q->length,
+                                   q->patches[which]);
+    float *weights = q->net.params + q->net.layers[0].w;
+    cgd_pass pass;
+    cgd_status status;
     size_t i, k;
     for (i = 0; i < CGD__SWD_AT_ONCE; i++)
         for (k = 0; k < q->length; k++)
-            q->weights[k * CGD__SWD_AT_ONCE + i] =
+            weights[k * CGD__SWD_AT_ONCE + i] =
                 q->directions[(q->first + i) * q->length + k];
-    window.kernel = window.stride = 1;
-    window.pad = 0;
-    window.pad_mode = CGD_PAD_ZERO;
-    x = cgd_tensor_view(q->sets[which]->count, 8, CGD__SWD_PER_PICTURE / 8,
-                        q->length, q->patches[which]);
-    y = x;
-    y.c = CGD__SWD_AT_ONCE;
-    y.data = q->projected[which];
-    return cgd_conv2d(ctx, &y, &x, q->weights, NULL, &window);
+    status = cgd_pass_init(&pass, &q->net, x.n, x.h, x.w, CGD_INFER, NULL, 0,
+                           NULL);
+    if (status != CGD_OK) return status;
+    status = cgd_pass_forward(&pass, &x);
+    if (status == CGD_OK)
+        memcpy(q->projected[which], pass.y.data,
+               cgd_tensor_size(&pass.y) * sizeof(float));
+    cgd_pass_free(&pass);
+    return status;
 }
 
 /* Floats as integers of the same order: negative ones bit by bit reversed. */
@@ -922,7 +937,7 @@ static cgd_status cgd__swd_run_level(cgd_ctx *ctx, cgd__swd *q, double *sum)
  * it only counts. */
 static int cgd__swd_layout(cgd__swd *q, unsigned char *base, size_t *bytes)
 {
-    size_t at = 0, n, i, c = q->sets[0]->c, part[14];
+    size_t at = 0, n, i, c = q->sets[0]->c, part[13];
     size_t pixels = q->sets[0]->w * q->sets[0]->h * c;
     int which, parts = 0, good;
     good = cgd__product(&part[parts++], q->sets[0]->count + q->sets[1]->count,
@@ -930,7 +945,6 @@ static int cgd__swd_layout(cgd__swd *q, unsigned char *base, size_t *bytes)
     good = good && cgd__product(&part[parts++], pixels,
                                 q->lanes * 5 * sizeof(float));
     part[parts++] = CGD__SWD_DIRECTIONS * q->length * sizeof(float);
-    part[parts++] = CGD__SWD_AT_ONCE * q->length * sizeof(float);
     part[parts++] = CGD__SWD_AT_ONCE * 2 * q->width * sizeof(double);
     q->total = 0;
     for (which = 0; which < 2; which++) {
@@ -956,16 +970,15 @@ static int cgd__swd_layout(cgd__swd *q, unsigned char *base, size_t *bytes)
     q->shares = (double *)(void *)(base + part[0]);
     q->scratch = (float *)(void *)(base + part[1]);
     q->directions = (float *)(void *)(base + part[2]);
-    q->weights = (float *)(void *)(base + part[3]);
-    q->moved = (double *)(void *)(base + part[4]);
+    q->moved = (double *)(void *)(base + part[3]);
     for (which = 0; which < 2; which++) {
-        const size_t *own = part + 5 + 4 * which;
+        const size_t *own = part + 4 + 4 * which;
         q->patches[which] = (float *)(void *)(base + own[0]);
         q->projected[which] = (float *)(void *)(base + own[1]);
         q->sums[which] = (double *)(void *)(base + own[2]);
         q->norms[which] = (double *)(void *)(base + own[3]);
     }
-    q->ranked = (cgd__ranked *)(void *)(base + part[13]);
+    q->ranked = (cgd__ranked *)(void *)(base + part[12]);
     return 1;
 }
 
@@ -1022,9 +1035,10 @@ CGDDEF cgd_status cgd_swd(cgd_ctx *ctx, cgd_estimate *swd, const cgd_set *a,
     for (; (side + 1) / 2 >= CGD__SWD_SIDE; q.last++) side = (side + 1) / 2;
     status = cgd__draws_init(ctx, &draws, a->count, b->count, bootstrap);
     if (status != CGD_OK) return status;
+    status = cgd__swd_net(ctx, &q.net, q.length);
     q.draws = &draws;
     q.width = 1 + draws.replicates;
-    if (cgd__swd_layout(&q, NULL, &bytes))
+    if (status == CGD_OK && cgd__swd_layout(&q, NULL, &bytes))
         block = (unsigned char *)cgd_alloc(ctx, bytes, 1, "comparing");
     if (block) {
         cgd__swd_layout(&q, block, &bytes);
@@ -1033,12 +1047,13 @@ CGDDEF cgd_status cgd_swd(cgd_ctx *ctx, cgd_estimate *swd, const cgd_set *a,
         for (; q.level <= q.last && status == CGD_OK; q.level++)
             status = cgd__swd_run_level(ctx, &q, &sum);
         if (status == CGD_OK) cgd__draws_end(swd, sum, &draws);
-    } else {
+    } else if (status == CGD_OK) {
         status = cgd_fail(ctx, CGD_ERR_MEMORY, "out of memory: comparing %u "
                           "with %u pictures needs %u bytes", a->count,
                           b->count, bytes);
     }
     cgd_release(ctx, block, bytes);
+    cgd_net_free(&q.net);
     cgd__draws_free(ctx, &draws);
     return status;
 }
