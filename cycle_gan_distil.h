@@ -187,7 +187,9 @@ typedef struct cgd_parallel {
 typedef struct cgd_options {
     cgd_allocator allocator;
     cgd_parallel  parallel;    /* a caller's own threads; else the built-in  */
-    int           threads;     /* built-in pool: 0 one per core, 1 none      */
+    int           threads;     /* built-in pool: 1 none; 0 one per core that
+                                  this process may use, by its affinity and
+                                  its cgroup's quota                         */
     void         *memory;      /* lend this block instead of an allocator:   */
     size_t        memory_size; /* bytes; needed under CGD_NO_MALLOC          */
     void (*warn)(void *user, const char *sentence);  /* e.g. skipped files   */
@@ -2047,8 +2049,12 @@ static DWORD WINAPI cgd__pool_main(LPVOID pool)
 static int cgd__cores(void)
 {
     SYSTEM_INFO info;
+    DWORD_PTR mine = 0, all = 0;
+    int n = 0;
     GetSystemInfo(&info);
-    return (int)info.dwNumberOfProcessors;
+    GetProcessAffinityMask(GetCurrentProcess(), &mine, &all);
+    for (; mine; mine &= mine - 1) n++;
+    return n > 0 ? n : (int)info.dwNumberOfProcessors;
 }
 #else
 static void *cgd__pool_main(void *pool)
@@ -2056,10 +2062,103 @@ static void *cgd__pool_main(void *pool)
     cgd__pool_work((struct cgd__pool *)pool);
     return NULL;
 }
+
+#if defined(__linux__) && !defined(CGD_NO_STDIO)
+/* Linux gives a process less than the machine in two ways: a list of cores
+ * (affinity and cpusets, of which the kernel shows what is left), and a quota
+ * of time for its cgroup or one above it. Both are read from files, which
+ * every C library can. proc and sys are /proc/self and /sys/fs/cgroup. */
+
+/* The line of a file that begins so; "" if there is none. */
+static void cgd__line(char line[512], const char *folder, const char *name,
+                      const char *begin)
+{
+    char path[512];
+    FILE *f;
+    cgd__format(path, sizeof path, "%s/%s", folder, name);
+    f = fopen(path, "rb");
+    while (f && fgets(line, 512, f))
+        if (strncmp(line, begin, strlen(begin)) == 0) {
+            fclose(f);
+            return;
+        }
+    if (f) fclose(f);
+    line[0] = 0;
+}
+
+/* Cores that a group's quota is worth; 0: it has none. */
+static double cgd__quota(const char *group)
+{
+    char quota[512], period[512];
+    const char *at;
+    double v;
+    cgd__line(quota, group, "cpu.max", "");                  /* version 2    */
+    v = cgd__parse_float(quota, &at);
+    if (v > 0 && *at == ' ') return v / cgd__parse_float(at, NULL);
+    cgd__line(quota, group, "cpu.cfs_quota_us", "");         /* version 1    */
+    cgd__line(period, group, "cpu.cfs_period_us", "");
+    v = cgd__parse_float(quota, NULL) / cgd__parse_float(period, NULL);
+    return v > 0 && period[0] ? v : 0;
+}
+
+/* The least quota from a group up to where its tree is mounted. */
+static double cgd__least_quota(const char *sys, const char *mount,
+                               const char *group, double least)
+{
+    char path[512];
+    size_t n;
+    cgd__format(path, sizeof path, "%s/%s", sys, mount);
+    n = strlen(path);
+    cgd__format(path + n, sizeof path - n, "%s", group);
+    for (path[strcspn(path, "\n")] = 0;; *strrchr(path, '/') = 0) {
+        double v = cgd__quota(path);
+        if (v > 0 && (least == 0 || v < least)) least = v;
+        if (strlen(path) <= n) return least;
+    }
+}
+
+static int cgd__cores_allowed(const char *proc, const char *sys, int cores)
+{
+    char line[512];
+    const char *at;
+    double listed = 0, quota = 0;
+    int i;
+    cgd__line(line, proc, "status", "Cpus_allowed_list:");
+    at = line + strcspn(line, "0123456789");
+    while (*at >= '0' && *at <= '9') {                       /* "0-3,8"      */
+        double first = cgd__parse_float(at, &at), last = first;
+        if (*at == '-') last = cgd__parse_float(at + 1, &at);
+        listed += last - first + 1;
+        if (*at == ',') at++;
+    }
+    if (listed > 0 && listed < cores) cores = (int)listed;
+    for (i = 0; i < 16; i++) {                 /* "4:cpu,cpuacct:/group"     */
+        char number[24];
+        cgd__format(number, sizeof number, "%d:", i);
+        cgd__line(line, proc, "cgroup", number);
+        at = strchr(line, '/');
+        if (!at) continue;
+        if (strstr(line, "::/"))
+            quota = cgd__least_quota(sys, "", at,
+                        cgd__least_quota(sys, "unified", at, quota));
+        else if (strstr(line, ":cpu:") || strstr(line, ":cpu,")
+                 || strstr(line, ",cpu:"))
+            quota = cgd__least_quota(sys, "cpu", at,
+                        cgd__least_quota(sys, "cpu,cpuacct", at, quota));
+    }
+    while (quota > 0 && cores > 1 && cores - 1 >= quota) cores--;
+    return cores;
+}
+#else
+#define cgd__cores_allowed(proc, sys, cores) (cores)
+#endif
+
 static int cgd__cores(void)
 {
     long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n < 1 ? 1 : n > CGD__MAX_THREADS ? CGD__MAX_THREADS : (int)n;
+    return cgd__cores_allowed("/proc/self", "/sys/fs/cgroup", n < 1 ? 1
+                              : n > CGD__MAX_THREADS ? CGD__MAX_THREADS
+                                                     : (int)n);
 }
 #endif
 

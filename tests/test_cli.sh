@@ -167,6 +167,13 @@ interrupt()
 }
 check "interrupted: saves and says how to go on" interrupt
 
+if command -v taskset >/dev/null; then
+    check "pinned to one core" taskset -c 0 "$cgd" train --preset demo \
+        --size 16 --ngf 2 --blocks 1 --data data/set --out runs/pinned --steps 1
+    mv log said
+    check "pinned to one core: one thread" has '^kernels: .* 1 thread$' said
+fi
+
 # ---- training: refusals -----------------------------------------------------
 
 refuse "train without --out" '--out' "$cgd" train --data data/set

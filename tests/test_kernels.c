@@ -649,6 +649,60 @@ static void count_slice(void *job, size_t slice)
     ((unsigned char *)job)[slice]++;
 }
 
+#if defined(__linux__) && !defined(CGD_NO_STDIO) && defined(CGD__THREADS)
+static void put(const char *folder, const char *name, const char *text)
+{
+    char path[400], *slash;
+    FILE *f;
+    sprintf(path, "%s/%s", folder, name);
+    for (slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        cgd__mkdir(path);
+        *slash = '/';
+    }
+    f = fopen(path, "wb");
+    CHECK(f && fputs(text, f) >= 0);
+    if (f) fclose(f);
+}
+
+static void default_threads_are_those_the_process_may_use(void)
+{
+    const char *base = getenv("TEST_TMP");
+    char top[300], proc[330], sys[330];
+    sprintf(top, "%.200s/test_kernels", base ? base : "build");
+    sprintf(proc, "%s/proc", top);
+    sprintf(sys, "%s/sys", top);
+    CHECK(cgd__cores_allowed("/nowhere", "/nowhere", 7) == 7);
+    put(proc, "status", "Name:\tx\nCpus_allowed:\tff\n"
+        "Cpus_allowed_list:\t0-3,8,10-11\nMems:\t0\n");
+    put(proc, "cgroup", "0::/\n");
+    put(sys, "none", "");
+    CHECK(cgd__cores_allowed(proc, sys, 64) == 7);
+    CHECK(cgd__cores_allowed(proc, sys, 2) == 2);
+    put(sys, "cpu.max", "max 100000\n");                    /* no quota     */
+    CHECK(cgd__cores_allowed(proc, sys, 64) == 7);
+    put(sys, "cpu.max", "250000 100000\n");                 /* two and half */
+    CHECK(cgd__cores_allowed(proc, sys, 64) == 3);
+    put(sys, "cpu.max", "1000 100000\n");
+    CHECK(cgd__cores_allowed(proc, sys, 64) == 1);
+    put(sys, "cpu.max", "max 100000\n");
+    put(proc, "cgroup", "0::/a/b\n");
+    put(sys, "a/cpu.max", "400000 100000\n");               /* one above it */
+    put(sys, "a/b/cpu.max", "500000 100000\n");
+    CHECK(cgd__cores_allowed(proc, sys, 64) == 4);
+    put(proc, "cgroup", "5:memory:/a/b\n3:cpu,cpuacct:/x\n1:cpuset:/a\n");
+    put(sys, "cpu,cpuacct/x/cpu.cfs_quota_us", "-1\n");     /* no quota     */
+    put(sys, "cpu,cpuacct/x/cpu.cfs_period_us", "50000\n");
+    CHECK(cgd__cores_allowed(proc, sys, 64) == 7);
+    put(sys, "cpu,cpuacct/x/cpu.cfs_quota_us", "100000\n");
+    CHECK(cgd__cores_allowed(proc, sys, 64) == 2);
+    put(proc, "cgroup", "1:cpu:/not/seen/from/inside\n");   /* a container  */
+    put(sys, "cpu/cpu.cfs_quota_us", "25000\n");
+    put(sys, "cpu/cpu.cfs_period_us", "50000\n");
+    CHECK(cgd__cores_allowed(proc, sys, 64) == 1);
+}
+#endif
+
 /* Thousands of small jobs in a row: late workers must not take anything. */
 static void every_slice_runs_exactly_once(void)
 {
@@ -957,6 +1011,9 @@ int main(void)
     RUN(depthwise_kernels_equal_the_reference);
     RUN(fast_adam_equals_the_reference);
     RUN(kernels_are_chosen_by_name);
+#if defined(__linux__) && !defined(CGD_NO_STDIO) && defined(CGD__THREADS)
+    RUN(default_threads_are_those_the_process_may_use);
+#endif
     RUN(every_slice_runs_exactly_once);
     RUN(operators_do_not_depend_on_threads);
     RUN(training_steps_do_not_depend_on_threads);

@@ -448,7 +448,7 @@ static const option options[] = {
 { "Machine", HEADING, RUNS | TRANSLATE | PLAN | EXPORT | EVAL, 0, 0, 0, NULL,
   NULL, NULL },
 { "threads", INTEGER, RUNS | TRANSLATE | PACK | PLAN | EXPORT | EVAL,
-  AT(threads), 0, 1024, NULL, "N", "0: one for every core" },
+  AT(threads), 0, 1024, NULL, "N", "0: one for every core it may use" },
 { "precision", CHOICE, RUNS | TRANSLATE | KEEP, AT(precision), 0, 0,
   precision_words, NULL,
   "of what convolutions multiply; bf16 is faster where\n"
