@@ -5031,9 +5031,34 @@ CGDDEF cgd_status cgd_discriminator_init(cgd_ctx *ctx, cgd_net *net,
 /* ======================================================================== */
 #ifndef CGD_NO_TRAIN
 
-/* A loss is a function of each element (and perhaps a target's) with its
- * derivative, averaged. Sums go through at most CGD__SUMS slices, added in
- * order. */
+/* A loss is one number that training makes smaller, and the gradient of that
+ * number by every value it was made from, with which backward begins. Most
+ * here are means over elements,
+ *
+ *   L = weight * mean_i f(x_i, t_i),   dL/dx_i = weight / count * f'(x_i)
+ *
+ * and differ in f alone:
+ *
+ *   L1        |x - t|: its minimum over several answers is their median; it
+ *             blurs less than a square, and is what cycles, identities and
+ *             the teacher's outputs are compared with
+ *   MSE       (x - t)^2: their mean; for hidden states
+ *   LSGAN     (x - 1)^2 and x^2 of a discriminator's answers (Mao et al. 2017)
+ *   vanilla   log(1 + exp(-x)) and log(1 + exp(x)), the logistic loss of the
+ *             first GAN with its answer as a logit (Goodfellow et al. 2014);
+ *             the generator descends log(1 + exp(-x)), not its reward's
+ *             negative, whose slope vanishes while it still loses
+ *   hinge     max(0, 1 - x), max(0, 1 + x): nobody is pushed who is right by
+ *             a margin (Lim & Ye 2017); the generator descends -x
+ *
+ * A discriminator is shown real pictures and fakes and learns to tell them
+ * apart; the generator is shown the discriminator's opinion of its fakes and
+ * descends through it. LSGAN is the default: its slope grows with the
+ * distance from the label instead of fading out, so that a fake that is found
+ * out still learns how to do better.
+ *
+ * Sums go through at most CGD__SUMS slices, added in order: the same for any
+ * number of threads. */
 #define CGD__SUMS 64
 
 enum { CGD__L1, CGD__MSE, CGD__TO_ONE, CGD__TO_ZERO, CGD__SOFT_REAL,
@@ -5048,7 +5073,8 @@ typedef struct cgd__loss_job {
     double sums[CGD__SUMS];
 } cgd__loss_job;
 
-/* log(1 + exp(x)) without overflow, and its derivative. */
+/* log(1 + exp(x)) and its derivative 1 / (1 + exp(-x)). For x > 0 both are
+ * written with exp(-x), which cannot overflow: x + log(1 + exp(-x)). */
 static double cgd__softplus(double x, double *slope)
 {
     double e = cgd__exp(x > 0 ? -x : x);
@@ -5056,6 +5082,8 @@ static double cgd__softplus(double x, double *slope)
     return (x > 0 ? x : 0) + cgd__log(1 + e);
 }
 
+/* f and f' of one element. At the corners of L1 and of the hinges, where there
+ * is no derivative, it is 0, as in PyTorch. */
 static double cgd__loss_of(int kind, float x, float target, float *slope)
 {
     float d = x - target;
@@ -5157,11 +5185,19 @@ static void cgd__loss_clear(cgd_tensor *dx, int add)
     if (dx && !add) memset(dx->data, 0, cgd_tensor_size(dx) * sizeof(float));
 }
 
-static float cgd__sign(float v)
+static float cgd__sign(float v)           /* the derivative of |v|           */
 {
     return v > 0 ? 1.0f : v < 0 ? -1.0f : 0.0f;
 }
 
+/* One level of a Haar transform takes each square of pixels, a b over d e, to
+ * its mean and three details: left against right, above against below, and
+ * the diagonals. Of the differences x - t the details' L1 is the loss: a mean
+ * that is right says nothing here, an edge in the wrong place everything.
+ *
+ * The transform is linear with factors of +-1/2, so by the rule of [impl:ops]
+ * a pixel's gradient is the sum of the three details' signs, each with the
+ * sign that the pixel had in it, times weight / count / 2. */
 typedef struct cgd__haar_job {
     const cgd_tensor *x, *target;
     cgd_tensor *dx;
@@ -5231,12 +5267,23 @@ CGDDEF double cgd_loss_haar(cgd_ctx *ctx, const cgd_tensor *x,
 }
 
 /* ---- local contrast ------------------------------------------------------*/
-/* With G a Gaussian window's mean, at every place
+/* How strong the texture is around a place is its deviation there. With G the
+ * mean under a Gaussian window, the loss of a place is
  *
- *   |sqrt(vx + C) - sqrt(vt + C)|,   vx = G(xx) - G(x)^2, vt likewise
+ *   |sx - st|,   sx = sqrt(vx + C),   vx = G(xx) - G(x)^2,   st likewise
  *
- * and dL/dx = G'(dL/dG(x)) + 2x G'(dL/dG(xx)), where G' is G's adjoint: the
- * same blur of a map with zeros around it. */
+ * where C keeps the root's slope finite over flat ground. A student that
+ * cannot tell where a stripe's light and dark belong is taught their mean,
+ * grey, by L1; here grey costs as much as the stripe is strong.
+ *
+ * Backward. With e the sign of sx - st, the chain rule gives
+ *
+ *   dL/dG(xx) = e / (2 sx),   dL/dG(x) = -2 G(x) * e / (2 sx)
+ *
+ * and since G is linear, dL/dx = G'(dL/dG(x)) + 2x G'(dL/dG(xx)). G' is G's
+ * adjoint: the same blur, for a window is as good backwards as forwards, of a
+ * map with zeros around it. A Gaussian is one blur along rows and one along
+ * columns; G answers only where the window lies inside the picture. */
 
 #define CGD__WINDOW 11
 #define CGD__CONTRAST_C 1e-4f
@@ -5432,6 +5479,17 @@ CGDDEF double cgd_loss_contrast(cgd_ctx *ctx, const cgd_tensor *x,
 }
 
 /* ---- Adam and schedules --------------------------------------------------*/
+/* Plain descent takes p - lr * g, which is too far where gradients are large
+ * and nowhere where they are small. Adam divides by their size: m follows the
+ * gradient's mean and v the mean of its square, each moving by 1 - beta of the
+ * way at every step, and the step is m / sqrt(v), about as long as lr for a
+ * weight whose gradients agree and short for one whose gradients cancel.
+ *
+ * Both means start at 0 and are too small at first: after t steps of a
+ * constant g, m = (1 - beta^t) g. Dividing by 1 - beta1^t and 1 - beta2^t
+ * takes that out, here once for a step as a factor on lr and one on the root.
+ * GANs take beta1 = 0.5: the goal moves with the other player, and a long
+ * memory of where it was overshoots. */
 
 static double cgd__power(double base, unsigned long n)
 {
@@ -5514,6 +5572,9 @@ CGDDEF float cgd_schedule_at(const cgd_schedule *schedule, unsigned long step)
 }
 
 /* ---- image pool ----------------------------------------------------------*/
+/* A discriminator that sees only the newest fakes forgets the older ones, and
+ * the two nets can chase each other in circles. Half of what it is shown is
+ * therefore taken from the past. */
 
 CGDDEF cgd_status cgd_pool_init(cgd_ctx *ctx, cgd_pool *pool, size_t capacity,
                                 size_t picture)
