@@ -15,6 +15,9 @@ scripts  := $(wildcard tests/test_*.sh)
 # share one build of it.
 private  := $(basename $(notdir $(shell grep -l '^.define CGD_IMPL' $(tests:%=tests/%.c))))
 public   := $(filter-out $(private),$(tests))
+# Tests are built on all processors even where make was not told so.
+jobs      = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell getconf \
+            _NPROCESSORS_ONLN || echo 2))
 sanitize := -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
 
 # Pictures are read and written by stb_image, which is a package.
@@ -29,11 +32,11 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1	\2/p' Makefile | expand -t 20
 
 test: stb ## build and run every test
-	-@$(MAKE) -k all $(tests:%=build/tests/%)
-	@sh tests/run.sh $(tests:%=build/tests/%) $(scripts)
+	-@$(MAKE) $(jobs) -k build/cgd $(tests:%=build/tests/%)
+	@sh tests/run.sh $(scripts) $(tests:%=build/tests/%)
 
 sanitize: stb ## run the tests in C under the address and undefined sanitizers
-	-@$(MAKE) -k $(tests:%=build/sanitize/%)
+	-@$(MAKE) $(jobs) -k $(tests:%=build/sanitize/%)
 	@sh tests/run.sh $(tests:%=build/sanitize/%)
 
 fuzz: ## run the readers of files under libFuzzer (needs clang), an hour each

@@ -447,15 +447,17 @@ if echo '#include <stb/stb_image.h>' | $cc -E -xc - >/dev/null 2>&1; then
         $cc stb_declared.o stb_code.o -o picture; ./picture"
     check 'stb_image after the header does no harm' "
         $cc $plain $I ../stb_after.c -o picture; ./picture"
+    for path in "$root"/examples/*.c "$root"/tools/*.c; do
+        name=${path#"$root"/}
+        for c in $compilers_c; do
+            check "$name ($c): no warnings" "
+                $c $look -Wall -Wextra -Werror ../root/$name"
+        done
+    done
     for path in "$root"/examples/*.c; do
-        [ -f "$path" ] || continue
         name=$(basename "$path")
         check "cc examples/$name: no flags at all" "
             $cc ../root/examples/$name"
-        for c in $compilers_c; do
-            check "examples/$name ($c): no warnings" "
-                $c $look -Wall -Wextra -Werror ../root/examples/$name"
-        done
     done
 else
     skip 'stb_image (Debian: libstb-dev) is not installed'
