@@ -23,6 +23,13 @@ sanitize := -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
 # Pictures are read and written by stb_image, which is a package.
 stb_here := printf '\#include <stb/stb_image.h>\n' | $(CC) $(CFLAGS) -E -xc - \
             >/dev/null 2>&1
+# As root it can be installed, said before and asked where someone can answer.
+stb_get  := command -v apt-get >/dev/null && test `id -u` = 0 && \
+            echo 'stb_image was not found: installing Debian'\''s package' \
+            'libstb-dev with apt-get.' >&2 && \
+            { test ! -t 0 || { printf 'Go on? [y/N] ' >&2; read answer && \
+            expr "$$answer" : '[yY]' >/dev/null; }; } && \
+            apt-get -q update && apt-get -q install -y libstb-dev && $(stb_here)
 stb_ask  := { echo 'Please install stb_image (Debian: apt-get install' \
             'libstb-dev): <stb/stb_image.h> was not found.' >&2; exit 1; }
 
@@ -43,8 +50,7 @@ fuzz: ## run the readers of files under libFuzzer (needs clang), an hour each
 	@sh tests/test_fuzz.sh 3600
 
 demo: ## draw, train, distil, translate and judge, in under 10 minutes
-	@$(stb_here) || { test `id -u` = 0 && apt-get -q update && \
-	    apt-get -q install -y libstb-dev && $(stb_here); } || $(stb_ask)
+	@$(stb_here) || { $(stb_get); } || $(stb_ask)
 	@$(MAKE) build/cgd build/demo_report
 	@sh tools/demo.sh
 
