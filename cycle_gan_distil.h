@@ -227,6 +227,11 @@ CGDDEF int cgd_threads(const cgd_ctx *ctx);
 /* One sentence about the last failure, or the status in plain words. */
 CGDDEF const char *cgd_message(const cgd_ctx *ctx, cgd_status status);
 
+/* Copy a text, cut to the room, with '?' for control characters: names that
+ * files give may hold some, which a terminal would obey. out may be text;
+ * returned. Messages are made so already. */
+CGDDEF char *cgd_plain(char *out, size_t room, const char *text);
+
 /* Choose the kernels by name: "reference" (plain loops), "portable", or in
  * its place "neon" (64-bit ARM) or "wasm" (built with -msimd128), and where
  * the processor supports them "avx2", "avx512". NULL or "" picks the best.
@@ -1531,13 +1536,35 @@ static void cgd__format(char *out, size_t room, const char *format, ...)
     va_end(args);
 }
 
+/* Those of ASCII, and U+0080 to U+009F in UTF-8. */
+CGDDEF char *cgd_plain(char *out, size_t room, const char *text)
+{
+    size_t i;
+    for (i = 0; i + 1 < room && text[i]; i++) {
+        unsigned char c = (unsigned char)text[i];
+        unsigned char next = (unsigned char)text[i + 1];
+        int pair = c == 0xc2 && next >= 0x80 && next < 0xa0;
+        out[i] = (char)(c < 32 || c == 127 || pair ? '?' : c);
+        if (pair && i + 2 < room) out[++i] = '?';
+    }
+    out[i] = 0;
+    return out;
+}
+
+static void cgd__sentence(char *out, size_t room, const char *format,
+                          va_list args)
+{
+    cgd_format_list(out, room, format, args);
+    cgd_plain(out, room, out);
+}
+
 /* Keep the sentence and hand the status back: return cgd__fail(...). */
 static cgd_status cgd__fail(cgd_ctx *ctx, cgd_status status,
                             const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    cgd_format_list(ctx->message, sizeof ctx->message, format, args);
+    cgd__sentence(ctx->message, sizeof ctx->message, format, args);
     va_end(args);
     return status;
 }
@@ -1555,7 +1582,7 @@ CGDDEF cgd_status cgd_fail(cgd_ctx *ctx, cgd_status status,
 {
     va_list args;
     va_start(args, format);
-    cgd_format_list(ctx->message, sizeof ctx->message, format, args);
+    cgd__sentence(ctx->message, sizeof ctx->message, format, args);
     va_end(args);
     return status;
 }
@@ -1566,7 +1593,7 @@ static void cgd__warn(cgd_ctx *ctx, const char *format, ...)
     va_list args;
     if (!ctx->warn) return;
     va_start(args, format);
-    cgd_format_list(sentence, sizeof sentence, format, args);
+    cgd__sentence(sentence, sizeof sentence, format, args);
     va_end(args);
     ctx->warn(ctx->warn_user, sentence);
 }
@@ -16959,9 +16986,10 @@ static cgd_status cgd__data_range(cgd_dataset *data, int domain)
 
 static cgd_status cgd__data_packed(cgd_dataset *data)
 {
+    int kind = data->config.root ? cgd_path_kind(data->config.root)
+                                 : CGD_PATH_MISSING;
     cgd_status status;
-    if (!data->config.root
-        || cgd_path_kind(data->config.root) != CGD_PATH_FILE) return CGD_OK;
+    if (kind != CGD_PATH_FILE && kind != CGD_PATH_DEVICE) return CGD_OK;
     data->packed = (cgd_file *)cgd__alloc_zeroed(data->ctx, 1,
                                     sizeof *data->packed, "packed data file");
     if (!data->packed) return CGD_ERR_MEMORY;

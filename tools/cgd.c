@@ -39,16 +39,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #ifdef _WIN32
-#include <direct.h>
 #include <io.h>
+#include <shellapi.h>
 #else
+#include <strings.h>
 #include <unistd.h>
 #endif
-
-enum { PATH_ROOM = 1024 };
 
 /* Exit statuses besides 0. An interrupted run has saved its state, but what
  * stands after it in a script must not take it for finished. */
@@ -205,7 +203,7 @@ static int run_command(const command *cmd, int argc, char **argv)
     return bad;
 }
 
-int main(int argc, char **argv)
+static int run_line(int argc, char **argv)
 {
     int i;
     if (argc < 2 || is_help(argv[1]) || strcmp(argv[1], "help") == 0) {
@@ -223,4 +221,40 @@ int main(int argc, char **argv)
         }
     fail("there is no command \"%s\" (see cgd --help)", argv[1]);
     return STATUS_USAGE;
+}
+
+/* Windows has the arguments, and a terminal the texts, in a code page that
+ * holds few of the world's letters; here both are UTF-8. What this takes from
+ * the system it keeps to the end. */
+static char **utf8_line(int *argc, char **argv)
+{
+#ifdef _WIN32
+    wchar_t **wide = CommandLineToArgvW(GetCommandLineW(), argc);
+    char **words = wide ? (char **)calloc((size_t)*argc + 1, sizeof *words)
+                        : NULL;
+    int i;
+    if (!words) return argv;
+    for (i = 0; i < *argc; i++) {
+        int n = WideCharToMultiByte(CP_UTF8, 0, wide[i], -1, NULL, 0, NULL,
+                                    NULL);
+        words[i] = (char *)calloc((size_t)n + 1, 1);
+        if (words[i]) WideCharToMultiByte(CP_UTF8, 0, wide[i], -1, words[i],
+                                          n, NULL, NULL);
+        else words[i] = argv[0];
+    }
+    SetConsoleOutputCP(CP_UTF8);
+    return words;
+#else
+    (void)argc;
+    return argv;
+#endif
+}
+
+int main(int argc, char **argv)
+{
+    char **words = utf8_line(&argc, argv);
+    int bad = run_line(argc, words);
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return fail("standard output cannot be written: is the disk full?");
+    return bad;
 }

@@ -134,6 +134,39 @@ static int open_context(cgd_ctx *ctx, const settings *s, live_line *line)
     return STATUS_FAILED;
 }
 
+static int is_folder(const char *path)
+{
+    return cgd_path_kind(path) == CGD_PATH_FOLDER;
+}
+
+static int is_file(const char *path)
+{
+    return cgd_path_kind(path) == CGD_PATH_FILE;
+}
+
+/* No output takes the place of an input, which would be gone. Either may be
+ * NULL. */
+static int keep_input(const char *in, const char *out)
+{
+    if (!in || !out || !cgd_path_same(in, out)) return 0;
+    return fail("%s is an input, which the output would overwrite; give the "
+                "output another name", in);
+}
+
+/* The same of all pictures in a folder. */
+static int keep_pictures(cgd_ctx *ctx, const char *folder, const char *out)
+{
+    cgd_listing list;
+    size_t i;
+    int bad = 0;
+    if (!folder || !out || !is_file(out)
+        || cgd_list_pictures(ctx, &list, folder) != CGD_OK) return 0;
+    for (i = 0; i < list.count && !bad; i++)
+        bad = keep_input(list.paths[i], out);
+    cgd_listing_free(ctx, &list);
+    return bad;
+}
+
 /* The same for a command that writes a file. */
 static int open_writer(const command *cmd, settings *s, cgd_ctx *ctx,
                        live_line *line)
@@ -143,40 +176,8 @@ static int open_writer(const command *cmd, settings *s, cgd_ctx *ctx,
     from.file = NULL;
     if (!s->out)
         return fail_usage(&from, "-o FILE is missing: the file to write");
+    if (keep_input(s->words[0], s->out)) return STATUS_FAILED;
     return open_context(ctx, s, line);
-}
-
-static int is_folder(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && (st.st_mode & S_IFMT) == S_IFDIR;
-}
-
-static int is_file(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && (st.st_mode & S_IFMT) != S_IFDIR;
-}
-
-/* Make a folder, and those above it, unless they are there. */
-static int make_folder(const char *path)
-{
-    char part[PATH_ROOM];
-    size_t i, n = strlen(path);
-    if (n >= PATH_ROOM) return fail("the path %s is too long", path);
-    for (i = 1; i <= n; i++) {
-        if (path[i] != '/' && path[i] != 0) continue;
-        memcpy(part, path, i);
-        part[i] = 0;
-        if (is_folder(part)) continue;
-#ifdef _WIN32
-        if (_mkdir(part) != 0)
-#else
-        if (mkdir(part, 0777) != 0)
-#endif
-            return fail("the folder %s cannot be made", part);
-    }
-    return 0;
 }
 
 #endif

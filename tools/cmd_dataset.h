@@ -18,14 +18,15 @@ static const char *const dataset_folders[FOLDERS] = { "trainA", "trainB",
  * with the new ones. */
 static int make_dataset_folders(cgd_ctx *ctx, const char *root)
 {
-    char path[PATH_ROOM];
+    char path[CGD_PATH_ROOM];
     int i, bad = 0;
     for (i = 0; i < FOLDERS && !bad; i++) {
         cgd_listing listing;
         size_t n = 0;
-        if (!join(path, root, dataset_folders[i]))
+        if (!cgd_path_join(path, root, dataset_folders[i]))
             return fail("the path %s is too long", root);
-        bad = make_folder(path);
+        if (cgd_make_folder(ctx, path) != CGD_OK)
+            bad = fail_status(ctx, CGD_ERR_IO);
         if (!bad && cgd_list_pictures(ctx, &listing, path) == CGD_OK) {
             n = listing.count;
             cgd_listing_free(ctx, &listing);
@@ -39,11 +40,11 @@ static int make_dataset_folders(cgd_ctx *ctx, const char *root)
 static int save_scene(cgd_ctx *ctx, const cgd_image *image, const char *root,
                       int folder, size_t number)
 {
-    char name[40], path[PATH_ROOM];
+    char name[40], path[CGD_PATH_ROOM];
     cgd_status status;
     sprintf(name, "%s/%04lu.png", dataset_folders[folder],
             (unsigned long)number);
-    if (!join(path, root, name))
+    if (!cgd_path_join(path, root, name))
         return fail("the path %s is too long", root);
     status = cgd_image_save(ctx, image, path);
     return status == CGD_OK ? 0 : fail_status(ctx, status);
@@ -115,6 +116,17 @@ static int run_dataset(const command *cmd, settings *s)
 /* [pack]                                                                   */
 /* ======================================================================== */
 
+/* The packed file is none of the pictures that go into it. */
+static int keep_packed(cgd_ctx *ctx, const settings *s)
+{
+    char folder[CGD_PATH_ROOM];
+    int i, bad = 0;
+    for (i = 0; i < FOLDERS && !bad; i++)
+        if (cgd_path_join(folder, s->words[0], dataset_folders[i]))
+            bad = keep_pictures(ctx, folder, s->out);
+    return bad;
+}
+
 static int run_pack(const command *cmd, settings *s)
 {
     cgd_ctx ctx;
@@ -124,6 +136,11 @@ static int run_pack(const command *cmd, settings *s)
     int bad;
     bad = open_writer(cmd, s, &ctx, &line);
     if (bad) return bad;
+    bad = keep_packed(&ctx, s);
+    if (bad) {
+        cgd_free(&ctx);
+        return bad;
+    }
     config = s->run.data;
     config.root = s->words[0];
     config.size = s->size;

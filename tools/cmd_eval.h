@@ -99,7 +99,7 @@ static int eval_folder_open(cgd_ctx *ctx, eval_folder *f)
         eval_name *n = &f->names[i];
         const char *dot;
         n->path = f->listing.paths[i];
-        n->stem = base_name(n->path);
+        n->stem = cgd_path_name(n->path);
         dot = strrchr(n->stem, '.');
         n->length = dot ? (size_t)(dot - n->stem) : strlen(n->stem);
     }
@@ -738,13 +738,16 @@ static void eval_print(const evaluation *e)
 
 /* answer,against,metric,value,low,high,note: a line for every figure. Of an
  * alarm, low and high are its limit and whether it fired. */
-static int eval_write_csv(const evaluation *e, const char *path)
+static int eval_write_csv(evaluation *e, const char *path)
 {
-    FILE *f = fopen(path, "w");
+    cgd_output out;
+    FILE *f;
     const char *name = "", *title = "";
     cgd_estimate room[METRICS];
     int target, row, k;
-    if (!f) return fail("%s cannot be written", path);
+    if (cgd_output_open(&e->ctx, &out, path) != CGD_OK)
+        return fail_status(&e->ctx, out.status);
+    f = out.stream;
     fprintf(f, "answer,against,metric,value,low,high,note\n");
     for (target = 0; target < TARGETS; target++)
         for (row = 0; row <= ANSWERS && eval_has(e, target); row++) {
@@ -773,7 +776,8 @@ static int eval_write_csv(const evaluation *e, const char *path)
                         a->alarms[k].limit, a->alarms[k].fired,
                         a->alarms[k].sentence);
     }
-    return fclose(f) == 0 ? 0 : fail("%s cannot be written", path);
+    return cgd_output_close(&out) == CGD_OK ? 0
+         : fail_status(&e->ctx, out.status);
 }
 
 /* ======================================================================== */
@@ -1069,7 +1073,7 @@ static void page_row(FILE *f, const evaluation *e, const ranked *r,
     size_t i = r->picture;
     fprintf(f, "<div class=\"row\"><div class=\"score\"><b>%s</b><small>",
             label);
-    page_text(f, base_name(named->names[i].path));
+    page_text(f, cgd_path_name(named->names[i].path));
     if (target != TO_REAL) fprintf(f, "<br/>PSNR %.2f dB", r->score);
     fprintf(f, "</small></div>\n");
     if (a[ANSWER_INPUT].pictures)
@@ -1180,9 +1184,12 @@ static void page_tells(FILE *f, const evaluation *e)
 
 static int eval_write_page(evaluation *e, const char *path)
 {
-    FILE *f = fopen(path, "w");
+    cgd_output out;
+    FILE *f;
     int target, bad;
-    if (!f) return fail("%s cannot be written", path);
+    if (cgd_output_open(&e->ctx, &out, path) != CGD_OK)
+        return fail_status(&e->ctx, out.status);
+    f = out.stream;
     page_head(f, e);
     page_tiles(f, e);
     fprintf(f, "<h2>Figures</h2>\n");
@@ -1196,7 +1203,9 @@ static int eval_write_page(evaluation *e, const char *path)
             "</p>\n</main></body></html>\n", CGD_VERSION,
             (unsigned long)e->bootstrap.seed,
             (unsigned long)e->bootstrap.replicates);
-    if (fclose(f) != 0 && !bad) bad = fail("%s cannot be written", path);
+    if (bad) out.status = CGD_STOPPED;
+    if (cgd_output_close(&out) != CGD_OK && !bad)
+        bad = fail_status(&e->ctx, out.status);
     return bad;
 }
 
@@ -1240,6 +1249,16 @@ static void eval_free(evaluation *e)
     free(e);
 }
 
+static int eval_keep_inputs(evaluation *e, const char *out)
+{
+    int i, bad = keep_input(e->s->model, out);
+    if (!bad) bad = keep_input(e->s->teacher, out);
+    for (i = 0; i < PAIRED && !bad; i++)
+        bad = keep_pictures(&e->ctx, e->folders[i].path, out);
+    if (!bad) bad = keep_pictures(&e->ctx, e->real_folder.path, out);
+    return bad ? bad : keep_pictures(&e->ctx, e->train_folder.path, out);
+}
+
 static int run_eval(const command *cmd, settings *s)
 {
     source from;
@@ -1264,7 +1283,11 @@ static int run_eval(const command *cmd, settings *s)
         free(e);
         return bad;
     }
-    bad = eval_open_range(e);
+    bad = eval_keep_inputs(e, s->csv);
+    if (!bad) bad = eval_keep_inputs(e, s->html);
+    if (!bad && s->csv && s->html && strcmp(s->csv, s->html) == 0)
+        bad = fail("--csv and --html name the same file");
+    if (!bad) bad = eval_open_range(e);
     if (!bad) bad = eval_open_pairs(e);
     if (!bad) bad = eval_check_sizes(e);
     if (!bad) bad = eval_open_real(e);

@@ -89,14 +89,37 @@ static int fold_net(cgd_ctx *ctx, cgd_net *net, const settings *s)
     return bad;
 }
 
+/* Say what was written; the size of what is no file is not known. */
 static int exported(cgd_ctx *ctx, cgd_status status, const char *path,
                     const char *what)
 {
-    struct stat st;
     phrase p;
+    FILE *f;
     if (status != CGD_OK) return fail_status(ctx, status);
-    if (stat(path, &st) != 0) return fail("%s cannot be found", path);
-    printf("%s: %s, %s\n", path, what, in_bytes(&p, (size_t)st.st_size));
+    f = is_file(path) ? cgd_fopen(path, "rb") : NULL;
+    printf("%s: %s", path, what);
+    if (f && fseek(f, 0, SEEK_END) == 0)
+        printf(", %s", in_bytes(&p, (size_t)ftell(f)));
+    printf("\n");
+    if (f) fclose(f);
+    return 0;
+}
+
+/* No output is the model itself, and no two are one file. */
+static int check_exports(const settings *s)
+{
+    const char *out[4];
+    int i, k;
+    out[0] = s->safetensors;
+    out[1] = s->pth;
+    out[2] = s->onnx;
+    out[3] = s->c_header;
+    for (i = 0; i < 4; i++) {
+        if (keep_input(s->words[0], out[i])) return STATUS_FAILED;
+        for (k = 0; k < i && out[i]; k++)
+            if (out[k] && strcmp(out[i], out[k]) == 0)
+                return fail("two outputs are to be written to %s", out[i]);
+    }
     return 0;
 }
 
@@ -135,6 +158,7 @@ static int run_export(const command *cmd, settings *s)
     if (s->onnx && s->dtype == CGD_BF16)
         return fail_usage(&from, "--onnx has no bf16 (it came after opset "
                           "11): --dtype may be f32 or f16");
+    if (check_exports(s)) return STATUS_FAILED;
     bad = open_context(&ctx, s, &line);
     if (bad) return bad;
     bad = load_model(&ctx, &model, s->words[0], s->net);

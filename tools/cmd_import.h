@@ -6,8 +6,10 @@
 /* "  model.1.weight  F32  64 x 3 x 7 x 7" */
 static void print_tensor(const cgd_file_tensor *t)
 {
+    char name[256];
     size_t i;
-    printf("  %-48s %-5s", t->name, t->dtype_name);
+    printf("  %-48s %-5s", cgd_plain(name, sizeof name, t->name),
+           t->dtype_name);
     for (i = 0; i < t->rank; i++)
         printf("%s%lu", i ? " x " : " ", (unsigned long)t->shape[i]);
     printf("%s\n", t->rank ? "" : " 1 value");
@@ -16,9 +18,10 @@ static void print_tensor(const cgd_file_tensor *t)
 /* "key netG: generator, 9 blocks, 64 wide", or why it is none. */
 static void print_found(const cgd_ctx *ctx, const cgd_found *found)
 {
+    char key[CGD_PREFIX_ROOM];
     phrase blocks;
-    int n = (int)strlen(found->prefix);
-    if (n > 0) printf("key %.*s: ", n - 1, found->prefix);
+    int n = (int)strlen(cgd_plain(key, sizeof key, found->prefix));
+    if (n > 0) printf("key %.*s: ", n - 1, key);
     else printf("the file itself: ");
     if (found->status != CGD_OK)
         printf("no net: %s\n", cgd_message(ctx, found->status));
@@ -72,6 +75,7 @@ static int run_import(const command *cmd, settings *s)
     if (!s->out && !s->list)
         return fail_usage(&from, "-o MODEL is missing: the file to write "
                           "(or --list, to see what there is)");
+    if (keep_input(s->words[0], s->out)) return STATUS_FAILED;
     s->threads = 1;
     bad = open_context(&ctx, s, &line);
     if (bad) return bad;

@@ -152,12 +152,13 @@ static cgd_status print_state(cgd_ctx *ctx, const cgd_file *file, size_t size)
     static const char *const nets[] = { "g_ab", "g_ba", "d_a", "d_b" };
     const char *step = cgd_file_meta(file, "cgd.step");
     const char *direction = cgd_file_meta(file, "cgd.direction");
-    char key[40];
+    char key[40], where[40], when[40];
     cgd_status status = CGD_OK;
     size_t i;
     printf("state of a %s%s after %s steps\n",
            direction ? "distillation " : "training",
-           direction ? direction : "", step ? step : "?");
+           cgd_plain(where, sizeof where, direction ? direction : ""),
+           cgd_plain(when, sizeof when, step ? step : "?"));
     for (i = 0; i < 4 && status == CGD_OK; i++) {
         sprintf(key, "%s.cgd.net", nets[i]);
         if (!cgd_file_meta(file, key)) continue;

@@ -144,7 +144,7 @@ typedef enum option_kind {
     CHOICE,                      /* int, one of the words                    */
     BLOCKS,                      /* int[16], ended by -1                     */
     STAGES,                      /* int[6]; 0: what the width implies        */
-    SIZE,                        /* size_t[2], width and height (0: as wide) */
+    SIDES,                       /* size_t[2], width and height (0: as wide) */
     CHANNELS,                    /* size_t[2], of A and B                    */
     RANGE                        /* cgd_range[2], then int: to be measured   */
 } option_kind;
@@ -204,10 +204,10 @@ static const option options[] = {
   "pictures of domain A, ..." },
 { "data-b", TEXT, RUNS | KEEP, AT(run.data.dir[1]), 0, 0, NULL, "DIR",
   "... and of B, instead of --data" },
-{ "size", SIZE, RUNS | KEEP, AT(size), 4, 4096, NULL, "N",
+{ "size", SIDES, RUNS | KEEP, AT(size), 4, 4096, NULL, "N",
   "side of the squares trained on, or WxH, such as\n"
   "356x32; multiples of 4" },
-{ "load-size", SIZE, RUNS | KEEP, AT(load_size), 0, 4096, NULL, "N",
+{ "load-size", SIDES, RUNS | KEEP, AT(load_size), 0, 4096, NULL, "N",
   "size before the random crop; 0: no crop" },
 { "channels", CHANNELS, TRAIN | KEEP, AT(run.data.channels), 1, 1024, NULL,
   "A[,B]",
@@ -367,11 +367,11 @@ static const option options[] = {
   "with those measured on pictures of this folder" },
 { "count", AMOUNT, EXPORT, AT(count), 1, 100000, NULL, "N",
   "so many, spread over the folder" },
-{ "size", SIZE, EXPORT, AT(size), 0, 4096, NULL, "N",
+{ "size", SIDES, EXPORT, AT(size), 0, 4096, NULL, "N",
   "resized to N x N, or WxH; 0: as they are" },
 { "out", TEXT, PACK, AT(out), 0, 0, NULL, "FILE",
   "the file to write" },
-{ "size", SIZE, PACK, AT(size), 0, 8192, NULL, "N",
+{ "size", SIDES, PACK, AT(size), 0, 8192, NULL, "N",
   "resize to squares, or WxH; 0 keeps each picture's" },
 { "channels", CHANNELS, PACK, AT(run.data.channels), 1, 1024, NULL, "A[,B]",
   "channels of pictures: 1 grey, 3 RGB, 4 RGBA; any\n"
@@ -421,7 +421,7 @@ static const option options[] = {
   "another, from which the model was distilled" },
 { "input", TEXT, EVAL, AT(input), 0, 0, NULL, "FOLDER",
   "pictures to translate, or those FOLDER came from" },
-{ "size", SIZE, EVAL, AT(size), 0, 4096, NULL, "N",
+{ "size", SIDES, EVAL, AT(size), 0, 4096, NULL, "N",
   "resized to N x N (or WxH) first, as the model was\n"
   "trained; 0: as they are" },
 { "range", RANGE, EVAL, AT(run.data.range), 0, 0, NULL, "LO,HI",
@@ -541,13 +541,20 @@ static const preset *find_preset(unsigned command, const char *name)
 /* [parse] Options to settings                                              */
 /* ======================================================================== */
 
+/* On stderr; what came from files and folders may hold control characters. */
+static void say(const char *format, va_list args)
+{
+    char text[4096];
+    vsnprintf(text, sizeof text, format, args);
+    fprintf(stderr, "cgd: %s", cgd_plain(text, sizeof text, text));
+}
+
 /* "cgd: SENTENCE" on stderr. Returns the status that means failure. */
 static int fail(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    fputs("cgd: ", stderr);
-    vfprintf(stderr, format, args);
+    say(format, args);
     fputc('\n', stderr);
     va_end(args);
     return STATUS_FAILED;
@@ -569,8 +576,7 @@ static int fail_usage(const source *from, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    fputs("cgd: ", stderr);
-    vfprintf(stderr, format, args);
+    say(format, args);
     if (from->file) fprintf(stderr, " (in %s)\n", from->file);
     else fprintf(stderr, " (see cgd %s --help)\n", from->cmd->name);
     va_end(args);
@@ -733,7 +739,7 @@ static int assign(const source *from, settings *s, const option *o,
     case CHOICE: return parse_choice(from, o, text, (int *)to);
     case BLOCKS: return parse_blocks(from, o, text, (int *)to);
     case STAGES: return parse_stages(from, o, text, (int *)to);
-    case SIZE: return parse_pair(from, o, text, 'x', (size_t *)to);
+    case SIDES: return parse_pair(from, o, text, 'x', (size_t *)to);
     case CHANNELS:
         bad = parse_pair(from, o, text, ',', (size_t *)to);
         if (((size_t *)to)[1] == 0) ((size_t *)to)[1] = ((size_t *)to)[0];
@@ -829,6 +835,9 @@ static int parse_line(const source *from, settings *s, int argc, char **argv)
         bad = parse_argument(from, s, argv + i, &used);
         if (bad) return bad;
         if (used > 0) continue;
+        if (!*argv[i])
+            return fail_usage(from, "an argument is empty; it should name a "
+                              "file or a folder");
         s->words[s->n_words++] = argv[i];
         used = 1;
     }
@@ -853,23 +862,11 @@ static int is_given(int argc, char **argv, const char *name)
     return 0;
 }
 
-/* folder/name; 0 if that is too long for a path. */
-static int join(char out[PATH_ROOM], const char *folder, const char *name)
-{
-    size_t n = strlen(folder);
-    if (n + strlen(name) + 2 > PATH_ROOM) return 0;
-    while (n > 1 && folder[n - 1] == '/') n--;
-    memcpy(out, folder, n);
-    out[n] = '/';
-    strcpy(out + n + 1, name);
-    return 1;
-}
-
 /* What a run's options.txt holds, to be freed; NULL if there is none. */
 static char *read_options_file(const char *path)
 {
     enum { MOST = 1 << 16 };
-    FILE *f = fopen(path, "rb");
+    FILE *f = cgd_fopen(path, "rb");
     char *text = f ? (char *)malloc(MOST + 1) : NULL;
     if (text) text[fread(text, 1, MOST, f)] = 0;
     if (f) fclose(f);
@@ -949,7 +946,7 @@ static int parse_run(const command *cmd, settings *s, int argc, char **argv,
                      char **text)
 {
     source line, file;
-    char path[PATH_ROOM];
+    char path[CGD_PATH_ROOM];
     settings first = *s;
     size_t size, load_size;
     int bad;
@@ -958,7 +955,7 @@ static int parse_run(const command *cmd, settings *s, int argc, char **argv,
     file.file = path;
     bad = parse_line(&line, &first, argc, argv);
     if (!bad && first.run.resume && first.run.out
-        && join(path, first.run.out, "options.txt"))
+        && cgd_path_join(path, first.run.out, "options.txt"))
         *text = read_options_file(path);
     if (!bad && *text) bad = resume_options(&file, s, &first, *text);
     else if (!bad) bad = apply_preset(&line, s, first.preset);
@@ -1033,11 +1030,11 @@ static void put_value(char out[VALUE_ROOM], const settings *s,
             sprintf(out + strlen(out), i ? ",%d" : "%d",
                     ((const int *)at)[i]);
         break;
-    case SIZE:
+    case SIDES:
     case CHANNELS:
         sprintf(out, "%lu", (unsigned long)*(const size_t *)at);
         if (((const size_t *)at)[1] > 0)
-            sprintf(out + strlen(out), o->kind == SIZE ? "x%lu" : ",%lu",
+            sprintf(out + strlen(out), o->kind == SIDES ? "x%lu" : ",%lu",
                     (unsigned long)((const size_t *)at)[1]);
         break;
     case RANGE:
@@ -1064,8 +1061,9 @@ static void put_value(char out[VALUE_ROOM], const settings *s,
 /* Write every option of a run to RUN/options.txt. */
 static int save_options(const command *cmd, const settings *s)
 {
-    char path[PATH_ROOM], value[VALUE_ROOM];
-    FILE *f = join(path, s->run.out, "options.txt") ? fopen(path, "wb") : NULL;
+    char path[CGD_PATH_ROOM], value[VALUE_ROOM];
+    FILE *f = cgd_path_join(path, s->run.out, "options.txt")
+            ? cgd_fopen(path, "wb") : NULL;
     int i;
     if (!f) return 0;
     fprintf(f, "# the options of this run, which cgd %s --resume reads\n",

@@ -108,13 +108,13 @@ static int on_progress(void *user, const cgd_progress *p)
 /* Both take a folder for the results, and will not write over another run. */
 static int check_out(const source *from, const settings *s)
 {
-    char state[PATH_ROOM];
+    char state[CGD_PATH_ROOM];
     if (!s->run.out)
         return fail_usage(from, "--out RUN is missing: the folder for the "
                           "results");
     if (is_file(s->run.out))
         return fail("%s is a file; --out needs a folder", s->run.out);
-    if (!join(state, s->run.out, "state.safetensors"))
+    if (!cgd_path_join(state, s->run.out, "state.safetensors"))
         return fail("the path %s is too long", s->run.out);
     if (is_file(state) && !s->run.resume)
         return fail("%s holds a run already; go on with it (--resume) or name "

@@ -1,4 +1,5 @@
-/* cmd_translate.h: `cgd translate`, pictures through a model; part of tools/cgd.c */
+/* cmd_translate.h: `cgd translate`, pictures through a model; part of
+ * tools/cgd.c */
 
 #ifndef CMD_TRANSLATE_H
 #define CMD_TRANSLATE_H
@@ -40,37 +41,22 @@ static int load_model(cgd_ctx *ctx, cgd_model *model, const char *path,
     return fail("%s of %s is a discriminator, not a generator", net, path);
 }
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
-/* Two names of one file? */
-static int same_file(const char *a, const char *b)
-{
-    struct stat x, y;
-    if (strcmp(a, b) == 0) return 1;
-    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_ino != 0
-        && x.st_ino == y.st_ino && x.st_dev == y.st_dev;
-}
-
 /* Where the translation of a picture goes; 0 if the path is too long. */
-static int name_output(const translation *t, char out[PATH_ROOM],
+static int name_output(const translation *t, char out[CGD_PATH_ROOM],
                        const char *in)
 {
     const char *ending = t->s->raw ? ".f32" : t->s->npy ? ".npy" : "";
     char *dot;
     if (!t->to_folder) {
-        if (strlen(t->s->out) >= PATH_ROOM) return 0;
+        if (strlen(t->s->out) >= CGD_PATH_ROOM) return 0;
         strcpy(out, t->s->out);
         return 1;
     }
-    if (!join(out, t->s->out, base_name(in))
-        || strlen(out) + strlen(ending) >= PATH_ROOM) return 0;
-    dot = strrchr(out, '.');
+    if (!cgd_path_join(out, t->s->out, cgd_path_name(in))
+        || strlen(out) + strlen(ending) >= CGD_PATH_ROOM) return 0;
+    dot = (char *)strrchr(cgd_path_name(out), '.');
     if (!t->s->raw && dot && strcmp(dot, ".safetensors") == 0) ending = ".npy";
-    if (strcmp(ending, ".npy") == 0 && dot && !strchr(dot, '/')) *dot = 0;
+    if (strcmp(ending, ".npy") == 0 && dot) *dot = 0;
     strcat(out, ending);
     return 1;
 }
@@ -79,7 +65,7 @@ static int name_output(const translation *t, char out[PATH_ROOM],
 static void warn_once(translation *t, int *said, const char *format,
                       const char *path, const cgd_range *r)
 {
-    char text[PATH_ROOM + 200];
+    char text[CGD_PATH_ROOM + 200];
     if (*said) return;
     *said = 1;
     cgd_format(text, sizeof text, format, path, (double)r->lo, (double)r->hi);
@@ -131,7 +117,8 @@ static size_t suitable(size_t side)
 }
 
 /* Apply the net to a picture and write the values of its output. */
-static cgd_status write_raw(translation *t, const cgd_image *picture, FILE *f)
+static cgd_status write_raw(translation *t, const cgd_image *picture,
+                            cgd_output *out)
 {
     size_t w = picture->w, h = picture->h;
     cgd_tensor x = cgd_tensor_view(1, suitable(h), suitable(w), picture->c,
@@ -149,8 +136,8 @@ static cgd_status write_raw(translation *t, const cgd_image *picture, FILE *f)
         status = cgd_pass_forward(&pass, &x);
     }
     for (i = 0; i < h && status == CGD_OK; i++)
-        if (fwrite(pass.y.data + i * pass.y.w * pass.y.c, sizeof(float),
-                   w * pass.y.c, f) != w * pass.y.c) status = CGD_ERR_IO;
+        cgd_output_write(out, pass.y.data + i * pass.y.w * pass.y.c,
+                         w * pass.y.c * sizeof(float));
     free(x.data);
     cgd_pass_free(&pass);
     return status;
@@ -160,21 +147,23 @@ static cgd_status translate_raw(translation *t, const char *in,
                                 const char *out)
 {
     cgd_image picture;
-    FILE *f = NULL;
+    cgd_output to;
     cgd_status status = cgd_image_load_deep(&t->ctx, &picture, in,
         (size_t)t->model.net.generator.in_channels);
     if (status != CGD_OK) return status;
-    if (!(f = fopen(out, "wb"))) status = CGD_ERR_IO;
-    if (status == CGD_OK) status = write_raw(t, &picture, f);
-    if (f && fclose(f) != 0 && status == CGD_OK) status = CGD_ERR_IO;
-    if (status != CGD_OK && f) remove(out);
+    status = cgd_output_open(&t->ctx, &to, out);
+    if (status == CGD_OK) {
+        status = write_raw(t, &picture, &to);
+        if (to.status == CGD_OK) to.status = status;
+        status = cgd_output_close(&to);
+    }
     cgd_image_free(&t->ctx, &picture);
     return status;
 }
 
 static void translate_one(translation *t, const char *in, size_t of)
 {
-    char out[PATH_ROOM], text[60];
+    char out[CGD_PATH_ROOM], text[60];
     cgd_status status;
     double now = seconds_now();
     if (of > 1 && t->line.terminal && live_due(&t->line, now)) {
@@ -187,11 +176,7 @@ static void translate_one(translation *t, const char *in, size_t of)
         fail("%s: the path of its translation is too long", in);
         return;
     }
-    if (same_file(in, out)) {
-        fail("%s: the translation would overwrite it; name another --out",
-             in);
-        return;
-    }
+    if (keep_input(in, out) || keep_input(t->s->words[0], out)) return;
     status = t->s->raw ? translate_raw(t, in, out)
                        : translate_picture(t, in, out);
     if (status == CGD_OK) {
@@ -257,31 +242,60 @@ static void free_inputs(cgd_ctx *ctx, inputs *in)
     free((void *)in->paths);
 }
 
-static int compare_base_names(const void *a, const void *b)
+/* A picture and the name of its translation. */
+typedef struct named { const char *in; char *out; } named;
+
+/* By the name of the output, as folders have it: Windows and macOS know no
+ * case. */
+static int order_outputs(const void *a, const void *b)
 {
-    const char *x = *(const char *const *)a, *y = *(const char *const *)b;
-    int order = strcmp(base_name(x), base_name(y));
-    return order ? order : strcmp(x, y);
+    const named *x = (const named *)a, *y = (const named *)b;
+#ifdef _WIN32
+    int order = _stricmp(x->out, y->out);
+#elif defined(__APPLE__)
+    int order = strcasecmp(x->out, y->out);
+#else
+    int order = strcmp(x->out, y->out);
+#endif
+    return order ? order : strcmp(x->in, y->in);
+}
+
+static int same_output(const named *x, const named *y)
+{
+    named one = *x;
+    one.in = y->in;
+    return order_outputs(&one, y) == 0;
+}
+
+static int name_outputs(const translation *t, const inputs *in, named *all)
+{
+    char out[CGD_PATH_ROOM];
+    size_t i;
+    for (i = 0; i < in->count; i++) {
+        if (!name_output(t, out, in->paths[i]))
+            return fail("%s: the path of its translation is too long",
+                        in->paths[i]);
+        all[i].in = in->paths[i];
+        all[i].out = (char *)malloc(strlen(out) + 1);
+        if (!all[i].out) return fail("out of memory");
+        strcpy(all[i].out, out);
+    }
+    return 0;
 }
 
 /* In one folder, every translation needs a name of its own. */
-static int check_names(const inputs *in)
+static int check_names(const translation *t, const inputs *in)
 {
-    const char **sorted;
+    named *all = (named *)calloc(in->count + 1, sizeof *all);
     size_t i;
-    int bad = 0;
-    if (in->count < 2) return 0;
-    sorted = (const char **)malloc(in->count * sizeof *sorted);
-    if (!sorted) return fail("out of memory");
-    memcpy((void *)sorted, (const void *)in->paths,
-           in->count * sizeof *sorted);
-    qsort((void *)sorted, in->count, sizeof *sorted, compare_base_names);
+    int bad = all ? name_outputs(t, in, all) : fail("out of memory");
+    if (!bad) qsort(all, in->count, sizeof *all, order_outputs);
     for (i = 1; i < in->count && !bad; i++)
-        if (strcmp(base_name(sorted[i - 1]), base_name(sorted[i])) == 0)
+        if (same_output(&all[i - 1], &all[i]))
             bad = fail("%s and %s would both become %s; translate them one "
-                       "by one", sorted[i - 1], sorted[i],
-                       base_name(sorted[i]));
-    free((void *)sorted);
+                       "by one", all[i - 1].in, all[i].in, all[i].out);
+    for (i = 0; all && i < in->count; i++) free(all[i].out);
+    free(all);
     return bad;
 }
 
@@ -318,13 +332,14 @@ static int translate_all(translation *t, const inputs *in)
     int bad = 0;
     const char *out = t->s->out;
     t->to_folder = in->n_listings > 1 || is_folder(t->s->words[1])
-        || is_folder(out) || out[strlen(out) - 1] == '/';
+        || is_folder(out) || !*cgd_path_name(out);
     if (t->s->npy && !t->to_folder)
         return fail("--npy needs a folder for --out; of one picture --out "
                     "may be named .npy itself");
     bad = settle_range(t, in);
-    if (t->to_folder && !bad) bad = check_names(in);
-    if (t->to_folder && !bad) bad = make_folder(out);
+    if (t->to_folder && !bad) bad = check_names(t, in);
+    if (t->to_folder && !bad && cgd_make_folder(&t->ctx, out) != CGD_OK)
+        bad = fail_status(&t->ctx, CGD_ERR_IO);
     if (bad) return bad;
     /* Only many pictures repay it; without the memory it is as right. */
     if (in->count >= 4) cgd_net_pack(&t->model.net, PACKED_WEIGHTS);
