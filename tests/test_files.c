@@ -1747,6 +1747,13 @@ static void harmless_differences_are_not_refused(void)
     end(&ctx);
 }
 
+static float float_of_bits(cgd_u32 bits)
+{
+    float v;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
 /* Every vector of a training with one value that is no number. */
 static void what_is_not_finite_is_not_saved(void)
 {
@@ -1771,7 +1778,7 @@ static void what_is_not_finite_is_not_saved(void)
     vectors[6] = t.side[1].pool.data;
     for (i = 0; i < 14; i++) {
         float old = *vectors[i % 7];
-        *vectors[i % 7] = cgd__bits_float(i < 7 ? 0xffc00000U : 0x7f800000U);
+        *vectors[i % 7] = float_of_bits(i < 7 ? 0xffc00000U : 0x7f800000U);
         CHECK(cgd_trainer_save(&t, path) == CGD_ERR_FORMAT);
         CHECK(strstr(ctx.message, "not finite") != NULL);
         *vectors[i % 7] = old;
@@ -1779,7 +1786,7 @@ static void what_is_not_finite_is_not_saved(void)
     after = slurp(path);
     CHECK(after.size == before.size
           && memcmp(after.at, before.at, after.size) == 0);
-    *vectors[0] = cgd__bits_float(0x7f800000U);
+    *vectors[0] = float_of_bits(0x7f800000U);
     CHECK(cgd_net_save(&t.side[0].g.net, NULL, path) == CGD_ERR_FORMAT);
     free(before.at);
     free(after.at);

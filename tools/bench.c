@@ -562,5 +562,5 @@ int main(int argc, char **argv)
     } else
         for (threads = 1; threads <= 2; threads++, column++) bench_all();
     print_table();
-    return 0;
+    return fflush(stdout) != 0 || ferror(stdout);
 }

@@ -82,12 +82,11 @@ static gallery gallery_load(const char *root, const char *folder)
     gallery g;
     cgd_listing list;
     cgd_image image;
-    char path[1024];
+    char path[CGD_PATH_ROOM];
     size_t i;
     memset(&g, 0, sizeof g);
-    need_that(strlen(root) + strlen(folder) + 2 < sizeof path,
+    need_that(cgd_path_join(path, root, folder),
               "the path of the data is too long");
-    sprintf(path, "%s/%s", root, folder);
     need(cgd_list_pictures(&ctx, &list, path));
     need_that(list.count > 0, "a folder of the data has no pictures");
     for (i = 0; i < list.count; i++) {
@@ -338,17 +337,18 @@ static void print_table(const row *rows)
  * which cgd_psnr calls 99 dB. */
 static void write_csv(const row *rows, const char *path)
 {
-    FILE *f = fopen(path, "w");
+    cgd_output out;
     int i;
-    need_that(f != NULL, "metrics.csv cannot be written");
-    fprintf(f, "row,psnr,ssim,psnr_teacher,ssim_teacher,params,macs,ms\n");
+    need(cgd_output_open(&ctx, &out, path));
+    fprintf(out.stream,
+            "row,psnr,ssim,psnr_teacher,ssim_teacher,params,macs,ms\n");
     for (i = 0; i < ROWS; i++) {
         const row *r = &rows[i];
-        fprintf(f, "%s,%.3f,%.4f,%.3f,%.4f,%.0f,%.0f,%.3f\n", r->name,
+        fprintf(out.stream, "%s,%.3f,%.4f,%.3f,%.4f,%.0f,%.0f,%.3f\n", r->name,
                 r->psnr, r->ssim, r->psnr_teacher, r->ssim_teacher,
                 r->params, r->macs, r->ms);
     }
-    need_that(fclose(f) == 0, "metrics.csv cannot be written");
+    need(cgd_output_close(&out));
 }
 
 /* ======================================================================== */
@@ -479,9 +479,9 @@ int main(int argc, char **argv)
     };
     static row rows[ROWS];              /* all zero */
     gallery train_a, train_b, truth;
-    char path[1024];
+    char path[CGD_PATH_ROOM];
     int i, broken;
-    if (argc != 5 || strlen(argv[4]) > 1000) {
+    if (argc != 5) {
         fprintf(stderr, "usage: demo_report DATA TEACHER STUDENT OUT\n");
         return EXIT_FAILURE;
     }
@@ -512,9 +512,10 @@ int main(int argc, char **argv)
                 &r->ssim_teacher);
     }
     print_table(rows);
-    sprintf(path, "%s/metrics.csv", argv[4]);
+    need_that(cgd_path_join(path, argv[4], "metrics.csv"),
+              "the path of the results is too long");
     write_csv(rows, path);
-    sprintf(path, "%s/sheet.png", argv[4]);
+    cgd_path_join(path, argv[4], "sheet.png");
     write_sheet(rows, &truth, path);
     broken = judge_all(&rows[ROW_TEACHER], &rows[ROW_STUDENT]);
 
@@ -523,5 +524,7 @@ int main(int argc, char **argv)
     gallery_free(&train_b);
     gallery_free(&truth);
     cgd_free(&ctx);
+    need_that(fflush(stdout) == 0 && !ferror(stdout),
+              "standard output cannot be written");
     return broken ? EXIT_FAILURE : EXIT_SUCCESS;
 }
