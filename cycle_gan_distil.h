@@ -846,6 +846,9 @@ typedef struct cgd_output {
     cgd_status status;
     FILE  *stream;                         /* NULL: not open                 */
     int    direct;                         /* a device or a pipe             */
+    const char *keep;                      /* NULL, or a name beside it that
+                                              the old file gets, to be set
+                                              before the closing             */
     char   path[CGD_PATH_ROOM], temporary[CGD_PATH_ROOM];
 } cgd_output;
 CGDDEF cgd_status cgd_output_open(cgd_ctx *ctx, cgd_output *out,
@@ -1274,7 +1277,9 @@ typedef struct cgd_progress {
 } cgd_progress;
 
 /* NO: refuse a folder that holds a run. YES: refuse one that holds none.
- * AUTO: go on if there is a state, else start. */
+ * AUTO: go on if there is a state, else start. A state that is there but
+ * cannot be opened is an error. One that was damaged gives way, with a
+ * warning, to the one before it. */
 enum { CGD_RESUME_NO = 0, CGD_RESUME_YES, CGD_RESUME_AUTO };
 
 /* Intervals are in steps; 0 turns the thing off. */
@@ -1285,8 +1290,13 @@ typedef struct cgd_run_config {
     unsigned long log_every;       /* line in out/log.csv                    */
     unsigned long sample_every;    /* out/samples/000100.png, when pictures
                                       can be written                         */
+    unsigned long keep_every;      /* the generators as they are now, as
+                                      out/samples/000100.g_ab.safetensors    */
     unsigned long save_every;      /* out/state.safetensors                  */
     int resume;                    /* CGD_RESUME_*, from state.safetensors   */
+    const char *options;           /* NULL, or a text of the caller's that the
+                                      state keeps as metadata "cgd.options":
+                                      what it needs to know to go on         */
     const char *start[4];          /* files of g_ab, g_ba, d_a, d_b that a new
                                       run begins with, safetensors or PyTorch;
                                       NULL: drawn at random, or distilling:
@@ -1303,9 +1313,17 @@ typedef struct cgd_run_config {
 
 CGDDEF cgd_run_config cgd_run_defaults(void);
 /* Train (or distil) from out's state or from scratch up to `steps`, leaving
- * out/state.safetensors and the generators, averaged where config.train.ema
- * is set: out/g_ab.safetensors and out/g_ba.safetensors, or
- * out/student.safetensors. */
+ * out/state.safetensors, the state saved before that as
+ * state.previous.safetensors, and the generators, averaged where
+ * config.train.ema is set: out/g_ab.safetensors and out/g_ba.safetensors, or
+ * out/student.safetensors. The first state is saved before the first step; a
+ * run that is killed after that goes on from the last one, and state, models,
+ * samples and log.csv end as if it never had been, byte for byte.
+ *
+ * While it runs, out/run.lock names the process, which the system locks: a
+ * second process is refused (CGD_ERR_ARGUMENT), and a lock whose process is
+ * gone holds nobody up. Warns where a resumed run is given other pictures, or
+ * a schedule by which the learning rate is another than it was. */
 CGDDEF cgd_status cgd_train_run(cgd_ctx *ctx, const cgd_train_config *config,
                                 const cgd_run_config *run);
 CGDDEF cgd_status cgd_distil_run(cgd_ctx *ctx, const cgd_distil_config *config,
@@ -11532,7 +11550,10 @@ CGDDEF cgd_status cgd_output_close(cgd_output *out)
         out->status = cgd__fail(out->ctx, CGD_ERR_IO,
             "cannot write %s: is the disk full?", out->path);
     if (out->direct) return out->status;
-    if (out->status == CGD_OK && !cgd__replace(out->temporary, out->path))
+    if (out->status == CGD_OK
+        && ((out->keep && cgd_path_kind(out->path) != CGD_PATH_MISSING
+             && !cgd__replace(out->path, out->keep))
+            || !cgd__replace(out->temporary, out->path)))
         out->status = cgd__fail(out->ctx, CGD_ERR_IO,
             "cannot replace %s: may it be written, or is it in use?",
             out->path);
@@ -13566,7 +13587,36 @@ static const char *cgd__pool_name(int side)
     return side == 0 ? "pool.0" : "pool.1";
 }
 
-static void cgd__state_meta(cgd_writer *wr, const cgd_trainer *t)
+/* Numbers with blanks between them. */
+static void cgd__put_numbers(char *out, size_t room, const cgd_u32 *v, int n)
+{
+    cgd__text t;
+    int i;
+    t.at = out;
+    t.room = room;
+    for (i = 0; i < n; i++) {
+        if (i > 0) cgd__put(&t, ' ');
+        cgd__put_unsigned(&t, (size_t)v[i]);
+    }
+    *t.at = 0;
+}
+
+/* The same read: 1 if text (or NULL) is n such numbers and nothing else. */
+static int cgd__numbers(const char *text, cgd_u32 *v, int n)
+{
+    size_t number = 0;
+    int i;
+    for (i = 0; i < n && text; i++) {
+        text = cgd__decimal(text, 0xffffffffU, &number);
+        v[i] = (cgd_u32)number;
+        if (text && i < n - 1) text = *text == ' ' ? text + 1 : NULL;
+    }
+    return text && *text == 0;
+}
+
+/* more: further keys and values, NULL behind them. */
+static void cgd__state_meta(cgd_writer *wr, const cgd_trainer *t,
+                            const char *const *more)
 {
     char text[64];
     cgd__label name;
@@ -13575,13 +13625,12 @@ static void cgd__state_meta(cgd_writer *wr, const cgd_trainer *t)
     cgd_writer_meta(wr, "cgd.version", CGD_VERSION);
     cgd__format(text, sizeof text, "%u", (size_t)t->step);
     cgd_writer_meta(wr, "cgd.step", text);
-    cgd__format(text, sizeof text, "%u %u %u %u", (size_t)t->rng.s[0],
-                (size_t)t->rng.s[1], (size_t)t->rng.s[2],
-                (size_t)t->rng.s[3]);
+    cgd__put_numbers(text, sizeof text, t->rng.s, 4);
     cgd_writer_meta(wr, "cgd.rng", text);
     if (t->distil)
         cgd_writer_meta(wr, "cgd.direction",
                         t->distil->direction ? "ba" : "ab");
+    for (; *more; more += 2) cgd_writer_meta(wr, more[0], more[1]);
     for (i = 0; i < cgd__learners(t); i++) {
         const cgd_learner *l = CGD__LEARNER(t, i);
         if (!l->net.layers) continue;
@@ -13614,12 +13663,15 @@ static void cgd__learner_append(cgd_writer *wr, const cgd_learner *l)
     }
 }
 
-CGDDEF cgd_status cgd_trainer_save(const cgd_trainer *t, const char *path)
+/* keep: NULL, or the name that the state before gets. */
+static cgd_status cgd__state_save(const cgd_trainer *t, const char *path,
+                                  const char *keep, const char *const *more)
 {
     cgd_writer wr;
     int i;
     cgd_writer_init(t->ctx, &wr, path);
-    cgd__state_meta(&wr, t);
+    wr.out.keep = keep;
+    cgd__state_meta(&wr, t, more);
     for (i = 0; i < cgd__learners(t); i++)
         if (CGD__LEARNER(t, i)->net.layers)
             cgd__learner_declare(&wr, CGD__LEARNER(t, i), i);
@@ -13638,6 +13690,12 @@ CGDDEF cgd_status cgd_trainer_save(const cgd_trainer *t, const char *path)
         cgd__append_finite(&wr, t->side[i].pool.data,
                        t->side[i].pool.filled * t->side[i].pool.picture);
     return cgd_writer_end(&wr);
+}
+
+CGDDEF cgd_status cgd_trainer_save(const cgd_trainer *t, const char *path)
+{
+    const char *nothing = NULL;
+    return cgd__state_save(t, path, NULL, &nothing);
 }
 
 /* Find where two descriptions differ first, and cut both to that word.
@@ -13738,17 +13796,11 @@ static cgd_status cgd__reached_parse(cgd__reached *p, const cgd_file *file)
 {
     const char *step = cgd_file_meta(file, "cgd.step");
     const char *rng = cgd_file_meta(file, "cgd.rng");
-    size_t v = 0, any = 0;
-    int i;
+    const cgd_u32 *s = p->rng.s;
     if (step) step = cgd__decimal(step, (size_t)(ULONG_MAX < (size_t)-1
                                          ? ULONG_MAX : (size_t)-1), &p->step);
-    for (i = 0; i < 4 && rng; i++) {
-        rng = cgd__decimal(rng, 0xffffffffU, &v);
-        p->rng.s[i] = (cgd_u32)v;
-        any |= v;
-        if (rng && i < 3) rng = *rng == ' ' ? rng + 1 : NULL;
-    }
-    if (!step || *step || !rng || *rng || !any)
+    if (!step || *step || !cgd__numbers(rng, p->rng.s, 4)
+        || !(s[0] | s[1] | s[2] | s[3]))
         return cgd__fail(file->ctx, CGD_ERR_FORMAT,
             "%s: the state lacks a sensible %s", file->path,
             !step || *step ? "cgd.step" : "cgd.rng");
@@ -13845,28 +13897,34 @@ static cgd_status cgd__pool_read(cgd_pool *pool, int side,
                             pool->filled * pool->picture);
 }
 
-CGDDEF cgd_status cgd_trainer_load(cgd_trainer *t, const char *path)
+static cgd_status cgd__state_load(cgd_trainer *t, const cgd_file *file)
 {
-    cgd_file file;
     cgd__reached progress;
     cgd_learner spare;
-    cgd_status status = cgd_file_open(t->ctx, &file, path);
+    cgd_status status;
     int i;
-    if (status != CGD_OK) return status;
     memset(&progress, 0, sizeof progress);
     memset(&spare, 0, sizeof spare);
-    status = cgd__state_check(t, &file, &progress, &spare);
+    status = cgd__state_check(t, file, &progress, &spare);
     if (status != CGD_OK && cgd__exists(&spare)) cgd__student_swap(t, &spare);
     cgd__learner_free(&spare);
     for (i = 0; i < cgd__learners(t) && status == CGD_OK; i++)
         if (CGD__LEARNER(t, i)->net.layers)
-            status = cgd__learner_read(CGD__LEARNER(t, i), i, &file);
+            status = cgd__learner_read(CGD__LEARNER(t, i), i, file);
     for (i = 0; i < 2 && status == CGD_OK; i++)
-        status = cgd__pool_read(&t->side[i].pool, i, &file);
+        status = cgd__pool_read(&t->side[i].pool, i, file);
     if (status == CGD_OK) {
         t->step = (unsigned long)progress.step;
         t->rng = progress.rng;
     }
+    return status;
+}
+
+CGDDEF cgd_status cgd_trainer_load(cgd_trainer *t, const char *path)
+{
+    cgd_file file;
+    cgd_status status = cgd_file_open(t->ctx, &file, path);
+    if (status == CGD_OK) status = cgd__state_load(t, &file);
     cgd_file_close(&file);
     return status;
 }
@@ -17587,6 +17645,123 @@ CGDDEF cgd_status cgd_translate_file(cgd_ctx *ctx, const char *model,
 
 #ifndef CGD_NO_TRAIN
 
+/* ---- the lock ------------------------------------------------------------*/
+/* The system locks a file in the folder for as long as the process lives, so
+ * that none is left behind by one that was killed. What the file says is for
+ * the message only. */
+
+enum { CGD__LOCK_TEXT = 128 };         /* always that long, to be overwritten*/
+
+#if defined(_WIN32)
+#include <share.h>
+
+typedef FILE *cgd__lock;
+
+static void cgd__process_name(char name[CGD__LOCK_TEXT])
+{
+    char host[MAX_COMPUTERNAME_LENGTH + 1];
+    DWORD room = sizeof host;
+    if (!GetComputerNameA(host, &room)) host[0] = 0;
+    cgd__format(name, CGD__LOCK_TEXT, "process %u on %s\n",
+                (size_t)GetCurrentProcessId(), host);
+}
+
+/* 1: it is ours; 0: another holds it; -1: there are no locks here. */
+static int cgd__lock_take(cgd__lock *lock, const char *path)
+{
+    wchar_t wide[CGD_PATH_ROOM];
+    char name[CGD__LOCK_TEXT];
+    *lock = _wfsopen(cgd__wide_path(wide, path), L"wb", _SH_DENYWR);
+    if (!*lock) return errno == EACCES ? 0 : -1;
+    cgd__process_name(name);
+    fputs(name, *lock);
+    fflush(*lock);
+    return 1;
+}
+
+static void cgd__lock_give(cgd__lock *lock, const char *path)
+{
+    if (!*lock) return;
+    fclose(*lock);
+    cgd__remove(path);
+}
+
+#elif defined(CGD__POSIX)
+#include <sys/utsname.h>
+
+typedef struct cgd__lock { int file, held; } cgd__lock;
+
+static void cgd__process_name(char name[CGD__LOCK_TEXT])
+{
+    struct utsname machine;
+    if (uname(&machine) < 0) machine.nodename[0] = 0;
+    cgd__format(name, CGD__LOCK_TEXT, "process %u on %s\n",
+                (size_t)getpid(), machine.nodename);
+}
+
+/* 1: it is ours; 0: another holds it; -1: there are no locks here. A file that
+ * the holder before removed in the meantime is no lock: take the new one. */
+static int cgd__lock_take(cgd__lock *lock, const char *path)
+{
+    char name[CGD__LOCK_TEXT];
+    struct flock want;
+    struct stat ours, there;
+    for (;;) {
+        lock->file = open(path, O_RDWR | O_CREAT, 0666);
+        if (lock->file < 0) return -1;
+        memset(&want, 0, sizeof want);
+        want.l_type = F_WRLCK;
+        want.l_whence = SEEK_SET;
+        if (fcntl(lock->file, F_SETLK, &want) != 0) {
+            int held = errno == EACCES || errno == EAGAIN;
+            close(lock->file);
+            return held ? 0 : -1;
+        }
+        if (fstat(lock->file, &ours) == 0 && stat(path, &there) == 0
+            && ours.st_ino == there.st_ino) break;
+        close(lock->file);
+    }
+    memset(name, '\n', sizeof name);
+    cgd__process_name(name);
+    name[strlen(name)] = '\n';
+    lock->held = write(lock->file, name, sizeof name) >= 0;
+    return 1;
+}
+
+static void cgd__lock_give(cgd__lock *lock, const char *path)
+{
+    if (!lock->held) return;
+    cgd__remove(path);
+    close(lock->file);
+}
+
+#else
+
+typedef int cgd__lock;
+static int cgd__lock_take(cgd__lock *lock, const char *path)
+{
+    (void)path;
+    return *lock = 1;
+}
+static void cgd__lock_give(cgd__lock *lock, const char *path)
+{
+    (void)lock;
+    (void)path;
+}
+
+#endif
+
+enum { CGD__TERMS = 11 };              /* of cgd_losses, which is doubles    */
+CGD__STATIC_ASSERT(losses_are_terms,
+                   sizeof(cgd_losses) == CGD__TERMS * sizeof(double));
+
+/* What a state notes of the run besides the trainer's: steps summed for the
+ * next line of the log, the bits of the rate's factor in the next step, how
+ * many pictures each domain has and a check sum of their names and the first
+ * sample, and the sums themselves, high word first. */
+enum { CGD__NOTE_SUMMED = 0, CGD__NOTE_RATE, CGD__NOTE_DATA, CGD__NOTE_SUMS = 6,
+       CGD__NOTES = CGD__NOTE_SUMS + 2 * CGD__TERMS };
+
 typedef struct cgd__run {
     cgd_ctx *ctx;
     const cgd_run_config *config;
@@ -17595,8 +17770,12 @@ typedef struct cgd__run {
     float *pictures;                   /* a batch of A, then one of B        */
     size_t picture_values;             /* in both                            */
     cgd_tensor real[2];
-    cgd_losses sums;                   /* since the last line of the log     */
+    double sums[CGD__TERMS];           /* since the last line of the log     */
     unsigned long summed;
+    cgd_u32 met[4];                    /* what the state notes of the data   */
+    cgd__lock lock;
+    int whole;                         /* the state in the folder is good... */
+    int saved;                         /* and the one to be saved now        */
 } cgd__run;
 
 CGDDEF cgd_run_config cgd_run_defaults(void)
@@ -17620,12 +17799,42 @@ static cgd_status cgd__run_path(cgd__run *r, char path[CGD_PATH_ROOM],
     return cgd__join(r->ctx, path, r->config->out, name);
 }
 
-/* Make out/name and every folder above it. */
-static cgd_status cgd__run_folder(cgd__run *r, const char *name)
+/* out/samples/000100 and what follows; the step of now. */
+static cgd_status cgd__run_numbered(cgd__run *r, char path[CGD_PATH_ROOM],
+                                    const char *what)
 {
-    char path[CGD_PATH_ROOM];
-    cgd_status status = cgd__run_path(r, path, name);
-    return status == CGD_OK ? cgd_make_folder(r->ctx, path) : status;
+    char name[64], digits[24];
+    size_t n;
+    cgd__format(digits, sizeof digits, "%u", (size_t)r->trainer.step);
+    n = strlen(digits);
+    cgd__format(name, sizeof name, "samples/%s%s.%s", &"000000"[n < 6 ? n : 6],
+                digits, what);
+    return cgd__run_path(r, path, name);
+}
+
+/* Make the folder, and see that no other process works there. */
+static cgd_status cgd__run_folder(cgd__run *r)
+{
+    char path[CGD_PATH_ROOM], holder[CGD__LOCK_TEXT];
+    int mine;
+    FILE *f;
+    cgd_status status = cgd__run_path(r, path, "samples");
+    if (status == CGD_OK) status = cgd_make_folder(r->ctx, path);
+    if (status == CGD_OK) status = cgd__run_path(r, path, "run.lock");
+    if (status != CGD_OK) return status;
+    mine = cgd__lock_take(&r->lock, path);
+    if (mine < 0)
+        cgd__warn(r->ctx, "%s cannot be locked: take care that no other "
+                  "process trains into %s", path, r->config->out);
+    if (mine != 0) return CGD_OK;
+    memset(holder, 0, sizeof holder);
+    f = cgd_fopen(path, "rb");
+    if (f && fread(holder, 1, sizeof holder - 1, f) == 0) holder[0] = 0;
+    if (f) fclose(f);
+    holder[strcspn(holder, "\n")] = 0;
+    return cgd__fail(r->ctx, CGD_ERR_ARGUMENT, "%s is in use by %s: two runs "
+                     "cannot share a folder", r->config->out,
+                     holder[0] ? holder : "another process");
 }
 
 /* ---- the log -------------------------------------------------------------*/
@@ -17634,51 +17843,35 @@ static const char *const cgd__log_columns =
     "step,gan_ab,gan_ba,cycle_a,cycle_b,identity_b,identity_a,d_b,d_a,"
     "feature,output,generators,lr_g,lr_d\n";
 
-/* The values of a log line, in the order of the columns. */
-static void cgd__loss_values(const cgd_losses *l, double value[11])
-{
-    int s;
-    for (s = 0; s < 2; s++) {
-        value[s] = l->gan[s];
-        value[2 + s] = l->cycle[s];
-        value[4 + s] = l->identity[s];
-        value[6 + s] = l->d[s];
-    }
-    value[8] = l->feature;
-    value[9] = l->output;
-    value[10] = l->generators;
-}
-
-static void cgd__loss_add(cgd_losses *sum, const cgd_losses *l, double factor)
-{
-    int s;
-    for (s = 0; s < 2; s++) {
-        sum->gan[s] += factor * l->gan[s];
-        sum->cycle[s] += factor * l->cycle[s];
-        sum->identity[s] += factor * l->identity[s];
-        sum->d[s] += factor * l->d[s];
-    }
-    sum->feature += factor * l->feature;
-    sum->output += factor * l->output;
-    sum->generators += factor * l->generators;
-}
-
 /* Keep the lines of the log up to the step that training resumes from, since
- * a run that was killed may have written more than it saved. */
+ * a run that was killed may have written more than it saved; also the last
+ * line of a run that had come to its end, and now goes on, is not due yet. */
 static cgd_status cgd__log_start(cgd__run *r)
 {
+    unsigned long step = r->trainer.step;
+    size_t at;
     char path[CGD_PATH_ROOM], line[512];
     cgd_output out;
     FILE *from = NULL;
     cgd_status status = cgd__run_path(r, path, "log.csv");
     if (status != CGD_OK) return status;
+    if (step > 0 && cgd_path_kind(path) != CGD_PATH_MISSING) {
+        from = cgd_open_input(r->ctx, path);
+        if (!from) return CGD_ERR_IO;
+    } else if (step > 0) {
+        cgd__warn(r->ctx, "%s is missing: it begins after step %u", path,
+                  (size_t)step);
+    }
     cgd_output_open(r->ctx, &out, path);
     cgd_output_write(&out, cgd__log_columns, strlen(cgd__log_columns));
-    if (r->trainer.step > 0) from = cgd_fopen(path, "rb");
-    while (from && fgets(line, sizeof line, from))
-        if (line[0] >= '0' && line[0] <= '9'
-            && cgd__parse_float(line, NULL) <= (double)r->trainer.step)
-            cgd_output_write(&out, line, strlen(line));
+    while (from && fgets(line, sizeof line, from)) {
+        if (!strchr(line, '\n') || !cgd__decimal(line, (size_t)-1, &at)
+            || at > step || (at == step && r->summed > 0
+                             && step < r->config->steps)) continue;
+        cgd_output_write(&out, line, strlen(line));
+    }
+    if (from && ferror(from) && out.status == CGD_OK)
+        out.status = cgd__fail(r->ctx, CGD_ERR_IO, "cannot read %s", path);
     if (from) fclose(from);
     return cgd_output_close(&out);
 }
@@ -17686,17 +17879,17 @@ static cgd_status cgd__log_start(cgd__run *r)
 static cgd_status cgd__log_line(cgd__run *r, const cgd_progress *p)
 {
     char path[CGD_PATH_ROOM], line[512];
-    double value[11];
+    double value[CGD__TERMS];
     cgd__text t;
     int i, bad;
     FILE *f;
     cgd_status status = cgd__run_path(r, path, "log.csv");
     if (status != CGD_OK) return status;
-    cgd__loss_values(&p->losses, value);
+    memcpy(value, &p->losses, sizeof value);
     t.at = line;
     t.room = sizeof line;
     cgd__put_unsigned(&t, (size_t)p->step);
-    for (i = 0; i < 11; i++) {
+    for (i = 0; i < CGD__TERMS; i++) {
         cgd__put(&t, ',');
         cgd__put_float(&t, value[i]);
     }
@@ -17709,8 +17902,19 @@ static cgd_status cgd__log_line(cgd__run *r, const cgd_progress *p)
     f = cgd_fopen(path, "ab");
     bad = !f || fputs(line, f) < 0;
     if (f && fclose(f) != 0) bad = 1;
-    return bad ? cgd__fail(r->ctx, CGD_ERR_IO, "cannot write %s", path)
-               : CGD_OK;
+    return bad ? cgd__fail(r->ctx, CGD_ERR_IO, "cannot write %s: is the disk "
+                           "full?", path) : CGD_OK;
+}
+
+/* A state must not reach the disk before the lines that belong to it. */
+static void cgd__log_flush(cgd__run *r)
+{
+    char path[CGD_PATH_ROOM];
+    FILE *f = cgd__run_path(r, path, "log.csv") == CGD_OK
+            ? cgd_fopen(path, "ab") : NULL;
+    if (!f) return;
+    (void)cgd__to_disk(f);
+    fclose(f);
 }
 
 /* ---- samples -------------------------------------------------------------*/
@@ -17783,9 +17987,9 @@ static cgd_status cgd__sheet_row(cgd__run *r, cgd_image *sheet, size_t row,
 /* The first pictures of the first epoch, always the same ones. */
 static cgd_status cgd__run_sample(cgd__run *r)
 {
-    char name[64], path[CGD_PATH_ROOM], digits[24];
+    char path[CGD_PATH_ROOM];
     unsigned long position = r->data.position;
-    size_t h = r->real[0].h, w = r->real[0].w, row, zeros;
+    size_t h = r->real[0].h, w = r->real[0].w, row;
     size_t channels = cgd__max(r->real[0].c, r->real[1].c);
     unsigned char *bytes;
     cgd_image sheet;
@@ -17801,11 +18005,7 @@ static cgd_status cgd__run_sample(cgd__run *r)
         if (status == CGD_OK) status = cgd__sheet_row(r, &sheet, row, bytes);
     }
     r->data.position = position;
-    cgd__format(digits, sizeof digits, "%u", (size_t)r->trainer.step);
-    zeros = strlen(digits) < 6 ? 6 - strlen(digits) : 0;
-    cgd__format(name, sizeof name, "samples/%s%s.png",
-                &"000000"[6 - zeros], digits);
-    if (status == CGD_OK) status = cgd__run_path(r, path, name);
+    if (status == CGD_OK) status = cgd__run_numbered(r, path, "png");
     if (status == CGD_OK) status = cgd_image_save(r->ctx, &sheet, path);
     cgd__free(r->ctx, bytes, h * w * channels);
     cgd_image_free(r->ctx, &sheet);
@@ -17815,11 +18015,82 @@ static cgd_status cgd__run_sample(cgd__run *r)
 
 /* ---- states and models ---------------------------------------------------*/
 
+/* Know the data again: how many pictures, of which names, and how they look
+ * as they are trained on, by the first of them. */
+static cgd_status cgd__run_meet(cgd__run *r)
+{
+    size_t i;
+    int d;
+    cgd_status status = cgd_dataset_next(&r->data, &r->real[0], &r->real[1]);
+    r->data.position = 0;
+    for (d = 0; d < 2 && status == CGD_OK; d++) {
+        const struct cgd__folder *f = r->data.folder[d];
+        cgd_u32 sum = cgd__crc32(0, (const unsigned char *)r->real[d].data,
+                                 cgd_tensor_size(&r->real[d])
+                                 * sizeof(float));
+        for (i = 0; i < f->count; i++) {
+            const char *name = cgd_path_name(f->pictures[i].name);
+            sum = cgd__crc32(sum, (const unsigned char *)name,
+                             strlen(name) + 1);
+        }
+        r->met[2 * d] = (cgd_u32)(f->count & 0xffffffffU);
+        r->met[2 * d + 1] = sum;
+    }
+    return status;
+}
+
+/* The two words of a double, the high one first. */
+static void cgd__double_words(cgd_u32 word[2], double v)
+{
+    cgd_u32 bits[2];
+    int high = cgd__little_endian();
+    memcpy(bits, &v, sizeof bits);
+    word[0] = bits[high];
+    word[1] = bits[!high];
+}
+
+static double cgd__words_double(const cgd_u32 word[2])
+{
+    cgd_u32 bits[2];
+    int high = cgd__little_endian();
+    double v;
+    bits[high] = word[0];
+    bits[!high] = word[1];
+    memcpy(&v, bits, sizeof v);
+    return v;
+}
+
+static void cgd__run_note(const cgd__run *r, cgd_u32 notes[CGD__NOTES])
+{
+    float rate = cgd_schedule_at(&r->trainer.config.schedule,
+                                 r->trainer.step);
+    int i;
+    notes[CGD__NOTE_SUMMED] = (cgd_u32)(r->summed & 0xffffffffUL);
+    memcpy(&notes[CGD__NOTE_RATE], &rate, sizeof rate);
+    memcpy(notes + CGD__NOTE_DATA, r->met, sizeof r->met);
+    for (i = 0; i < CGD__TERMS; i++)
+        cgd__double_words(notes + CGD__NOTE_SUMS + 2 * i, r->sums[i]);
+}
+
 static cgd_status cgd__run_save(cgd__run *r)
 {
-    char path[CGD_PATH_ROOM];
+    char path[CGD_PATH_ROOM], keep[CGD_PATH_ROOM], text[12 * CGD__NOTES];
+    const char *more[5] = { "cgd.run", NULL, "cgd.options", NULL, NULL };
+    cgd_u32 notes[CGD__NOTES];
     cgd_status status = cgd__run_path(r, path, "state.safetensors");
-    return status == CGD_OK ? cgd_trainer_save(&r->trainer, path) : status;
+    if (r->saved) return CGD_OK;
+    if (status == CGD_OK)
+        status = cgd__run_path(r, keep, "state.previous.safetensors");
+    if (status != CGD_OK) return status;
+    cgd__run_note(r, notes);
+    cgd__put_numbers(text, sizeof text, notes, CGD__NOTES);
+    more[1] = text;
+    more[3] = r->config->options;
+    if (!more[3]) more[2] = NULL;
+    cgd__log_flush(r);
+    status = cgd__state_save(&r->trainer, path, r->whole ? keep : NULL, more);
+    if (status == CGD_OK) r->whole = r->saved = 1;
+    return status;
 }
 
 /* Write a generator as a model of its own, its average where it has one. What
@@ -17840,7 +18111,8 @@ static cgd_status cgd__run_model(cgd__run *r, cgd_learner *g,
     return status;
 }
 
-static cgd_status cgd__run_models(cgd__run *r)
+/* Both generators or the student; numbered: under the number of this step. */
+static cgd_status cgd__run_models(cgd__run *r, int numbered)
 {
     cgd_trainer *t = &r->trainer;
     cgd_status status = CGD_OK;
@@ -17848,9 +18120,11 @@ static cgd_status cgd__run_models(cgd__run *r)
     for (s = 0; s < 2 && status == CGD_OK; s++) {
         cgd_learner *g = &t->side[s].g;
         char path[CGD_PATH_ROOM];
+        const char *name = t->distil ? "student.safetensors"
+                         : s ? "g_ba.safetensors" : "g_ab.safetensors";
         if (t->distil && !cgd__taught(t, s)) continue;
-        status = cgd__run_path(r, path, t->distil ? "student.safetensors"
-            : s ? "g_ba.safetensors" : "g_ab.safetensors");
+        status = numbered ? cgd__run_numbered(r, path, name)
+                          : cgd__run_path(r, path, name);
         if (status == CGD_OK) status = cgd__run_model(r, g, path);
     }
     return status;
@@ -17890,27 +18164,100 @@ static cgd_status cgd__run_starts(cgd__run *r)
     return status;
 }
 
-/* Go on from the state in the folder, or start there; never start over a
- * state that somebody may still want. */
+/* Say if a resumed run does not find the pictures that it was begun with. */
+static void cgd__run_tell_data(const cgd__run *r, const cgd_u32 *then,
+                               const cgd_u32 *now)
+{
+    if (memcmp(then, now, 4 * sizeof *then) == 0) return;
+    cgd__warn(r->ctx, "%s goes on with other pictures than it was begun with, "
+              "or takes other parts of them: then %u of A and %u of B, now %u "
+              "and %u", r->config->out, (size_t)then[0], (size_t)then[2],
+              (size_t)now[0], (size_t)now[2]);
+}
+
+/* Say what the learning rate does where that is no matter of course: a run
+ * that goes on after its end begins, under a schedule that falls, at another
+ * rate than it had. */
+static void cgd__run_tell_rate(const cgd__run *r, float then, float now)
+{
+    const cgd_schedule *plan = &r->trainer.config.schedule;
+    const char *out = r->config->out;
+    char then_falls[100] = "";
+    size_t step = (size_t)r->trainer.step;
+    if (step >= r->config->steps) return;
+    if (plan->kind == CGD_LR_LINEAR || plan->kind == CGD_LR_COSINE)
+        cgd__format(then_falls, sizeof then_falls,
+                    "; it falls from step %u to 0 at step %u",
+                    (size_t)plan->start, (size_t)plan->total);
+    if (now != then)
+        cgd__warn(r->ctx, "%s goes on by another schedule: after step %u the "
+                  "learning rate is %f of the full one, where it was to be %f"
+                  "%s", out, step, (double)now, (double)then, then_falls);
+    else if (!(now > 0))
+        cgd__warn(r->ctx, "%s learns nothing after step %u: its schedule has "
+                  "brought the learning rate to 0", out, step);
+}
+
+/* Take up a state: the trainer's, and what is the run's own in it. */
+static cgd_status cgd__run_load(cgd__run *r, const char *path)
+{
+    cgd_file file;
+    cgd_u32 notes[CGD__NOTES], now[CGD__NOTES];
+    const char *options = r->config->options, *theirs;
+    int i;
+    cgd_status status = cgd_file_open(r->ctx, &file, path);
+    if (status == CGD_OK) status = cgd__state_load(&r->trainer, &file);
+    if (status == CGD_OK) {
+        theirs = cgd_file_meta(&file, "cgd.options");
+        r->saved = !options || (theirs && strcmp(options, theirs) == 0);
+        if (cgd__numbers(cgd_file_meta(&file, "cgd.run"), notes, CGD__NOTES)) {
+            r->summed = notes[CGD__NOTE_SUMMED];
+            for (i = 0; i < CGD__TERMS; i++)
+                r->sums[i] = cgd__words_double(notes + CGD__NOTE_SUMS + 2 * i);
+            cgd__run_note(r, now);
+            cgd__run_tell_data(r, notes + CGD__NOTE_DATA,
+                               now + CGD__NOTE_DATA);
+            cgd__run_tell_rate(r, cgd__bits_float(notes[CGD__NOTE_RATE]),
+                               cgd__bits_float(now[CGD__NOTE_RATE]));
+        }
+    }
+    cgd_file_close(&file);
+    return status;
+}
+
+/* Go on from the state in the folder, the one before it where that was
+ * damaged, or start there; never start over a state that somebody may still
+ * want. */
 static cgd_status cgd__run_resume(cgd__run *r)
 {
-    char path[CGD_PATH_ROOM];
-    int exists;
-    cgd_status status = cgd__run_path(r, path, "state.safetensors");
+    char last[CGD_PATH_ROOM], before[CGD_PATH_ROOM], why[1024];
+    int exists, spare;
+    cgd_status status = cgd__run_path(r, last, "state.safetensors");
+    if (status == CGD_OK)
+        status = cgd__run_path(r, before, "state.previous.safetensors");
     if (status != CGD_OK) return status;
-    exists = cgd_path_kind(path) != CGD_PATH_MISSING;
-    if (r->config->resume == CGD_RESUME_NO && exists)
+    exists = cgd_path_kind(last) != CGD_PATH_MISSING;
+    spare = cgd_path_kind(before) != CGD_PATH_MISSING;
+    if (r->config->resume == CGD_RESUME_NO && (exists || spare))
         return cgd__fail(r->ctx, CGD_ERR_ARGUMENT,
-            "%s already holds a run: resume it, or choose another folder",
+            "%s holds a run already: resume it, or choose another folder",
             r->config->out);
-    if (r->config->resume == CGD_RESUME_YES && !exists)
+    if (r->config->resume == CGD_RESUME_YES && !exists && !spare)
         return cgd__fail(r->ctx, CGD_ERR_IO,
-            "there is nothing to resume: %s does not exist", path);
-    if (exists) status = cgd_trainer_load(&r->trainer, path);
-    else status = cgd__run_starts(r);
-    r->data.position = r->trainer.step
-                     * (unsigned long)r->trainer.config.batch;
-    return status;
+            "there is nothing to resume: %s does not exist", last);
+    if (!exists && !spare) return cgd__run_starts(r);
+    status = exists ? cgd__run_load(r, last)
+           : cgd__fail(r->ctx, CGD_ERR_FORMAT, "%s is missing", last);
+    r->whole = status == CGD_OK;
+    if (status != CGD_ERR_FORMAT || !spare) return status;
+    cgd__format(why, sizeof why, "%s", r->ctx->message);
+    status = cgd__run_load(r, before);
+    if (status != CGD_OK)
+        return cgd__fail(r->ctx, status, "%s", why);
+    r->saved = 0;
+    cgd__warn(r->ctx, "%s; going on from %s, step %u", why, before,
+              (size_t)r->trainer.step);
+    return CGD_OK;
 }
 
 /* ---- the loop ------------------------------------------------------------*/
@@ -17926,23 +18273,30 @@ static cgd_status cgd__run_step(cgd__run *r, const cgd_run_config *c)
     cgd_trainer *t = &r->trainer;
     cgd_losses losses;
     cgd_progress p;
+    double term[CGD__TERMS];
+    int i, due = cgd__due(t->step + 1, c->log_every);
     float factor = cgd_schedule_at(&t->config.schedule, t->step);
     cgd_status status = cgd_dataset_next(&r->data, &r->real[0], &r->real[1]);
     if (status == CGD_OK)
         status = cgd_train_step(t, &r->real[0], &r->real[1], &losses);
     if (status != CGD_OK) return status;
-    cgd__loss_add(&r->sums, &losses, 1);
+    r->saved = 0;
     r->summed++;
+    memcpy(term, &losses, sizeof term);
+    for (i = 0; i < CGD__TERMS; i++) {
+        r->sums[i] += term[i];
+        term[i] = r->sums[i] / (double)r->summed;
+    }
     memset(&p, 0, sizeof p);
     p.step = t->step;
     p.total = c->steps;
-    cgd__loss_add(&p.losses, &r->sums, 1 / (double)r->summed);
+    memcpy(&p.losses, term, sizeof term);
     p.lr_g = t->config.lr_g * factor;
     p.lr_d = t->config.lr_d * factor;
-    p.logged = cgd__due(t->step, c->log_every) || t->step == c->steps;
-    if (p.logged) {
-        status = cgd__log_line(r, &p);
-        memset(&r->sums, 0, sizeof r->sums);
+    p.logged = due || t->step == c->steps;
+    if (p.logged) status = cgd__log_line(r, &p);
+    if (due) {
+        memset(r->sums, 0, sizeof r->sums);
         r->summed = 0;
     }
 #ifdef INCLUDE_STB_IMAGE_WRITE_H
@@ -17950,6 +18304,8 @@ static cgd_status cgd__run_step(cgd__run *r, const cgd_run_config *c)
         && (cgd__due(t->step, c->sample_every) || t->step == c->steps))
         status = cgd__run_sample(r);
 #endif
+    if (status == CGD_OK && cgd__due(t->step, c->keep_every))
+        status = cgd__run_models(r, 1);
     if (status == CGD_OK && cgd__due(t->step, c->save_every))
         status = cgd__run_save(r);
     if (status == CGD_OK && c->progress && c->progress(c->user, &p))
@@ -17994,10 +18350,12 @@ static cgd_status cgd__run_open(cgd__run *r)
         r->real[domain] = cgd_tensor_view(c->batch, c->height, c->width,
             data.channels[domain],
             r->pictures + domain * values * data.channels[0]);
-    status = cgd__run_folder(r, "samples");
+    status = cgd__run_meet(r);
+    if (status == CGD_OK) status = cgd__run_folder(r);
     if (status == CGD_OK) status = cgd__run_resume(r);
+    r->data.position = r->trainer.step * (unsigned long)c->batch;
     if (status == CGD_OK) status = cgd__log_start(r);
-    return status;
+    return status == CGD_OK ? cgd__run_save(r) : status;
 }
 
 /* What all pictures that are kept take in the end, at most. */
@@ -18033,6 +18391,7 @@ static size_t cgd__run_growth(const cgd__run *r)
 /* The loop for a trainer that has been initialised; frees it. */
 static cgd_status cgd__run_loop(cgd__run *r)
 {
+    char lock[CGD_PATH_ROOM];
     cgd_status status = cgd__run_open(r), saved;
     if (status == CGD_OK && r->config->started)
         r->config->started(r->config->user, cgd_memory_in_use(r->ctx),
@@ -18041,9 +18400,11 @@ static cgd_status cgd__run_loop(cgd__run *r)
         status = cgd__run_step(r, r->config);
     if (status == CGD_OK || status == CGD_STOPPED) {
         saved = cgd__run_save(r);
-        if (saved == CGD_OK) saved = cgd__run_models(r);
+        if (saved == CGD_OK) saved = cgd__run_models(r, 0);
         if (saved != CGD_OK) status = saved;
     }
+    if (cgd__run_path(r, lock, "run.lock") == CGD_OK)
+        cgd__lock_give(&r->lock, lock);
     cgd_dataset_close(&r->data);
     cgd__free(r->ctx, r->pictures, r->picture_values * sizeof(float));
     cgd_trainer_free(&r->trainer);

@@ -5,8 +5,8 @@
  *
  * A thin layer over cycle_gan_distil.h: this file parses options, reports
  * progress and names files; what is learnt, and how, is the library's. One
- * table of options drives the parsing, the --help texts, the presets and the
- * options.txt from which a run is resumed.
+ * table of options drives the parsing, the --help texts, the presets and what
+ * a state keeps of the options, from which a run is resumed.
  *
  * Contents: [includes] [main]; the rest stands beside it: cmd_line.h holds the
  * options, cmd_common.h what commands share, cmd_NAME.h the command NAME. */
@@ -164,8 +164,8 @@ static const char *preset_given(int argc, char **argv)
     int i;
     for (i = 0; i < argc; i++) {
         if (strncmp(argv[i], "--preset=", 9) == 0) return argv[i] + 9;
-        if (strcmp(argv[i], "--preset") == 0 && !is_help(argv[i + 1]))
-            return argv[i + 1];
+        if (strcmp(argv[i], "--preset") == 0 && i + 1 < argc
+            && !is_help(argv[i + 1])) return argv[i + 1];
     }
     return NULL;
 }

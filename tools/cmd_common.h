@@ -35,24 +35,28 @@ typedef struct phrase { char text[40]; } phrase;
 
 static const char *in_bytes(phrase *p, size_t bytes)
 {
-    if (bytes < 1048576) sprintf(p->text, "%.0f KB", (double)bytes / 1024);
+    const size_t room = sizeof p->text;
+    if (bytes < 1048576)
+        put_text(p->text, room, "%.0f KB", (double)bytes / 1024);
     else if (bytes < (size_t)1 << 30)
-        sprintf(p->text, "%.1f MB", (double)bytes / 1048576);
-    else sprintf(p->text, "%.2f GB", (double)bytes / 1073741824);
+        put_text(p->text, room, "%.1f MB", (double)bytes / 1048576);
+    else put_text(p->text, room, "%.2f GB", (double)bytes / 1073741824);
     return p->text;
 }
 
 static const char *in_macs(phrase *p, double macs)
 {
-    if (macs < 1e9) sprintf(p->text, "%.2f MMACs", macs / 1e6);
-    else sprintf(p->text, "%.2f GMACs", macs / 1e9);
+    const size_t room = sizeof p->text;
+    if (macs < 1e9) put_text(p->text, room, "%.2f MMACs", macs / 1e6);
+    else put_text(p->text, room, "%.2f GMACs", macs / 1e9);
     return p->text;
 }
 
 /* "1 block", "9 blocks" */
 static const char *in_number(phrase *p, unsigned long n, const char *what)
 {
-    sprintf(p->text, "%lu %.20s%s", n, what, n == 1 ? "" : "s");
+    put_text(p->text, sizeof p->text, "%lu %s%s", n, what,
+             n == 1 ? "" : "s");
     return p->text;
 }
 

@@ -42,7 +42,7 @@ static int save_scene(cgd_ctx *ctx, const cgd_image *image, const char *root,
 {
     char name[40], path[CGD_PATH_ROOM];
     cgd_status status;
-    sprintf(name, "%s/%04lu.png", dataset_folders[folder],
+    put_text(name, sizeof name, "%s/%04lu.png", dataset_folders[folder],
             (unsigned long)number);
     if (!cgd_path_join(path, root, name))
         return fail("the path %s is too long", root);

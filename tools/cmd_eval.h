@@ -243,7 +243,7 @@ static void eval_say(evaluation *e, const char *what)
     char text[100];
     double now = seconds_now();
     if (!e->line.terminal) return;
-    sprintf(text, "%.80s ...", what);
+    put_text(text, sizeof text, "%s ...", what);
     live_show(&e->line, text, now);
 }
 
@@ -688,8 +688,8 @@ static void eval_print_target(const evaluation *e, int target)
             int digits = eval_digits(&metrics[k], f[k].value);
             strcpy(cell, "-");
             if (f[k].known)
-                sprintf(cell, "%.*f+-%.*f", digits, f[k].value, digits,
-                        (f[k].high - f[k].low) / 2);
+                put_text(cell, sizeof cell, "%.*f+-%.*f", digits,
+                         f[k].value, digits, (f[k].high - f[k].low) / 2);
             printf(strlen(cell) < 13 ? "%13s" : " %s", cell);
             if (!f[k].known) missing[k] = 1;
         }

@@ -60,19 +60,19 @@ static void print_layer(const cgd_net *net, size_t i, size_t *h, size_t *w)
     static const char *const kinds[] = { "conv", "deconv", "depthwise" };
     static const char *const acts[] = { "", " relu", " leaky", " tanh" };
     const cgd_layer *l = &net->layers[i];
-    char what[40], size[40];
+    char what[80], size[80];
     cgd_net one = *net;
     cgd_cost cost;
     one.layers += i;
     one.n_layers = 1;
     cost = cgd_net_cost(&one, *h, *w);
     if (cgd_net_out_size(&one, *h, *w, h, w) != CGD_OK) *h = *w = 0;
-    sprintf(what, "%s%s %lux%lu/%lu", l->up == CGD_UP_NONE ? "" : "up+",
-            kinds[l->kind], (unsigned long)l->window.kernel,
-            (unsigned long)l->window.kernel,
-            (unsigned long)l->window.stride);
-    sprintf(size, "%lux%lux%lu", (unsigned long)*h, (unsigned long)*w,
-            (unsigned long)l->out_c);
+    put_text(what, sizeof what, "%s%s %lux%lu/%lu",
+             l->up == CGD_UP_NONE ? "" : "up+", kinds[l->kind],
+             (unsigned long)l->window.kernel, (unsigned long)l->window.kernel,
+             (unsigned long)l->window.stride);
+    put_text(size, sizeof size, "%lux%lux%lu", (unsigned long)*h,
+             (unsigned long)*w, (unsigned long)l->out_c);
     printf("  %-28s %-16s%-13s%9lu%10.2f%s%s%s\n", l->name, what, size,
            (unsigned long)layer_parameters(l), cost.macs / 1e6,
            l->norm == CGD_NORM_NONE ? "" : " norm", acts[l->act],
@@ -147,6 +147,19 @@ static int print_packed(const cgd_file *file)
     return all > 0;
 }
 
+/* The options of cgd that a run goes on with. */
+static void print_options(const char *text)
+{
+    int begins = 1;
+    printf("options a run goes on with, as they are written:\n");
+    for (; *text; text++) {
+        if (begins) printf("  ");
+        begins = *text == '\n';
+        putchar(begins || *text == '%' ? *text
+                : is_escaped((unsigned char)*text) ? '?' : *text);
+    }
+}
+
 static cgd_status print_state(cgd_ctx *ctx, const cgd_file *file, size_t size)
 {
     static const char *const nets[] = { "g_ab", "g_ba", "d_a", "d_b" };
@@ -160,15 +173,17 @@ static cgd_status print_state(cgd_ctx *ctx, const cgd_file *file, size_t size)
            cgd_plain(where, sizeof where, direction ? direction : ""),
            cgd_plain(when, sizeof when, step ? step : "?"));
     for (i = 0; i < 4 && status == CGD_OK; i++) {
-        sprintf(key, "%s.cgd.net", nets[i]);
+        put_text(key, sizeof key, "%s.cgd.net", nets[i]);
         if (!cgd_file_meta(file, key)) continue;
-        sprintf(key, "%s.", nets[i]);
+        put_text(key, sizeof key, "%s.", nets[i]);
         status = print_net(ctx, file, key, size);
-        sprintf(key, "ema.%s.cgd.net", nets[i]);
+        put_text(key, sizeof key, "ema.%s.cgd.net", nets[i]);
         if (cgd_file_meta(file, key))
             printf("  average     of its weights over the steps: ema.%s\n",
                    nets[i]);
     }
+    if (cgd_file_meta(file, "cgd.options"))
+        print_options(cgd_file_meta(file, "cgd.options"));
     return status;
 }
 

@@ -44,7 +44,7 @@ typedef struct settings {
 } settings;
 
 /* Commands as bits, so that a row of the table can serve several of them.
- * KEEP marks what options.txt remembers. */
+ * KEEP marks what a run's state remembers. */
 enum {
     DATASET = 1, TRAIN = 2, DISTIL = 4, TRANSLATE = 8, INFO = 16, PACK = 32,
     RUNS = TRAIN | DISTIL, KEEP = 64, IMPORT = 128, PLAN = 256, EVAL = 512,
@@ -328,6 +328,8 @@ static const option options[] = {
   "a line of RUN/log.csv" },
 { "sample-every", COUNT, RUNS | KEEP, AT(run.sample_every), 0, 1e9, NULL,
   "N", "a sheet of pictures in RUN/samples" },
+{ "keep-every", COUNT, RUNS | KEEP, AT(run.keep_every), 0, 1e9, NULL, "N",
+  "the generators as they are then, beside the sheets" },
 { "save-every", COUNT, RUNS | KEEP, AT(run.save_every), 0, 1e9, NULL, "N",
   "RUN/state.safetensors" },
 { "out", TEXT, PRUNE, AT(out), 0, 0, NULL, "FILE",
@@ -541,6 +543,16 @@ static const preset *find_preset(unsigned command, const char *name)
 /* [parse] Options to settings                                              */
 /* ======================================================================== */
 
+/* Text into a room, cut off where that ends. Returns its length there. */
+static size_t put_text(char *out, size_t room, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(out, room, format, args);
+    va_end(args);
+    return strlen(out);
+}
+
 /* On stderr; what came from files and folders may hold control characters. */
 static void say(const char *format, va_list args)
 {
@@ -600,7 +612,7 @@ static int parse_number(const source *from, const option *o,
     char *end;
     double v = strtod(text, &end);
     int whole = o->kind != REAL;
-    if (end == text || *end)
+    if (end == text || *end || strspn(text, "+-.0123456789eE") < strlen(text))
         return fail_usage(from, "--%s needs a number, not \"%s\"", o->name,
                           text);
     if (!(v >= o->least && v <= o->most))
@@ -758,11 +770,35 @@ static int assign(const source *from, settings *s, const option *o,
     return 0;
 }
 
+/* Bytes that a line of options cannot hold stand there as %XX. */
+static int is_escaped(unsigned char c)
+{
+    return c < 32 || c == '%' || c > 126;
+}
+
+static void unescape(char *text)
+{
+    char digits[3] = "";
+    char *to = text;
+    for (; *text; text++) {
+        if (*text == '%' && text[1] && text[2]) {
+            memcpy(digits, text + 1, 2);
+            *to++ = (char)strtol(digits, NULL, 16);
+            text += 2;
+        } else {
+            *to++ = *text;
+        }
+    }
+    *to = 0;
+}
+
 /* Options as text: name=value words between separators, in a buffer that is
- * cut up. Comment lines begin with #. */
+ * cut up. Comment lines begin with #. Where "\n" alone separates them, values
+ * are escaped. */
 static int assign_text(const source *from, settings *s, char *text,
                        const char *separators)
 {
+    int escaped = strcmp(separators, "\n") == 0;
     char *at = strtok(text, separators);
     for (; at; at = strtok(NULL, separators)) {
         char *value = strchr(at, '=');
@@ -774,6 +810,7 @@ static int assign_text(const source *from, settings *s, char *text,
         if (!o || !value)
             return fail_usage(from, "\"%s\" is no option of %s", at,
                               from->cmd->name);
+        if (escaped) unescape(value);
         bad = assign(from, s, o, value);
         if (bad) return bad;
     }
@@ -862,7 +899,28 @@ static int is_given(int argc, char **argv, const char *name)
     return 0;
 }
 
-/* What a run's options.txt holds, to be freed; NULL if there is none. */
+static const char *const state_names[] = { "state.safetensors",
+                                           "state.previous.safetensors" };
+
+/* Is there a state in the folder, or the one before it? */
+static int has_state(const char *out)
+{
+    char path[CGD_PATH_ROOM];
+    return (cgd_path_join(path, out, state_names[0])
+            && cgd_path_kind(path) != CGD_PATH_MISSING)
+        || (cgd_path_join(path, out, state_names[1])
+            && cgd_path_kind(path) != CGD_PATH_MISSING);
+}
+
+/* A text of its own, to be freed; NULL of NULL. */
+static char *copy_text(const char *text)
+{
+    char *copy = text ? (char *)malloc(strlen(text) + 1) : NULL;
+    if (copy) strcpy(copy, text);
+    return copy;
+}
+
+/* What a run of an earlier version kept beside its state, NULL if nothing. */
 static char *read_options_file(const char *path)
 {
     enum { MOST = 1 << 16 };
@@ -873,15 +931,52 @@ static char *read_options_file(const char *path)
     return text;
 }
 
-/* Refuse to go on with a run of the other command: its first line tells. */
-static int check_options_file(const source *file, const char *text)
+/* Open a run's state, or the one before it if that is all there is, or is
+ * whole. 0 if there is none; -1 if none is whole, and ctx has a sentence. */
+static int open_state(cgd_ctx *ctx, cgd_file *file, const char *out,
+                      char path[CGD_PATH_ROOM])
 {
-    const char *other = file->cmd->bit == TRAIN ? "distil" : "train";
-    char mark[40];
-    sprintf(mark, "cgd %s --resume", other);
-    if (!strstr(text, mark)) return 0;
-    return fail_usage(file, "this is a run of cgd %s, not of cgd %s", other,
-                      file->cmd->name);
+    int i, found = 0;
+    for (i = 0; i < 2; i++) {
+        if (!cgd_path_join(path, out, state_names[i])
+            || cgd_path_kind(path) == CGD_PATH_MISSING) continue;
+        if (cgd_file_open(ctx, file, path) == CGD_OK) return 1;
+        found = -1;
+    }
+    return found;
+}
+
+/* The options that a run was begun with: *text, to be freed, or NULL. They
+ * stand in its state, written in the same instant. from->file: where. */
+static int read_options(source *from, const char *out, char path[CGD_PATH_ROOM],
+                        char **text, const char **separators)
+{
+    const char *name;
+    cgd_options quiet;
+    cgd_ctx ctx;
+    cgd_file file;
+    int found, bad = 0;
+    memset(&quiet, 0, sizeof quiet);
+    quiet.threads = 1;
+    cgd_init(&ctx, &quiet);
+    found = open_state(&ctx, &file, out, path);
+    from->file = path;
+    if (found < 0) bad = fail("%s", cgd_message(&ctx, CGD_ERR_IO));
+    if (found > 0) {
+        name = cgd_file_meta(&file, "cgd.direction") ? "distil" : "train";
+        if (strcmp(name, from->cmd->name) != 0)
+            bad = fail_usage(from, "this is a run of cgd %s, not of cgd %s",
+                             name, from->cmd->name);
+        *text = copy_text(cgd_file_meta(&file, "cgd.options"));
+        *separators = "\n";
+        cgd_file_close(&file);
+        if (!*text && cgd_path_join(path, out, "options.txt")) {
+            *text = read_options_file(path);
+            *separators = "\r\n";
+        }
+    }
+    cgd_free(&ctx);
+    return bad;
 }
 
 static int apply_preset(const source *from, settings *s, const char *name)
@@ -924,17 +1019,17 @@ static int settle(const source *from, settings *s, int argc, char **argv,
 /* The options that a run was begun with. They are read twice: which preset it
  * was has to be known, and applied, before the others. */
 static int resume_options(const source *file, settings *s,
-                          const settings *defaults, char *text)
+                          const settings *defaults, char *text,
+                          const char *separators)
 {
     settings first = *defaults;
-    char *copy = (char *)malloc(strlen(text) + 1);
-    int bad = check_options_file(file, text);
+    char *copy = copy_text(text);
+    int bad;
     if (!copy) return fail("out of memory");
-    strcpy(copy, text);
     first.preset = NULL;
-    if (!bad) bad = assign_text(file, &first, copy, "\r\n");
+    bad = assign_text(file, &first, copy, separators);
     if (!bad) bad = apply_preset(file, s, first.preset);
-    if (!bad) bad = assign_text(file, s, text, "\r\n");
+    if (!bad) bad = assign_text(file, s, text, separators);
     free(copy);
     return bad;
 }
@@ -947,17 +1042,18 @@ static int parse_run(const command *cmd, settings *s, int argc, char **argv,
 {
     source line, file;
     char path[CGD_PATH_ROOM];
+    const char *separators = NULL;
     settings first = *s;
     size_t size, load_size;
     int bad;
     line.cmd = file.cmd = cmd;
     line.file = NULL;
-    file.file = path;
+    file.file = NULL;
     bad = parse_line(&line, &first, argc, argv);
-    if (!bad && first.run.resume && first.run.out
-        && cgd_path_join(path, first.run.out, "options.txt"))
-        *text = read_options_file(path);
-    if (!bad && *text) bad = resume_options(&file, s, &first, *text);
+    if (!bad && first.run.resume && first.run.out)
+        bad = read_options(&file, first.run.out, path, text, &separators);
+    if (!bad && *text)
+        bad = resume_options(&file, s, &first, *text, separators);
     else if (!bad) bad = apply_preset(&line, s, first.preset);
     if (!bad && *text && is_given(argc, argv, "preset"))
         bad = fail_usage(&line, "--preset cannot change a run that is "
@@ -989,17 +1085,19 @@ static void default_settings(settings *s, unsigned command)
     s->seed = 1;
 }
 
+enum { VALUE_ROOM = 100 };
+
 /* The shortest decimal that reads back as the same float. */
-static void put_real(char *out, float v)
+static size_t put_real(char *out, size_t room, float v)
 {
     int digits;
+    size_t n = 0;
     for (digits = 6; digits < 10; digits++) {
-        sprintf(out, "%.*g", digits, (double)v);
+        n = put_text(out, room, "%.*g", digits, (double)v);
         if ((float)strtod(out, NULL) == v) break;
     }
+    return n;
 }
-
-enum { VALUE_ROOM = 100 };
 
 /* The value of an option that is no TEXT, as it would be given. */
 static void put_value(char out[VALUE_ROOM], const settings *s,
@@ -1007,19 +1105,24 @@ static void put_value(char out[VALUE_ROOM], const settings *s,
 {
     const char *at = (const char *)s + o->offset;
     const word *w;
+    size_t n = 0;
     int i;
     out[0] = 0;
     switch (o->kind) {
     case FLAG: strcpy(out, *(const int *)at ? "yes" : "no"); break;
-    case INTEGER: sprintf(out, "%d", *(const int *)at); break;
+    case INTEGER: put_text(out, VALUE_ROOM, "%d", *(const int *)at); break;
     case AMOUNT:
-        sprintf(out, "%lu", (unsigned long)*(const size_t *)at);
+        put_text(out, VALUE_ROOM, "%lu",
+                 (unsigned long)*(const size_t *)at);
         break;
-    case COUNT: sprintf(out, "%lu", *(const unsigned long *)at); break;
+    case COUNT:
+        put_text(out, VALUE_ROOM, "%lu", *(const unsigned long *)at);
+        break;
     case SEED:
-        sprintf(out, "%lu", (unsigned long)*(const cgd_u32 *)at);
+        put_text(out, VALUE_ROOM, "%lu",
+                 (unsigned long)*(const cgd_u32 *)at);
         break;
-    case REAL: put_real(out, *(const float *)at); break;
+    case REAL: put_real(out, VALUE_ROOM, *(const float *)at); break;
     case CHOICE:
         for (w = o->words; w->name; w++)
             if (w->value == *(const int *)at) strcpy(out, w->name);
@@ -1027,65 +1130,93 @@ static void put_value(char out[VALUE_ROOM], const settings *s,
     case BLOCKS:
         if (*(const int *)at < 0) strcpy(out, "even");
         for (i = 0; i < 16 && ((const int *)at)[i] >= 0; i++)
-            sprintf(out + strlen(out), i ? ",%d" : "%d",
-                    ((const int *)at)[i]);
+            n += put_text(out + n, VALUE_ROOM - n, i ? ",%d" : "%d",
+                          ((const int *)at)[i]);
         break;
     case SIDES:
     case CHANNELS:
-        sprintf(out, "%lu", (unsigned long)*(const size_t *)at);
+        n = put_text(out, VALUE_ROOM, "%lu",
+                     (unsigned long)*(const size_t *)at);
         if (((const size_t *)at)[1] > 0)
-            sprintf(out + strlen(out), o->kind == SIDES ? "x%lu" : ",%lu",
-                    (unsigned long)((const size_t *)at)[1]);
+            put_text(out + n, VALUE_ROOM - n,
+                     o->kind == SIDES ? "x%lu" : ",%lu",
+                     (unsigned long)((const size_t *)at)[1]);
         break;
     case RANGE:
-        strcpy(out, *(const int *)(at + 2 * sizeof(cgd_range)) ? "auto"
-                                                               : "full");
         for (i = 0; i < 2; i++) {
             const cgd_range *r = (const cgd_range *)at + i;
             if (r->lo == r->hi) continue;
-            strcpy(out + (i ? strlen(out) : 0), i ? "," : "");
-            put_real(out + strlen(out), r->lo);
-            strcat(out, ",");
-            put_real(out + strlen(out), r->hi);
+            if (n > 0) n += put_text(out + n, VALUE_ROOM - n, ",");
+            n += put_real(out + n, VALUE_ROOM - n, r->lo);
+            n += put_text(out + n, VALUE_ROOM - n, ",");
+            n += put_real(out + n, VALUE_ROOM - n, r->hi);
         }
+        if (n == 0) strcpy(out, *(const int *)(at + 2 * sizeof(cgd_range))
+                                ? "auto" : "full");
         break;
     case STAGES:
         for (i = 0; i < 6; i++)
-            sprintf(out + strlen(out), i ? ",%d" : "%d",
-                    ((const int *)at)[i]);
+            n += put_text(out + n, VALUE_ROOM - n, i ? ",%d" : "%d",
+                          ((const int *)at)[i]);
         break;
     default: break;
     }
 }
 
-/* Write every option of a run to RUN/options.txt. */
-static int save_options(const command *cmd, const settings *s)
+static char *put_escaped(char *out, const char *text)
 {
-    char path[CGD_PATH_ROOM], value[VALUE_ROOM];
-    FILE *f = cgd_path_join(path, s->run.out, "options.txt")
-            ? cgd_fopen(path, "wb") : NULL;
+    for (; *text; text++)
+        if (is_escaped((unsigned char)*text))
+            out += put_text(out, 4, "%%%02X", (unsigned)(unsigned char)*text);
+        else
+            *out++ = *text;
+    return out;
+}
+
+static const char *text_of(const settings *s, const option *o)
+{
+    return *(const char *const *)((const char *)s + o->offset);
+}
+
+/* Is this an option of the run that its state remembers, and set? */
+static int is_kept(const command *cmd, const settings *s, const option *o)
+{
+    return (o->commands & cmd->bit) && (o->commands & KEEP)
+        && (o->kind != TEXT || text_of(s, o))
+        && (o->offset != AT(steps) || s->steps > 0);
+}
+
+/* Every option of a run as lines name=value, to be freed; NULL without
+ * memory. */
+static char *options_text(const command *cmd, const settings *s)
+{
+    char value[VALUE_ROOM], *text, *at;
+    size_t room = 1;
     int i;
-    if (!f) return 0;
-    fprintf(f, "# the options of this run, which cgd %s --resume reads\n",
-            cmd->name);
     for (i = 0; i < N_OPTIONS; i++) {
         const option *o = &options[i];
-        const char *text = value;
-        if (!(o->commands & cmd->bit) || !(o->commands & KEEP)) continue;
-        if (o->offset == AT(steps) && s->steps == 0) continue;
-        put_value(value, s, o);
-        if (o->kind == TEXT)
-            text = *(const char *const *)((const char *)s + o->offset);
-        if (text) fprintf(f, "%s=%s\n", o->name, text);
+        if (!is_kept(cmd, s, o)) continue;
+        room += strlen(o->name) + 2 + VALUE_ROOM;
+        if (o->kind == TEXT) room += 3 * strlen(text_of(s, o));
     }
-    return fclose(f) == 0;
+    text = at = (char *)malloc(room);
+    for (i = 0; text && i < N_OPTIONS; i++) {
+        const option *o = &options[i];
+        if (!is_kept(cmd, s, o)) continue;
+        put_value(value, s, o);
+        at += put_text(at, (size_t)(text + room - at), "%s=", o->name);
+        at = put_escaped(at, o->kind == TEXT ? text_of(s, o) : value);
+        *at++ = '\n';
+    }
+    if (text) *at = 0;
+    return text;
 }
 
 /* ======================================================================== */
 /* [help] Texts                                                             */
 /* ======================================================================== */
 
-enum { HELP_COLUMN = 24, HELP_WIDTH = 79 };
+enum { HELP_COLUMN = 24, HELP_WIDTH = 79, SYNOPSIS_ROOM = 120 };
 
 /* "  --ngf N", or with what it may be: "  --fit resize|crop|width". */
 static void put_synopsis(char *out, const option *o)
@@ -1093,8 +1224,8 @@ static void put_synopsis(char *out, const option *o)
     int is_switch = o->kind == FLAG && (o->commands & KEEP);
     const word *w;
     int is_out = o->offset == AT(out);
-    sprintf(out, is_switch ? "  --[no-]%s" : is_out ? "  -o, --%s" : "  --%s",
-            o->name);
+    put_text(out, SYNOPSIS_ROOM, is_switch ? "  --[no-]%s"
+             : is_out ? "  -o, --%s" : "  --%s", o->name);
     if (o->argument) strcat(strcat(out, " "), o->argument);
     for (w = o->words; w && w->name; w++)
         strcat(strcat(out, w == o->words ? " " : "|"), w->name);
@@ -1103,7 +1234,7 @@ static void put_synopsis(char *out, const option *o)
 /* An option, what it does, and the value it has in s. */
 static void print_option(const settings *s, const option *o)
 {
-    char left[120], value[VALUE_ROOM];
+    char left[SYNOPSIS_ROOM], value[VALUE_ROOM];
     const char *at = o->help, *end;
     int shown = o->kind != TEXT && o->kind != FLAG;
     put_synopsis(left, o);

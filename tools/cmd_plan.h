@@ -115,16 +115,18 @@ static int compare_candidates(const void *a, const void *b)
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
-static void put_shape(char *out, const candidate *c)
+enum { SHAPE_ROOM = 60 };
+
+static void put_shape(char out[SHAPE_ROOM], const candidate *c)
 {
-    sprintf(out, "--ngf %d --blocks %d%s", c->width, c->blocks,
+    put_text(out, SHAPE_ROOM, "--ngf %d --blocks %d%s", c->width, c->blocks,
             c->block == CGD_BLOCK_PLAIN ? "" : " --block separable");
 }
 
 static void print_candidates(const candidate *all, size_t n, size_t size)
 {
     size_t i;
-    char shape[60];
+    char shape[SHAPE_ROOM];
     phrase macs, ram;
     printf("%-38s%12s%12s%10s%9s\n", "student", "parameters", "MACs", "memory",
            "ms");

@@ -11,11 +11,30 @@
 
 static volatile sig_atomic_t interrupted = 0;
 
-/* The first signal asks for an orderly end; the second is not caught. */
+/* Asks for an orderly end after this step, however often it comes. */
 static void on_signal(int number)
 {
     interrupted = 1;
-    signal(number, SIG_DFL);
+    signal(number, on_signal);       /* some systems forget it each time     */
+}
+
+/* A signal that was ignored when the program began (nohup) stays ignored. */
+static void watch_signal(int number)
+{
+    if (signal(number, on_signal) == SIG_IGN) signal(number, SIG_IGN);
+}
+
+/* From where on there is something to save. */
+static void watch_signals(void)
+{
+    watch_signal(SIGINT);
+    watch_signal(SIGTERM);
+#ifdef SIGHUP
+    watch_signal(SIGHUP);
+#endif
+#ifdef SIGBREAK
+    watch_signal(SIGBREAK);
+#endif
 }
 
 /* A train or distil run, as the progress callback sees it. */
@@ -29,16 +48,20 @@ typedef struct job {
     int reports, noted;              /* noted: the interruption              */
 } job;
 
-static void put_time(char *out, double seconds)
+static void put_time(char *out, size_t room, double seconds)
 {
-    unsigned long t = (unsigned long)(seconds + 0.5);
-    if (t < 3600) sprintf(out, "%lu:%02lu", t / 60, t % 60);
-    else sprintf(out, "%lu:%02lu:%02lu", t / 3600, t / 60 % 60, t % 60);
+    unsigned long t = seconds < 1e9 ? (unsigned long)(seconds + 0.5)
+                                    : 1000000000;
+    if (t < 3600) put_text(out, room, "%lu:%02lu", t / 60, t % 60);
+    else put_text(out, room, "%lu:%02lu:%02lu", t / 3600, t / 60 % 60,
+                  t % 60);
 }
 
-static char *put_loss(char *out, const char *name, double value)
+static size_t put_loss(char *out, size_t room, const char *name, double value)
 {
-    return value == 0 ? out : out + sprintf(out, "  %s %.3f", name, value);
+    if (value == 0) return 0;
+    return put_text(out, room, value > -1e6 && value < 1e6 ? "  %s %.3f"
+                                                    : "  %s %.3g", name, value);
 }
 
 /* "step 120/1000  g 5.321  d 0.412  cycle 2.104  31.2 it/s  0:28 left" */
@@ -48,15 +71,18 @@ static void show_progress(job *j, const cgd_progress *p, double now)
     double seconds = now - j->first_time;
     double rate = seconds > 0 ? (double)(p->step - j->first) / seconds : 0;
     const cgd_losses *l = &p->losses;
-    char *at = text + sprintf(text, "step %lu/%lu", p->step, p->total);
-    if (l->generators != l->output) at = put_loss(at, "g", l->generators);
-    at = put_loss(at, "d", l->d[0] + l->d[1]);
-    at = put_loss(at, "cycle", l->cycle[0] + l->cycle[1]);
-    at = put_loss(at, "output", l->output);
-    at = put_loss(at, "feature", l->feature);
+    const size_t room = sizeof text;
+    size_t n = put_text(text, room, "step %lu/%lu", p->step, p->total);
+    if (l->generators != l->output)
+        n += put_loss(text + n, room - n, "g", l->generators);
+    n += put_loss(text + n, room - n, "d", l->d[0] + l->d[1]);
+    n += put_loss(text + n, room - n, "cycle", l->cycle[0] + l->cycle[1]);
+    n += put_loss(text + n, room - n, "output", l->output);
+    n += put_loss(text + n, room - n, "feature", l->feature);
     if (rate > 0) {
-        put_time(left, (double)(p->total - p->step) / rate);
-        sprintf(at, "  %.*f it/s  %s left", rate < 10 ? 2 : 1, rate, left);
+        put_time(left, sizeof left, (double)(p->total - p->step) / rate);
+        put_text(text + n, room - n, "  %.*f it/s  %s left",
+                 rate < 10 ? 2 : 1, rate, left);
     }
     live_show(&j->line, text, now);
 }
@@ -71,18 +97,16 @@ static void on_start(void *user, size_t bytes, size_t more)
                          in_bytes(&growth, more));
     printf("\n");
     fflush(stdout);
+    watch_signals();
 }
 
-/* The first report: the run works, so its options are worth keeping. */
+/* The first report. */
 static void first_report(job *j, const cgd_progress *p, double now)
 {
     j->first = p->step;
     j->first_time = now;
     if (p->step > 1) printf("going on from step %lu\n", p->step - 1);
     fflush(stdout);
-    if (!save_options(j->cmd, j->s))
-        on_warning(&j->line, "options.txt cannot be written; --resume will "
-                   "need all options again");
 }
 
 static int on_progress(void *user, const cgd_progress *p)
@@ -114,13 +138,14 @@ static int check_out(const source *from, const settings *s)
                           "results");
     if (is_file(s->run.out))
         return fail("%s is a file; --out needs a folder", s->run.out);
-    if (!cgd_path_join(state, s->run.out, "state.safetensors"))
+    if (!cgd_path_join(state, s->run.out, state_names[1]))
         return fail("the path %s is too long", s->run.out);
-    if (is_file(state) && !s->run.resume)
+    if (has_state(s->run.out) && !s->run.resume)
         return fail("%s holds a run already; go on with it (--resume) or name "
                     "another folder", s->run.out);
-    if (!is_file(state) && s->run.resume)
-        return fail("there is nothing to resume: %s does not exist", state);
+    if (!has_state(s->run.out) && s->run.resume)
+        return fail("there is nothing to resume: %s holds no state",
+                    s->run.out);
     return 0;
 }
 
@@ -305,14 +330,26 @@ static int open_job(job *j, const command *cmd, settings *s)
     s->run.started = on_start;
     s->run.progress = on_progress;
     s->run.user = j;
+#ifdef SIGPIPE
+    signal(SIGPIPE, SIG_IGN);        /* whoever reads the output may leave   */
+#endif
     return open_context(&j->ctx, s, &j->line);
 }
 
-/* Begin to watch for Ctrl-C, as late as there is something to save. */
-static void watch_signals(void)
+/* Train or distil with the options in the state. */
+static int run_job(job *j, const char *results)
 {
-    signal(SIGINT, on_signal);
-    signal(SIGTERM, on_signal);
+    settings *s = j->s;
+    char *text = options_text(j->cmd, s);
+    cgd_status status;
+    if (!text) return fail("out of memory");
+    s->run.options = text;
+    status = j->cmd->bit == TRAIN
+        ? cgd_train_run(&j->ctx, &s->distil.train, &s->run)
+        : cgd_distil_run(&j->ctx, &s->distil, &s->run, s->teacher,
+                         s->reverse);
+    free(text);
+    return finish_run(j, status, results);
 }
 
 /* ======================================================================== */
@@ -380,9 +417,7 @@ static int run_train(const command *cmd, settings *s)
                         s->height);
         print_discriminator(&j.ctx, &c->discriminator, s->size, s->height);
         print_plan(&j);
-        watch_signals();
-        bad = finish_run(&j, cgd_train_run(&j.ctx, c, &s->run),
-                         "g_ab.safetensors and g_ba.safetensors");
+        bad = run_job(&j, "g_ab.safetensors and g_ba.safetensors");
     }
     cgd_free(&j.ctx);
     return bad;
@@ -496,10 +531,7 @@ static int run_distil(const command *cmd, settings *s)
         print_generator(&j.ctx, "student", &s->distil.train.generator,
                         s->size, s->height);
         print_plan(&j);
-        watch_signals();
-        bad = finish_run(&j, cgd_distil_run(&j.ctx, &s->distil, &s->run,
-                                            s->teacher, s->reverse),
-                         "student.safetensors");
+        bad = run_job(&j, "student.safetensors");
     }
     cgd_free(&j.ctx);
     return bad;

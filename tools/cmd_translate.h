@@ -28,7 +28,7 @@ static int load_model(cgd_ctx *ctx, cgd_model *model, const char *path,
     if (!net) {
         status = cgd_model_load(ctx, model, path);
     } else {
-        sprintf(prefix, "%.60s.", net);
+        put_text(prefix, sizeof prefix, "%s.", net);
         status = cgd_file_open(ctx, &file, path);
         if (status == CGD_OK) {
             status = cgd_net_load(ctx, &model->net, &file, prefix);
@@ -167,7 +167,7 @@ static void translate_one(translation *t, const char *in, size_t of)
     cgd_status status;
     double now = seconds_now();
     if (of > 1 && t->line.terminal && live_due(&t->line, now)) {
-        sprintf(text, "picture %lu/%lu",
+        put_text(text, sizeof text, "picture %lu/%lu",
                 (unsigned long)(t->done + t->failed + 1), (unsigned long)of);
         live_show(&t->line, text, now);
     }
