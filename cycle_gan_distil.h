@@ -211,6 +211,7 @@ typedef struct cgd_ctx {
     unsigned char *lent;       /* the lent block, its size and fill          */
     size_t lent_size, lent_used;
     size_t in_use, peak;       /* bytes now and at most                      */
+    cgd_u32 background;        /* under what is transparent; 0: not chosen   */
     char message[1024];
 } cgd_ctx;
 
@@ -1151,13 +1152,14 @@ CGDDEF cgd_status cgd_image_resize(cgd_ctx *ctx, cgd_image *out,
 
 /* Decode JPEG, PNG or BMP bytes (through stb_image, when it was included
  * before this header) to c = 1, 3 or 4 channels, turned upright by EXIF. With
- * 1 or 3 alpha is dropped, as Pillow's convert("RGB") does, and grey is its
- * convert("L"). Arrays of any c: NumPy's .npy or a safetensors file of one
- * tensor, (h, w) or (h, w, c). cgd_image_decode_deep keeps all bits, as values
- * where there are more than 8; cgd_image_decode gives bytes, with a warning
- * where bits of a 16-bit picture are dropped, and refuses floating point.
- * A picture that ends too early is refused, even where stb_image would show
- * what there is. label names it in messages.
+ * 4 alpha is kept; with 1 or 3 transparent parts are laid on the background.
+ * Grey is Pillow's convert("L"). Arrays of any c: NumPy's .npy or a
+ * safetensors file of one tensor, (h, w) or (h, w, c). cgd_image_decode_deep
+ * keeps all bits, as values where there are more than 8; cgd_image_decode
+ * gives bytes, with a warning where bits of a 16-bit picture are dropped, and
+ * refuses floating point. A picture that ends too early is refused, even where
+ * stb_image would show what there is; only a progressive JPEG may lack detail,
+ * with a warning. label names it in messages.
  * Errors: CGD_ERR_FORMAT, CGD_ERR_SHAPE, CGD_ERR_MEMORY, CGD_ERR_UNSUPPORTED
  * (a build without stb_image). */
 CGDDEF cgd_status cgd_image_decode(cgd_ctx *ctx, cgd_image *image,
@@ -1166,6 +1168,12 @@ CGDDEF cgd_status cgd_image_decode(cgd_ctx *ctx, cgd_image *image,
 CGDDEF cgd_status cgd_image_decode_deep(cgd_ctx *ctx, cgd_image *image,
                                    const unsigned char *bytes, size_t size,
                                    size_t c, const char *label);
+/* What shows where pictures are transparent: 0xRRGGBB; white unless this is
+ * called, with one warning. CGD_NO_BACKGROUND: the colours that a file hides
+ * there, as Pillow's convert("RGB") shows them. */
+#define CGD_NO_BACKGROUND 0x1000000U
+CGDDEF void cgd_use_background(cgd_ctx *ctx, cgd_u32 rgb);
+
 #ifndef CGD_NO_STDIO
 CGDDEF cgd_status cgd_image_load(cgd_ctx *ctx, cgd_image *image,
                                  const char *path, size_t c);
@@ -15791,21 +15799,34 @@ CGDDEF cgd_status cgd_image_resize(cgd_ctx *ctx, cgd_image *out,
 
 #define CGD__NPY "\x93NUMPY"           /* how NumPy's .npy files begin        */
 
+/* Files are hostile, and stb_image trusts them: it shows memory that it never
+ * wrote, follows palettes and tables that are not there, and takes any size.
+ * So a file passes three steps. cgd__look walks its markers or chunks: what
+ * is it, can it be decoded, how large will it get? cgd__prepare_* writes it
+ * anew, with nothing in it but what the walk has checked. Then stb_image. */
+
 /* One picture on its way from file to pixels. The slices that decode several
  * at once may use neither the context's memory nor its message, so each has
- * its own sentence, and stb_image's pixels are copied afterwards. */
+ * its own sentence, memory is taken before, and stb_image's pixels are copied
+ * afterwards. */
 typedef struct cgd__decoding {
     const char *label;
-    const unsigned char *bytes;
+    const unsigned char *bytes;   /* the file                                */
     size_t size;
     unsigned char *owned;         /* the bytes, if they are to be freed      */
+    int kind;                     /* CGD__JPEG ...                           */
+    unsigned char *ready;         /* the file as stb_image is to see it, in  */
+    size_t ready_size, room;      /* a block of so many bytes                */
     unsigned char *pixels;        /* stb_image's: (h, w, c) as stored, ...   */
     float *values;                /* ... or an array's                       */
-    size_t w, h, c;
+    size_t w, h;
+    size_t c;                     /* asked for; when decoded, what there are */
     float white;                  /* of the samples: 255 for a byte each,
                                      65535 for two, of this machine's order  */
     int array;                    /* to be read by cgd__array_read           */
+    int alpha;                    /* the file has one                        */
     int orientation;              /* EXIF's 1 to 8                           */
+    const char *note;             /* what a reader should know, or NULL      */
     cgd_status status;
     char sentence[400];
 } cgd__decoding;
@@ -15817,9 +15838,16 @@ static void cgd__refuse(cgd__decoding *d, cgd_status status,
     cgd__format(d->sentence, sizeof d->sentence, "%s: %s", d->label, reason);
 }
 
-#ifdef STBI_INCLUDE_STB_IMAGE_H
+/* What is known, but not read here. */
+static void cgd__refuse_kind(cgd__decoding *d, const char *name)
+{
+    d->status = CGD_ERR_FORMAT;
+    cgd__format(d->sentence, sizeof d->sentence, "%s: this is %s, which is "
+                "not read here: convert it to an ordinary JPEG, PNG or BMP",
+                d->label, name);
+}
 
-static size_t cgd__exif_number(const unsigned char *p, int bytes, int big)
+static size_t cgd__number(const unsigned char *p, int bytes, int big)
 {
     size_t v = 0;
     int i;
@@ -15827,205 +15855,829 @@ static size_t cgd__exif_number(const unsigned char *p, int bytes, int big)
     return v;
 }
 
-/* The orientation in a JPEG's APP1 segment, or 0: a TIFF header in either
- * byte order, then the first directory, twelve bytes an entry. */
+/* What a file is by its first bytes; the first four kinds are read. */
+enum { CGD__JPEG, CGD__PNG, CGD__BMP, CGD__ARRAY, CGD__UNKNOWN = -1 };
+
+static const struct cgd__kind {
+    const char *name;
+    size_t at, length;             /* where its mark stands                  */
+    const char *mark;
+} cgd__kinds[] = {
+    { "a JPEG picture", 0, 3, "\xff\xd8\xff" },
+    { "a PNG picture", 0, 8, "\x89PNG\r\n\x1a\n" },
+    { "a BMP picture", 0, 2, "BM" },
+    { "a NumPy array", 0, 6, CGD__NPY },
+    { "a GIF picture", 0, 4, "GIF8" },
+    { "a WebP picture", 8, 4, "WEBP" },
+    { "a TIFF picture", 0, 4, "II*\0" },
+    { "a TIFF picture", 0, 4, "MM\0*" },
+    { "a HEIC picture", 4, 6, "ftyphe" },
+    { "a HEIC picture", 4, 8, "ftypmif1" },
+    { "an AVIF picture", 4, 7, "ftypavi" },
+    { "a film", 4, 4, "ftyp" },
+    { "a JPEG XL picture", 0, 2, "\xff\x0a" },
+    { "a JPEG XL picture", 4, 4, "JXL " },
+    { "a JPEG 2000 picture", 4, 4, "jP  " },
+    { "a JPEG 2000 picture", 0, 4, "\xff\x4f\xff\x51" },
+    { "a Photoshop picture", 0, 4, "8BPS" },
+    { "a Radiance picture", 0, 3, "#?R" },
+    { "an OpenEXR picture", 0, 4, "\x76\x2f\x31\x01" },
+    { "a DICOM picture", 128, 4, "DICM" },
+    { "a PDF document", 0, 5, "%PDF-" },
+    { "a zip archive", 0, 4, "PK\3\4" },
+    { "a pointer of Git LFS", 0, 15, "version https:/" },
+    { "text with markup (a web page, an SVG)", 0, 1, "<" }
+};
+
+static int cgd__picture_kind(const unsigned char *p, size_t size)
+{
+    size_t i, n = sizeof cgd__kinds / sizeof *cgd__kinds;
+    for (i = 0; i < n; i++) {
+        const struct cgd__kind *k = &cgd__kinds[i];
+        if (size >= k->at + k->length
+            && memcmp(p + k->at, k->mark, k->length) == 0) break;
+    }
+    /* "BM" may begin a text: the header's size is one of a few. */
+    if (i == CGD__BMP && (size < 18 || cgd__number(p + 15, 3, 0) != 0
+                          || !memchr("\14\50\64\70\100\154\174", p[14], 7)))
+        i = n;
+    if (i == n && size >= 10 && p[8] == '{' && p[7] == 0)    /* safetensors  */
+        i = CGD__ARRAY;
+    return i < n ? (int)i : CGD__UNKNOWN;
+}
+
+#ifdef STBI_INCLUDE_STB_IMAGE_H
+
+/* The answers of the walks. */
+enum { CGD__WHOLE, CGD__TRUNCATED, CGD__DAMAGED, CGD__FOREIGN };
+
+static void cgd__refuse_found(cgd__decoding *d, int found, const char *name)
+{
+    if (found == CGD__TRUNCATED)
+        cgd__refuse(d, CGD_ERR_FORMAT, "the picture is truncated");
+    if (found == CGD__DAMAGED)
+        cgd__refuse(d, CGD_ERR_FORMAT, "the picture is damaged");
+    if (found == CGD__FOREIGN)
+        cgd__refuse_kind(d, name);
+}
+
+/* The orientation in EXIF, or 0: a TIFF header in either byte order, then the
+ * first directory, twelve bytes an entry. */
 static int cgd__exif_orientation(const unsigned char *p, size_t size)
 {
     size_t at, entries;
     int big;
-    if (size < 14 || memcmp(p, "Exif\0\0", 6) != 0) return 0;
-    p += 6;
-    size -= 6;
+    if (size < 8) return 0;
     big = p[0] == 'M';
     if (p[0] != p[1] || (!big && p[0] != 'I')) return 0;
-    at = cgd__exif_number(p + 4, 4, big);
+    at = cgd__number(p + 4, 4, big);
     if (at > size - 2) return 0;
-    entries = cgd__exif_number(p + at, 2, big);
+    entries = cgd__number(p + at, 2, big);
     for (at += 2; entries > 0 && size - at >= 12; entries--, at += 12) {
-        if (cgd__exif_number(p + at, 2, big) == 0x112
-            && cgd__exif_number(p + at + 2, 2, big) == 3) {
-            size_t v = cgd__exif_number(p + at + 8, 2, big);
+        if (cgd__number(p + at, 2, big) == 0x112
+            && cgd__number(p + at + 2, 2, big) == 3) {
+            size_t v = cgd__number(p + at + 8, 2, big);
             return v >= 1 && v <= 8 ? (int)v : 0;
         }
     }
     return 0;
 }
 
-/* Huffman tables: stb_image up to 2.27 writes past its arrays when one
- * claims more than 256 symbols, whether or not they fit the segment. `size`
- * is what the file still has. Which tables there are: bits 0 to 3 DC, 4 to 7
- * AC. */
-static int cgd__jpeg_tables(const unsigned char *p, size_t size,
-                            size_t segment, unsigned *tables)
+/* ---- decoding: JPEG ------------------------------------------------------*/
+
+#define CGD__JPEG_SCANS 100            /* ten are usual; each costs a pass   */
+
+/* What the markers have told, and the file as it is written anew. */
+typedef struct cgd__jpeg {
+    unsigned char *out;                /* NULL: only look                    */
+    size_t size, complete;             /* written; up to the last whole scan */
+    const char *name;                  /* of a kind that is not read         */
+    size_t w, h;
+    unsigned frame;                    /* 0xc0 to 0xc2; 0: not seen yet      */
+    unsigned parts;                    /* components                         */
+    struct { unsigned id, across, down, quantiser; } part[4];
+    unsigned across, down;             /* the largest                        */
+    unsigned quantisers, tables;       /* seen, a bit each: DC 0-3, AC 4-7   */
+    unsigned covered;                  /* components whose pixels are there  */
+    unsigned scans;
+    size_t interval;                   /* of restart markers; 0: none        */
+    int jfif, adobe;                   /* Adobe's transform, or -1           */
+    int orientation;
+} cgd__jpeg;
+
+/* T.81's typical Huffman tables (Annex K.3.3), as a whole segment. Frames of
+ * motion JPEG leave them out; decoders begin with them. */
+static const unsigned char cgd__jpeg_huffman[420] = {
+    255,196,1,162,0,0,1,5,1,1,1,1,1,1,0,0,0,0,0,0,0,0,1,2,3,4,5,6,7,8,9,10,11,
+    1,0,3,1,1,1,1,1,1,1,1,1,0,0,0,0,0,0,1,2,3,4,5,6,7,8,9,10,11,16,0,2,1,3,3,
+    2,4,3,5,5,4,4,0,0,1,125,1,2,3,0,4,17,5,18,33,49,65,6,19,81,97,7,34,113,20,
+    50,129,145,161,8,35,66,177,193,21,82,209,240,36,51,98,114,130,9,10,22,23,
+    24,25,26,37,38,39,40,41,42,52,53,54,55,56,57,58,67,68,69,70,71,72,73,74,
+    83,84,85,86,87,88,89,90,99,100,101,102,103,104,105,106,115,116,117,118,
+    119,120,121,122,131,132,133,134,135,136,137,138,146,147,148,149,150,151,
+    152,153,154,162,163,164,165,166,167,168,169,170,178,179,180,181,182,183,
+    184,185,186,194,195,196,197,198,199,200,201,202,210,211,212,213,214,215,
+    216,217,218,225,226,227,228,229,230,231,232,233,234,241,242,243,244,245,
+    246,247,248,249,250,17,0,2,1,2,4,4,3,4,7,5,4,4,0,1,2,119,0,1,2,3,17,4,5,
+    33,49,6,18,65,81,7,97,113,19,34,50,129,8,20,66,145,161,177,193,9,35,51,82,
+    240,21,98,114,209,10,22,36,52,225,37,241,23,24,25,26,38,39,40,41,42,53,54,
+    55,56,57,58,67,68,69,70,71,72,73,74,83,84,85,86,87,88,89,90,99,100,101,
+    102,103,104,105,106,115,116,117,118,119,120,121,122,130,131,132,133,134,
+    135,136,137,138,146,147,148,149,150,151,152,153,154,162,163,164,165,166,
+    167,168,169,170,178,179,180,181,182,183,184,185,186,194,195,196,197,198,
+    199,200,201,202,210,211,212,213,214,215,216,217,218,226,227,228,229,230,
+    231,232,233,234,242,243,244,245,246,247,248,249,250
+};
+#define CGD__JPEG_TYPICAL 0x33U        /* DC 0 and 1, AC 0 and 1             */
+
+static void cgd__jpeg_write(cgd__jpeg *j, const unsigned char *p, size_t n)
 {
-    while (segment > 0) {
+    if (j->out) memcpy(j->out + j->size, p, n);
+    j->size += n;
+}
+
+/* Adobe's marker says how the components are to be understood. The rules are
+ * those of other readers: four are inverted CMYK, unless YCCK is said; three
+ * are RGB if it is said and the file is no JFIF. */
+static void cgd__jpeg_write_adobe(cgd__jpeg *j)
+{
+    unsigned char m[16] = "\xff\xee\0\16" "Adobe\0\144\0\0\0\0";
+    int rgb = j->adobe == 0 && !j->jfif;
+    if (j->parts == 4) m[15] = j->adobe > 0 ? 2 : 0;
+    else m[15] = rgb ? 0 : 1;
+    cgd__jpeg_write(j, m, 16);
+}
+
+/* Huffman tables: of more than 255 symbols stb_image fails an assertion or
+ * writes past its arrays. */
+static int cgd__jpeg_tables(cgd__jpeg *j, const unsigned char *p, size_t n)
+{
+    while (n > 0) {
         size_t symbols = 0, i;
-        if (size < 17) return 0;
+        if (n < 17 || p[0] > 0x1f || (p[0] & 15) > 3) return CGD__DAMAGED;
         for (i = 1; i <= 16; i++) symbols += p[i];
-        if (symbols > 256 || 17 + symbols > segment) return 0;
-        *tables |= 1U << ((p[0] >> 4 & 1) * 4 + (p[0] & 3));
+        if (symbols > 255 || 17 + symbols > n) return CGD__DAMAGED;
+        j->tables |= 1U << ((p[0] >> 4) * 4 + (p[0] & 3));
         p += 17 + symbols;
-        size -= 17 + symbols;
-        segment -= 17 + symbols;
+        n -= 17 + symbols;
     }
-    return 1;
+    return CGD__WHOLE;
 }
 
-/* A scan may only name tables that were there; without them stb_image decodes
- * by uninitialised ones. A scan of DC coefficients alone (in a progressive
- * file: it ends at coefficient 0) names no AC table, and conversely. */
-static int cgd__jpeg_scan(const unsigned char *p, size_t segment,
-                          unsigned tables)
+static int cgd__jpeg_quantisers(cgd__jpeg *j, const unsigned char *p,
+                                size_t n)
 {
-    size_t i, n = segment > 0 ? p[0] : 0;
-    if (n < 1 || n > 4 || segment != 4 + 2 * n) return 0;
-    for (i = 0; i < n; i++) {
-        unsigned dc = p[2 + 2 * i] >> 4, ac = p[2 + 2 * i] & 15U;
-        if (dc > 3 || ac > 3) return 0;
-        if (p[1 + 2 * n] == 0 && !(tables >> dc & 1)) return 0;
-        if (p[2 + 2 * n] > 0 && !(tables >> (4 + ac) & 1)) return 0;
+    while (n > 0) {
+        size_t bytes = p[0] >> 4 ? 129 : 65;
+        if (p[0] > 0x1f || (p[0] & 15) > 3 || n < bytes) return CGD__DAMAGED;
+        j->quantisers |= 1U << (p[0] & 3);
+        p += bytes;
+        n -= bytes;
     }
-    return 1;
+    return CGD__WHOLE;
 }
 
-/* Walk a JPEG's markers: CGD__WHOLE if it ends with EOI (what follows is
- * nobody's business), else why not. Segments are skipped whole, so that the
- * EOI of a thumbnail does not count; in the coded data between them FF is
- * followed by 00 or a restart marker. */
-enum { CGD__WHOLE, CGD__TRUNCATED, CGD__DAMAGED };
+static int cgd__jpeg_foreign(cgd__jpeg *j, const char *name)
+{
+    j->name = name;
+    return CGD__FOREIGN;
+}
 
-static int cgd__jpeg_walk(const unsigned char *p, size_t size,
-                          int *orientation)
+/* The frame: sizes, and how each component is sampled. */
+static int cgd__jpeg_frame(cgd__jpeg *j, unsigned marker,
+                           const unsigned char *p, size_t n)
+{
+    unsigned i;
+    if (marker == 0xf7) return cgd__jpeg_foreign(j, "a JPEG-LS picture");
+    if ((marker & 3) == 3) return cgd__jpeg_foreign(j, "a lossless JPEG");
+    if (marker > 0xc8)
+        return cgd__jpeg_foreign(j, "an arithmetic-coded JPEG");
+    if (marker > 0xc2) return cgd__jpeg_foreign(j, "a hierarchical JPEG");
+    if (j->frame != 0 || n < 6 || n != 6 + 3 * (size_t)p[5])
+        return CGD__DAMAGED;
+    if (p[0] == 12) return cgd__jpeg_foreign(j, "a JPEG of 12 bits a value");
+    j->frame = marker;
+    j->h = cgd__number(p + 1, 2, 1);
+    j->w = cgd__number(p + 3, 2, 1);
+    j->parts = p[5];
+    if (j->h == 0) return cgd__jpeg_foreign(j, "a JPEG without its height");
+    if (p[0] != 8 || j->w == 0 || j->parts == 2 || j->parts > 4)
+        return CGD__DAMAGED;
+    for (i = 0; i < j->parts; i++) {
+        const unsigned char *c = p + 6 + 3 * i;
+        j->part[i].id = c[0];
+        j->part[i].across = c[1] >> 4;
+        j->part[i].down = c[1] & 15;
+        j->part[i].quantiser = c[2];
+        if (c[1] >> 4 < 1 || c[1] >> 4 > 4 || (c[1] & 15) < 1
+            || (c[1] & 15) > 4 || c[2] > 3) return CGD__DAMAGED;
+        if (j->across < j->part[i].across) j->across = j->part[i].across;
+        if (j->down < j->part[i].down) j->down = j->part[i].down;
+    }
+    return CGD__WHOLE;
+}
+
+/* May this component be coded by these tables, now? What stb_image decodes by
+ * a table that never came, or adds detail to where nothing was, is memory. */
+static int cgd__jpeg_codable(const cgd__jpeg *j, unsigned i, unsigned dc,
+                             unsigned ac, unsigned first, unsigned refines)
+{
+    const unsigned seen = j->covered >> i & 1;
+    unsigned tables = j->tables;
+    if (!(j->quantisers >> j->part[i].quantiser & 1)) return 0;
+    if (j->frame == 0xc2) {
+        if (first > 0) return seen && (tables >> (4 + ac) & 1);
+        return refines ? (int)seen : (int)(tables >> dc & 1);
+    }
+    tables |= CGD__JPEG_TYPICAL;
+    return !seen && (tables >> dc & 1) && (tables >> (4 + ac) & 1);
+}
+
+/* A scan's header: which components it holds, as bits; or 0. *units: blocks,
+ * or where components alternate groups of them. */
+static unsigned cgd__jpeg_scan(const cgd__jpeg *j, const unsigned char *p,
+                               size_t segment, size_t *units)
+{
+    size_t n = segment > 0 ? p[0] : 0, k, w = 8 * j->across, h = 8 * j->down;
+    unsigned i, held = 0, first, refines;
+    if (n < 1 || n > j->parts || segment != 4 + 2 * n) return 0;
+    first = p[1 + 2 * n];
+    refines = p[3 + 2 * n] >> 4;
+    if (first > 0 && n > 1) return 0;
+    for (k = 0; k < n; k++) {
+        const unsigned char *c = p + 1 + 2 * k;
+        for (i = 0; i < j->parts && j->part[i].id != c[0]; i++) continue;
+        if (i == j->parts || held >> i & 1 || c[1] > 0x3f || (c[1] & 15) > 3
+            || !cgd__jpeg_codable(j, i, c[1] >> 4, c[1] & 15, first, refines))
+            return 0;
+        held |= 1U << i;
+        if (n == 1) {                            /* by itself: its own grid  */
+            w = 8 * j->across / j->part[i].across;
+            h = 8 * j->down / j->part[i].down;
+        }
+    }
+    *units = cgd__ceil_div(j->w, w) * cgd__ceil_div(j->h, h);
+    return held;
+}
+
+/* Where the coded data at `at` end: at the next marker, or at size. FF 00 is
+ * a byte of them, and restart markers are counted. */
+static size_t cgd__jpeg_coded(const unsigned char *p, size_t at, size_t size,
+                              size_t *restarts)
+{
+    *restarts = 0;
+    while (at < size) {
+        const void *found = memchr(p + at, 0xff, size - at);
+        size_t next;
+        if (!found) return size;
+        at = (size_t)((const unsigned char *)found - p);
+        for (next = at; next < size && p[next] == 0xff; next++) continue;
+        if (next == size) return size;
+        if (p[next] >= 0xd0 && p[next] <= 0xd7) ++*restarts;
+        else if (p[next] != 0) return at;
+        at = next + 1;
+    }
+    return size;
+}
+
+/* A scan with its data; *at moves behind them. A unit takes a bit at least,
+ * where it does not refine what is there; and stb_image leaves blocks as they
+ * are from where a restart marker is missing. */
+static int cgd__jpeg_read_scan(cgd__jpeg *j, const unsigned char *p,
+                               size_t *at, size_t n, size_t size)
+{
+    size_t units = 0, restarts, end;
+    unsigned held = cgd__jpeg_scan(j, p + *at, n, &units);
+    if (held == 0 || ++j->scans > CGD__JPEG_SCANS) return CGD__DAMAGED;
+    end = cgd__jpeg_coded(p, *at + n, size, &restarts);
+    if (end == size) return CGD__TRUNCATED;
+    if ((held & ~j->covered && (end - *at - n) * 8 < units)
+        || (j->interval && restarts < (units - 1) / j->interval))
+        return CGD__DAMAGED;
+    if (j->scans == 1) cgd__jpeg_write_adobe(j);
+    cgd__jpeg_write(j, p + *at - 4, end - *at + 4);
+    j->covered |= held;
+    j->complete = j->size;
+    *at = end;
+    return CGD__WHOLE;
+}
+
+/* Any other segment of n bytes at p; what pixels depend on is written. */
+static int cgd__jpeg_segment(cgd__jpeg *j, unsigned marker,
+                             const unsigned char *p, size_t n)
+{
+    int found = CGD__WHOLE;
+    if (marker == 0xe0 && n >= 5 && memcmp(p, "JFIF", 5) == 0) j->jfif = 1;
+    if (marker == 0xee && n >= 12 && memcmp(p, "Adobe", 5) == 0)
+        j->adobe = p[11];
+    if (marker == 0xe1 && n >= 6 && memcmp(p, "Exif\0", 6) == 0
+        && j->orientation == 0)
+        j->orientation = cgd__exif_orientation(p + 6, n - 6);
+    if (marker == 0xc4) found = cgd__jpeg_tables(j, p, n);
+    else if (marker == 0xdb) found = cgd__jpeg_quantisers(j, p, n);
+    else if (marker == 0xdd && n == 2) j->interval = cgd__number(p, 2, 1);
+    else if ((marker >= 0xc0 && marker <= 0xcf && marker != 0xcc)
+             || marker == 0xf7)
+        found = cgd__jpeg_frame(j, marker, p, n);
+    else return CGD__WHOLE;
+    cgd__jpeg_write(j, p - 4, n + 4);
+    return found;
+}
+
+/* Walk the markers up to EOI (what follows is nobody's business). Segments
+ * are skipped whole, so that the EOI of a thumbnail does not count. */
+static int cgd__jpeg_walk(cgd__jpeg *j, const unsigned char *p, size_t size)
 {
     size_t at = 2;
-    unsigned tables = 0;
-    while (at < size && size - at >= 2) {
+    cgd__jpeg_write(j, p, 2);
+    cgd__jpeg_write(j, cgd__jpeg_huffman, sizeof cgd__jpeg_huffman);
+    while (size - at >= 2) {
         unsigned marker = p[at + 1];
         size_t n;
+        int found;
         if (p[at] != 0xff || marker == 0xff) { at++; continue; }
         at += 2;
-        if (marker == 0xd9) return CGD__WHOLE;
+        if (marker == 0xd9)
+            return j->frame != 0 && j->covered == (1U << j->parts) - 1
+                ? CGD__WHOLE : CGD__DAMAGED;
         if (marker <= 1 || (marker >= 0xd0 && marker <= 0xd8)) continue;
         if (size - at < 2) return CGD__TRUNCATED;
-        n = (size_t)p[at] << 8 | p[at + 1];
+        n = cgd__number(p + at, 2, 1);
         if (n < 2) return CGD__DAMAGED;
         if (n > size - at) return CGD__TRUNCATED;
         at += 2;
-        n -= 2;
-        if (marker == 0xe1 && *orientation == 0)
-            *orientation = cgd__exif_orientation(p + at, n);
-        if (marker == 0xc4 && !cgd__jpeg_tables(p + at, size - at, n, &tables))
-            return CGD__DAMAGED;
-        if (marker == 0xda && !cgd__jpeg_scan(p + at, n, tables))
-            return CGD__DAMAGED;
-        at += n;
+        if (marker == 0xda)
+            found = cgd__jpeg_read_scan(j, p, &at, n - 2, size);
+        else {
+            found = cgd__jpeg_segment(j, marker, p + at, n - 2);
+            at += n - 2;
+        }
+        if (found != CGD__WHOLE) return found;
     }
     return CGD__TRUNCATED;
 }
 
-/* stb_image reads zeros past the end of a BMP; so check that the rows of an
- * uncompressed one are there (w, h are stb_image's, hence checked). */
-static int cgd__bmp_complete(const cgd__decoding *d)
+/* A progressive file that ends early shows less detail, but all of it: other
+ * readers show it, and so do we, up to the last whole scan. */
+static void cgd__look_jpeg(cgd__decoding *d)
 {
-    size_t start, bits, row;
-    if (d->size < 30) return 0;
-    start = cgd__exif_number(d->bytes + 10, 4, 0);
-    bits = cgd__exif_number(d->bytes + (d->bytes[14] == 12 ? 24 : 28), 2, 0);
-    row = cgd__round_up(cgd__ceil_div(d->w * cgd__min(bits, 32), 8), 4);
-    return start <= d->size && row <= (d->size - start) / d->h;
+    cgd__jpeg j;
+    int found;
+    memset(&j, 0, sizeof j);
+    j.adobe = -1;
+    found = cgd__jpeg_walk(&j, d->bytes, d->size);
+    if (found == CGD__TRUNCATED && j.frame == 0xc2
+        && j.covered == (1U << j.parts) - 1) {
+        d->note = "this progressive JPEG ends early and lacks detail";
+        found = CGD__WHOLE;
+    }
+    cgd__refuse_found(d, found, j.name);
+    d->w = j.w;
+    d->h = j.h;
+    d->orientation = j.orientation;
+    d->room = j.size + 2;
 }
 
-enum { CGD__NOT_A_PICTURE, CGD__JPEG, CGD__PNG, CGD__BMP, CGD__ARRAY };
-
-/* stb_image knows more formats, some by guesswork; a text file must not pass
- * for one of them. */
-static int cgd__picture_kind(const unsigned char *p, size_t size)
+static void cgd__prepare_jpeg(cgd__decoding *d)
 {
-    if (size >= 3 && p[0] == 0xff && p[1] == 0xd8 && p[2] == 0xff)
-        return CGD__JPEG;
-    if (size >= 8 && memcmp(p, "\x89PNG\r\n\x1a\n", 8) == 0) return CGD__PNG;
-    if (size >= 2 && p[0] == 'B' && p[1] == 'M') return CGD__BMP;
-    if (size >= 10 && (memcmp(p, CGD__NPY, 6) == 0
-                       || (p[8] == '{' && p[7] == 0))) return CGD__ARRAY;
-    return CGD__NOT_A_PICTURE;
+    cgd__jpeg j;
+    memset(&j, 0, sizeof j);
+    j.adobe = -1;
+    j.out = d->ready;
+    cgd__jpeg_walk(&j, d->bytes, d->size);
+    j.size = j.complete;
+    cgd__jpeg_write(&j, (const unsigned char *)"\xff\xd9", 2);
+    d->ready_size = j.size;
 }
 
-/* stb_image needs memory to recognise a JPEG, and without it goes on to call
- * the file unknown; but the kind is known to be right. */
+/* ---- decoding: PNG -------------------------------------------------------*/
+
+#define CGD__PNG_STORED ((size_t)65535)   /* bytes in a stored block         */
+#define CGD__PNG_SPARE ((size_t)65536)    /* more than the rows: known to be */
+#define CGD__PNG_HEAD (33 + 780 + 268 + 10)   /* up to the first such block  */
+
+typedef struct cgd__png {
+    const unsigned char *header, *palette, *alpha;   /* chunks' data or NULL */
+    size_t palette_size, alpha_size;
+    const unsigned char *packed;     /* the first IDAT's data                */
+    size_t packed_size, pieces;      /* of all                               */
+    int orientation;
+} cgd__png;
+
+static int cgd__png_take(cgd__png *g, const unsigned char *p, size_t n,
+                          unsigned char *joined)
+{
+    const char *type = (const char *)p - 4;
+    if (!g->header) {
+        if (memcmp(type, "CgBI", 4) == 0) return CGD__FOREIGN;
+        if (memcmp(type, "IHDR", 4) != 0 || n != 13) return CGD__DAMAGED;
+        g->header = p;
+    } else if (memcmp(type, "PLTE", 4) == 0) {
+        if (n == 0 || n > 768 || n % 3 != 0) return CGD__DAMAGED;
+        g->palette = p;
+        g->palette_size = n;
+    } else if (memcmp(type, "tRNS", 4) == 0) {
+        g->alpha = p;
+        g->alpha_size = n;
+    } else if (memcmp(type, "eXIf", 4) == 0) {
+        g->orientation = cgd__exif_orientation(p, n);
+    } else if (memcmp(type, "IDAT", 4) == 0) {
+        if (g->pieces++ == 0) g->packed = p;
+        if (joined) memcpy(joined + g->packed_size, p, n);
+        g->packed_size += n;
+    } else if (!(type[0] & 32)) {
+        return CGD__DAMAGED;                         /* critical, not known  */
+    }
+    return CGD__WHOLE;
+}
+
+/* Walk the chunks. Check sums of the critical ones are compared, but the data
+ * stream's only when it is joined, or where no room is needed for that:
+ * thorough. */
+static int cgd__png_walk(cgd__png *g, const unsigned char *p, size_t size,
+                         unsigned char *joined, int thorough)
+{
+    size_t at = 8;
+    memset(g, 0, sizeof *g);
+    while (size - at >= 8) {
+        size_t n = cgd__number(p + at, 4, 1);
+        const unsigned char *type = p + at + 4;
+        int found;
+        if (memcmp(type, "IEND", 4) == 0)
+            return g->pieces ? CGD__WHOLE : CGD__DAMAGED;
+        if (size - at < 12 || n > size - at - 12) return CGD__TRUNCATED;
+        if (!(type[0] & 32) && (thorough || memcmp(type, "IDAT", 4) != 0)
+            && cgd__crc32(0, type, n + 4) != cgd__number(type + 4 + n, 4, 1))
+            return CGD__DAMAGED;
+        found = cgd__png_take(g, type + 4, n, joined);
+        if (found != CGD__WHOLE) return found;
+        at += 12 + n;
+    }
+    return CGD__TRUNCATED;
+}
+
+/* Bytes that the rows take, a filter's number before each: of the picture, or
+ * of the seven that an interlaced one is made of. */
+static size_t cgd__png_raw(const unsigned char *header, size_t w, size_t h,
+                           size_t bits)
+{
+    static const unsigned char pass[8][4] = {      /* from x, y; steps       */
+        { 0, 0, 8, 8 }, { 4, 0, 8, 8 }, { 0, 4, 4, 8 }, { 2, 0, 4, 4 },
+        { 0, 2, 2, 4 }, { 1, 0, 2, 2 }, { 0, 1, 1, 2 }, { 0, 0, 1, 1 }
+    };
+    size_t raw = 0, i = header[12] ? 0 : 7, last = header[12] ? 6 : 7;
+    for (; i <= last; i++) {
+        size_t x = pass[i][0], y = pass[i][1];
+        size_t columns = w > x ? cgd__ceil_div(w - x, pass[i][2]) : 0;
+        size_t rows = h > y ? cgd__ceil_div(h - y, pass[i][3]) : 0;
+        if (columns > 0)
+            raw += rows * (1 + cgd__ceil_div(columns * bits, 8));
+    }
+    return raw;
+}
+
+/* Bits a pixel as the file has them, or 0 where colour type and depth do not
+ * go together. */
+static size_t cgd__png_bits(const cgd__png *g)
+{
+    static const unsigned char channels[7] = { 1, 0, 3, 1, 2, 0, 4 };
+    unsigned depth = g->header[8], colour = g->header[9];
+    if (colour > 6 || channels[colour] == 0 || g->header[10] != 0
+        || g->header[11] != 0 || g->header[12] > 1) return 0;
+    if (depth != 8 && !(depth == 16 && colour != 3)
+        && !(colour % 3 == 0 && colour < 6
+             && (depth == 1 || depth == 2 || depth == 4))) return 0;
+    if (colour == 3 && !g->palette) return 0;
+    if (g->alpha && (colour == 3 ? g->alpha_size * 3 > g->palette_size
+                     : g->alpha_size != 2U * channels[colour] || colour > 2))
+        return 0;
+    return (size_t)depth * channels[colour];
+}
+
+static int cgd__pixels_fit(cgd__decoding *d)
+{
+    if (d->w <= CGD__MAX_SIDE && d->h <= CGD__MAX_SIDE
+        && (d->h == 0 || d->w <= CGD__MAX_PIXELS / d->h)) return 1;
+    cgd__refuse(d, CGD_ERR_SHAPE, "the picture has too many pixels");
+    return 0;
+}
+
+/* Deflate makes at most 1032 bytes of one. */
+static void cgd__look_png(cgd__decoding *d)
+{
+    cgd__png g;
+    size_t bits = 0, raw = 0;
+    int found = cgd__png_walk(&g, d->bytes, d->size, NULL, 0);
+    if (found == CGD__WHOLE && (bits = cgd__png_bits(&g)) == 0)
+        found = CGD__DAMAGED;
+    if (found == CGD__WHOLE) {
+        d->w = cgd__number(g.header, 4, 1);
+        d->h = cgd__number(g.header + 4, 4, 1);
+        if (d->w == 0 || d->h == 0) found = CGD__DAMAGED;
+    }
+    cgd__refuse_found(d, found, "a PNG picture as iPhones alter it (CgBI)");
+    if (d->status != CGD_OK || !cgd__pixels_fit(d)) return;
+    raw = cgd__png_raw(g.header, d->w, d->h, bits);
+    if (raw / 1032 > g.packed_size) cgd__refuse_found(d, CGD__TRUNCATED, "");
+    d->orientation = g.orientation;
+    d->alpha = g.header[9] >= 4 || g.alpha;
+    if (g.header[8] == 16) d->white = 65535.0f;
+    d->room = CGD__PNG_HEAD + 5 * (raw / CGD__PNG_STORED + 1) + raw
+            + CGD__PNG_SPARE + (g.pieces > 1 ? g.packed_size : 0);
+}
+
+/* The beginning of a chunk of n bytes. */
+static unsigned char *cgd__png_head(unsigned char *to, const char *type,
+                                    size_t n)
+{
+    int i;
+    for (i = 0; i < 4; i++) {
+        to[i] = (unsigned char)(n >> (24 - 8 * i) & 255);
+        to[4 + i] = (unsigned char)type[i];
+    }
+    return to + 8;
+}
+
+/* A chunk, made longer with zeros: a palette has all the colours that a pixel
+ * can name. Nobody looks at the check sum any more. */
+static unsigned char *cgd__png_put(unsigned char *to, const char *type,
+                                   const unsigned char *data, size_t n,
+                                   size_t padded)
+{
+    to = cgd__png_head(to, type, padded);
+    memset(to, 0, padded + 4);
+    if (n > 0) memcpy(to, data, n);
+    return to + padded + 4;
+}
+
+/* Rows as a data stream whose blocks are stored as they are, without the
+ * check sum at its end. It may begin before the rows in the same memory. */
+static unsigned char *cgd__png_store(unsigned char *to,
+                                     const unsigned char *rows, size_t raw)
+{
+    *to++ = 0x78;
+    *to++ = 1;
+    while (raw > 0) {
+        size_t n = cgd__min(raw, CGD__PNG_STORED);
+        memmove(to + 5, rows, n);
+        to[0] = n == raw;
+        to[1] = (unsigned char)(n & 255);
+        to[2] = (unsigned char)(n >> 8);
+        to[3] = (unsigned char)(~n & 255);
+        to[4] = (unsigned char)(~n >> 8 & 255);
+        to += 5 + n;
+        rows += n;
+        raw -= n;
+    }
+    return to;
+}
+
+/* The rows are unpacked here, into cleared memory of a known size; so no
+ * stream can grow beyond it, nor copy from what was never written. */
+static void cgd__prepare_png(cgd__decoding *d)
+{
+    cgd__png g;
+    size_t raw, limit;
+    int found, got = -1;
+    unsigned char *rows, *to = d->ready, *end = d->ready + d->room;
+    found = cgd__png_walk(&g, d->bytes, d->size, NULL, 0);
+    if (g.pieces > 1) end -= g.packed_size;
+    found = cgd__png_walk(&g, d->bytes, d->size, g.pieces > 1 ? end : NULL, 1);
+    raw = cgd__png_raw(g.header, d->w, d->h, cgd__png_bits(&g));
+    limit = raw + CGD__PNG_SPARE;
+    rows = end - limit;
+    memset(rows, 0, limit);
+    if (found == CGD__WHOLE)
+        got = stbi_zlib_decode_buffer((char *)rows, (int)limit,
+            (const char *)(g.pieces > 1 ? end : g.packed),
+            (int)g.packed_size);
+    if (got < 0 || (size_t)got < raw) {
+        cgd__refuse_found(d, CGD__DAMAGED, NULL);
+        return;
+    }
+    memcpy(to, d->bytes, 8);
+    to = cgd__png_put(to + 8, "IHDR", g.header, 13, 13);
+    if (g.palette) to = cgd__png_put(to, "PLTE", g.palette, g.palette_size,
+                                     768);
+    if (g.alpha) to = cgd__png_put(to, "tRNS", g.alpha, g.alpha_size,
+                                   g.alpha_size);
+    cgd__png_head(to, "IDAT", 2 + raw + 5 * cgd__ceil_div(raw,
+                                                          CGD__PNG_STORED));
+    to = cgd__png_store(to + 8, rows, raw);
+    memset(to, 0, 4);
+    to = cgd__png_put(to + 4, "IEND", NULL, 0, 0);
+    d->ready_size = (size_t)(to - d->ready);
+}
+
+/* ---- decoding: BMP -------------------------------------------------------*/
+
+typedef struct cgd__bmp {
+    size_t w, h, bits, row, start;     /* bytes of a row, and before them    */
+    int top_down;
+    size_t palette, entry, colours;    /* where it is, bytes of one, how many*/
+    size_t mask[4];                    /* red, green, blue, alpha            */
+    const char *name;                  /* of a kind that is not read         */
+} cgd__bmp;
+
+/* How its pixels are coded, for 16 and 32 bits; as the file says or usual. */
+static int cgd__bmp_masks(cgd__bmp *b, const unsigned char *p, size_t size,
+                          size_t head, size_t packing)
+{
+    const int alpha = head >= 56 || packing == 6;
+    int i;
+    if (packing == 0 && b->bits == 24) return CGD__WHOLE;
+    if (packing == 0) {
+        b->mask[0] = b->bits == 16 ? 0x7c00 : 0xff0000;
+        b->mask[1] = b->bits == 16 ? 0x3e0 : 0xff00;
+        b->mask[2] = b->bits == 16 ? 0x1f : 0xff;
+        return CGD__WHOLE;
+    }
+    if (b->bits != 16 && b->bits != 32) return CGD__DAMAGED;
+    if (size < (alpha ? 70U : 66U)) return CGD__TRUNCATED;
+    for (i = 0; i < 3 + alpha; i++)
+        b->mask[i] = cgd__number(p + 54 + 4 * i, 4, 0);
+    return CGD__WHOLE;
+}
+
+static int cgd__bmp_palette(cgd__bmp *b, size_t head)
+{
+    const size_t all = (size_t)1 << b->bits;
+    b->palette = 14 + head;
+    b->entry = head == 12 ? 3 : 4;
+    if (b->colours == 0 || b->colours > all) b->colours = all;
+    if (b->start < b->palette + b->entry) return CGD__DAMAGED;
+    b->colours = cgd__min(b->colours, (b->start - b->palette) / b->entry);
+    return CGD__WHOLE;
+}
+
+/* The headers of all ages: OS/2's with 12 bytes, or those that begin with the
+ * usual 40. A height below 0 stands for rows from the top. */
+static int cgd__bmp_read(cgd__bmp *b, const unsigned char *p, size_t size)
+{
+    size_t head = p[14], packing = 0, planes;
+    const int old = head == 12;
+    memset(b, 0, sizeof *b);
+    if (size < 14 + head) return CGD__TRUNCATED;
+    b->start = cgd__number(p + 10, 4, 0);
+    b->w = cgd__number(p + 18, old ? 2 : 4, 0);
+    b->h = cgd__number(p + (old ? 20 : 22), old ? 2 : 4, 0);
+    planes = cgd__number(p + (old ? 22 : 26), 2, 0);
+    b->bits = cgd__number(p + (old ? 24 : 28), 2, 0);
+    if (!old) packing = cgd__number(p + 30, 4, 0);
+    if (!old) b->colours = cgd__number(p + 46, 4, 0);
+    b->top_down = b->h >> 31 != 0;
+    if (b->top_down) b->h = (~b->h & 0xffffffffU) + 1;
+    b->name = packing == 1 || packing == 2 ? "a run-length coded BMP"
+            : packing == 4 || packing == 5 ? "a BMP with a JPEG or PNG inside"
+            : NULL;
+    if (b->name) return CGD__FOREIGN;
+    if (planes != 1 || b->w == 0 || b->h == 0 || b->bits == 0 || b->bits > 32
+        || !strchr("\1\4\10\20\30\40", (int)b->bits)
+        || (packing != 0 && packing != 3 && packing != 6))
+        return CGD__DAMAGED;
+    if (b->w <= CGD__MAX_SIDE)
+        b->row = cgd__round_up(cgd__ceil_div(b->w * b->bits, 8), 4);
+    if (b->start > size) return CGD__TRUNCATED;
+    if (b->bits <= 8) return cgd__bmp_palette(b, head);
+    return cgd__bmp_masks(b, p, size, head, packing);
+}
+
+static void cgd__look_bmp(cgd__decoding *d)
+{
+    cgd__bmp b;
+    int found = cgd__bmp_read(&b, d->bytes, d->size);
+    d->w = b.w;
+    d->h = b.h;
+    cgd__refuse_found(d, found, b.name);
+    if (d->status != CGD_OK || !cgd__pixels_fit(d)) return;
+    if (b.row > (d->size - b.start) / b.h)
+        cgd__refuse_found(d, CGD__TRUNCATED, NULL);
+    d->alpha = b.mask[3] != 0;
+    d->room = 14 + 108 + 1024 + b.row * b.h;
+}
+
+static void cgd__put_number(unsigned char *p, size_t v)
+{
+    int i;
+    for (i = 0; i < 4; i++) p[i] = (unsigned char)(v >> (8 * i) & 255);
+}
+
+/* One of three kinds: with a palette of 256, with masks, or with neither. */
+static void cgd__prepare_bmp(cgd__decoding *d)
+{
+    unsigned char *to = d->ready;
+    cgd__bmp b;
+    size_t head, i;
+    cgd__bmp_read(&b, d->bytes, d->size);
+    head = b.mask[0] | b.mask[1] | b.mask[2] ? 108 : 40;
+    memset(to, 0, 14 + 108 + 1024);
+    memcpy(to, "BM", 2);
+    cgd__put_number(to + 10, 14 + head + (b.bits <= 8 ? 1024U : 0U));
+    cgd__put_number(to + 14, head);
+    cgd__put_number(to + 18, b.w);
+    cgd__put_number(to + 22, b.top_down ? ~b.h + 1 : b.h);
+    to[26] = 1;
+    to[28] = (unsigned char)b.bits;
+    if (head == 108) to[30] = 3;
+    for (i = 0; i < 4 && head == 108; i++)
+        cgd__put_number(to + 54 + 4 * i, b.mask[i]);
+    to += 14 + head;
+    for (i = 0; i < b.colours && b.bits <= 8; i++)
+        memcpy(to + 4 * i, d->bytes + b.palette + b.entry * i, 3);
+    if (b.bits <= 8) to += 1024;
+    memcpy(to, d->bytes + b.start, b.row * b.h);
+    d->ready_size = (size_t)(to - d->ready) + b.row * b.h;
+}
+
+/* ---- decoding: the three steps -------------------------------------------*/
+
+/* What can be known without decoding: kind, size, whether the end is there. */
+static void cgd__look(cgd__decoding *d)
+{
+    d->status = CGD_OK;
+    d->orientation = 0;
+    d->white = 255;
+    d->alpha = 0;
+    d->note = NULL;
+    d->kind = cgd__picture_kind(d->bytes, d->size);
+    if (d->size == 0)
+        cgd__refuse(d, CGD_ERR_FORMAT, "the file is empty");
+    else if (d->size > INT_MAX / 2)
+        cgd__refuse(d, CGD_ERR_FORMAT, "the file is too large for a picture");
+    else if (d->kind == CGD__UNKNOWN)
+        cgd__refuse(d, CGD_ERR_FORMAT, "this is no JPEG, PNG or BMP picture");
+    else if (d->kind == CGD__JPEG) cgd__look_jpeg(d);
+    else if (d->kind == CGD__PNG) cgd__look_png(d);
+    else if (d->kind == CGD__BMP) cgd__look_bmp(d);
+    else if (d->kind != CGD__ARRAY)
+        cgd__refuse_kind(d, cgd__kinds[d->kind].name);
+    d->array = d->kind == CGD__ARRAY;
+    if (d->status == CGD_OK) (void)cgd__pixels_fit(d);
+}
+
+/* The first step, and the memory of the second. */
+static cgd_status cgd__decode_begin(cgd_ctx *ctx, cgd__decoding *d)
+{
+    cgd__look(d);
+    if (d->status != CGD_OK || d->array) return d->status;
+    d->ready = (unsigned char *)cgd__alloc(ctx, d->room);
+    if (!d->ready)
+        cgd__refuse(d, CGD_ERR_MEMORY, "out of memory for its pixels");
+    return d->status;
+}
+
+/* stb_image keeps the reason of the last failure, which may be another's: so
+ * one is left there that can be told. "bad png sig" is what every file that
+ * is no PNG leaves. Without memory it does not recognise a JPEG, and gives no
+ * reason for a PNG; but that each is one is known. */
+#define CGD__NO_REASON "bad zlib header"
+
+static void cgd__clear_reason(void)
+{
+    char nothing = 0;
+    (void)stbi_zlib_decode_buffer(&nothing, 0, &nothing, 0);
+}
+
 static void cgd__refuse_stb(cgd__decoding *d)
 {
     const char *why = stbi_failure_reason();
-    int unknown = why && (strcmp(why, "unknown image type") == 0
-        || strcmp(why, "Image not of any known type, or corrupt") == 0);
-    if (why && (strcmp(why, "outofmem") == 0
-                || strcmp(why, "Out of memory") == 0)) {
+    if (!why) why = "no reason given";
+    if (strcmp(why, "outofmem") == 0 || strcmp(why, "Out of memory") == 0
+        || (d->kind == CGD__PNG && strcmp(why, CGD__NO_REASON) == 0)) {
         cgd__refuse(d, CGD_ERR_MEMORY, "out of memory for its pixels");
-        return;
-    }
-    if (unknown && cgd__picture_kind(d->bytes, d->size) == CGD__JPEG) {
-        cgd__refuse(d, CGD_ERR_MEMORY, "out of memory, or stb_image was "
-                    "compiled without JPEG");
-        return;
-    }
-    d->status = CGD_ERR_FORMAT;
-    cgd__format(d->sentence, sizeof d->sentence,
-                "%s: the picture is damaged (%s)", d->label,
-                why ? why : "no reason given");
-}
-
-static void cgd__probe_jpeg(cgd__decoding *d)
-{
-    int found = cgd__jpeg_walk(d->bytes, d->size, &d->orientation);
-    if (found == CGD__TRUNCATED)
-        cgd__refuse(d, CGD_ERR_FORMAT, "the picture is truncated");
-    if (found == CGD__DAMAGED)
-        cgd__refuse(d, CGD_ERR_FORMAT, "the picture is damaged");
-}
-
-/* What can be known without decoding: kind, size, whether the end is there. */
-static void cgd__probe(cgd__decoding *d)
-{
-    int w = 0, h = 0, channels = 0;
-    int kind = cgd__picture_kind(d->bytes, d->size);
-    d->status = CGD_OK;
-    d->orientation = 0;
-    if (d->size == 0)
-        cgd__refuse(d, CGD_ERR_FORMAT, "the file is empty");
-    else if (kind == CGD__NOT_A_PICTURE || d->size > INT_MAX)
-        cgd__refuse(d, CGD_ERR_FORMAT, "this is no JPEG, PNG or BMP picture");
-    else if (kind == CGD__JPEG)
-        cgd__probe_jpeg(d);
-    d->array = kind == CGD__ARRAY;
-    if (d->status != CGD_OK || d->array) return;
-    d->white = stbi_is_16_bit_from_memory(d->bytes, (int)d->size) ? 65535.0f
-                                                                  : 255;
-    if (!stbi_info_from_memory(d->bytes, (int)d->size, &w, &h, &channels)
-             || w < 1 || h < 1)
-        cgd__refuse_stb(d);
-    if (d->status != CGD_OK) return;
-    d->w = (size_t)w;
-    d->h = (size_t)h;
-    if (d->w > CGD__MAX_SIDE || d->h > CGD__MAX_SIDE
-        || d->w > CGD__MAX_PIXELS / d->h)
+    } else if (strcmp(why, "unknown image type") == 0
+        || strcmp(why, "Image not of any known type, or corrupt") == 0) {
+        cgd__refuse(d, CGD_ERR_MEMORY, "out of memory for its pixels, or "
+                    "stb_image was compiled without this kind of picture");
+    } else if (strcmp(why, "too large") == 0
+        || strcmp(why, "Very large image (corrupt?)") == 0) {
         cgd__refuse(d, CGD_ERR_SHAPE, "the picture has too many pixels");
-    else if (kind == CGD__BMP && !cgd__bmp_complete(d))
-        cgd__refuse(d, CGD_ERR_FORMAT, "the picture is truncated");
+    } else {
+        d->status = CGD_ERR_FORMAT;
+        cgd__format(d->sentence, sizeof d->sentence,
+                    "%s: the picture is damaged (%s)", d->label,
+                    strcmp(why, "bad png sig") == 0
+                    || strcmp(why, "Not a PNG") == 0 ? "no reason given" : why);
+    }
 }
 
+/* The second and the third. */
 static void cgd__decode_pixels(cgd__decoding *d)
 {
-    int w, h, channels, size = (int)d->size, c = d->c == 4 ? 4 : 3;
-    cgd__probe(d);
+    int w, h, channels, c = d->c == 4 || d->alpha ? 4 : 3;
     if (d->status != CGD_OK || d->array) return;
+    if (d->kind == CGD__JPEG) cgd__prepare_jpeg(d);
+    else if (d->kind == CGD__PNG) cgd__prepare_png(d);
+    else cgd__prepare_bmp(d);
+    if (d->status != CGD_OK) return;
+    cgd__clear_reason();
     if (d->white > 255)
-        d->pixels = (unsigned char *)stbi_load_16_from_memory(d->bytes, size,
-                                                     &w, &h, &channels, c);
+        d->pixels = (unsigned char *)stbi_load_16_from_memory(d->ready,
+                            (int)d->ready_size, &w, &h, &channels, c);
     else
-        d->pixels = stbi_load_from_memory(d->bytes, size, &w, &h, &channels,
-                                          c);
-    if (!d->pixels) { cgd__refuse_stb(d); return; }
-    d->w = (size_t)w;
-    d->h = (size_t)h;
+        d->pixels = stbi_load_from_memory(d->ready, (int)d->ready_size, &w,
+                                          &h, &channels, c);
+    if (!d->pixels) cgd__refuse_stb(d);
     d->c = (size_t)c;
 }
 
@@ -16034,22 +16686,30 @@ static void cgd__decoding_free(cgd_ctx *ctx, cgd__decoding *d)
     if (d->pixels) stbi_image_free(d->pixels);
     if (d->values)
         cgd__free(ctx, d->values, d->w * d->h * d->c * sizeof *d->values);
-    cgd__free(ctx, d->owned, d->size);
-    d->pixels = d->owned = NULL;
     d->values = NULL;
+    cgd__free(ctx, d->ready, d->room);
+    cgd__free(ctx, d->owned, d->size);
+    d->pixels = d->ready = d->owned = NULL;
 }
 
 #else
 
-static void cgd__decode_pixels(cgd__decoding *d)
+static void cgd__look(cgd__decoding *d)
 {
     cgd__refuse(d, CGD_ERR_UNSUPPORTED, "this build decodes no pictures: "
                 "include stb_image.h before cycle_gan_distil.h");
 }
 
-#ifndef CGD_NO_STDIO
-static void cgd__probe(cgd__decoding *d) { cgd__decode_pixels(d); }
-#endif
+static cgd_status cgd__decode_begin(cgd_ctx *ctx, cgd__decoding *d)
+{
+    (void)ctx;
+    (void)cgd__refuse_kind;
+    (void)cgd__picture_kind;
+    cgd__look(d);
+    return d->status;
+}
+
+static void cgd__decode_pixels(cgd__decoding *d) { (void)d; }
 
 static void cgd__decoding_free(cgd_ctx *ctx, cgd__decoding *d)
 {
@@ -16206,15 +16866,39 @@ static cgd_status cgd__array_read(cgd_ctx *ctx, cgd__decoding *d)
 
 /* ---- upright -------------------------------------------------------------*/
 
-/* Luma as Pillow's convert("L") has it: ITU-R 601-2 in 16 bits. */
-static void cgd__put_pixel(unsigned char *out, const unsigned char *rgb,
-                           size_t c)
+#define CGD__WHITE 0xffffffU
+#define CGD__CHOSEN 0x2000000U           /* beside a colour                  */
+
+CGDDEF void cgd_use_background(cgd_ctx *ctx, cgd_u32 rgb)
 {
+    ctx->background = rgb | CGD__CHOSEN;
+}
+
+/* A byte's part a of 255 over another, rounded, as Pillow's paste. */
+static unsigned char cgd__over(unsigned v, unsigned under, unsigned a)
+{
+    unsigned sum = v * a + under * (255 - a) + 128;
+    return (unsigned char)((sum + (sum >> 8)) >> 8);
+}
+
+/* A pixel of d's to one of c channels: on the background where it has an
+ * alpha that is not asked for; luma as Pillow's convert("L") has it, ITU-R
+ * 601-2 in 16 bits. */
+static void cgd__put_pixel(unsigned char *out, const unsigned char *in,
+                           size_t has, size_t c, cgd_u32 background)
+{
+    unsigned char on[3];
+    unsigned k;
+    if (has == 4 && c < 4 && background != CGD_NO_BACKGROUND) {
+        for (k = 0; k < 3; k++)
+            on[k] = cgd__over(in[k], background >> (16 - 8 * k) & 255, in[3]);
+        in = on;
+    }
     if (c == 1)
-        out[0] = (unsigned char)((19595U * rgb[0] + 38470U * rgb[1]
-                                  + 7471U * rgb[2] + 32768U) >> 16);
+        out[0] = (unsigned char)((19595U * in[0] + 38470U * in[1]
+                                  + 7471U * in[2] + 32768U) >> 16);
     else
-        memcpy(out, rgb, c);
+        memcpy(out, in, c);
 }
 
 static float cgd__decoded(const cgd__decoding *d, size_t i)
@@ -16225,21 +16909,48 @@ static float cgd__decoded(const cgd__decoding *d, size_t i)
     return (float)v;
 }
 
-/* The same for the pixel at sample `at` of anything but stb_image's bytes. */
-static void cgd__put_values(cgd_image *image, size_t to,
-                            const cgd__decoding *d, size_t at)
+/* Sample k of the pixel at sample `at`, for c channels: 16 bits, or values. */
+static double cgd__colour(const cgd__decoding *d, size_t at, size_t k,
+                          size_t c, cgd_u32 background)
 {
-    size_t k;
-    for (k = 0; k < image->c; k++, to++) {
-        float v = cgd__decoded(d, at + k);
-        if (image->c < d->c)
-            v = (float)((19595 * (double)v
-                         + 38470 * (double)cgd__decoded(d, at + 1)
-                         + 7471 * (double)cgd__decoded(d, at + 2)) / 65536);
-        if (d->white > 0) v = (float)(int)(v + 0.5f);
+    double v = (double)cgd__decoded(d, at + k), a;
+    if (d->values || d->c < 4 || c == 4 || background == CGD_NO_BACKGROUND)
+        return v;
+    a = (double)cgd__decoded(d, at + 3) / 65535;
+    return v * a + (1 - a) * 257 * (background >> (16 - 8 * k) & 255);
+}
+
+/* The same as cgd__put_pixel for anything but stb_image's bytes. */
+static void cgd__put_values(cgd_image *image, size_t to,
+                            const cgd__decoding *d, size_t at,
+                            cgd_u32 background)
+{
+    size_t k, c = image->c;
+    for (k = 0; k < c; k++, to++) {
+        double v = cgd__colour(d, at, k, c, background);
+        if (c == 1 && d->c > 1)
+            v = (19595 * v + 38470 * cgd__colour(d, at, 1, c, background)
+                 + 7471 * cgd__colour(d, at, 2, c, background)) / 65536;
+        if (d->white > 0) v = (int)(v + 0.5);
         if (image->data) image->data[to] = (unsigned char)v;
-        else image->values[to] = v;
+        else image->values[to] = (float)v;
     }
+}
+
+/* White was nobody's wish; so the first picture for which it matters is told
+ * of. */
+static void cgd__tell_background(cgd_ctx *ctx, const cgd__decoding *d)
+{
+    size_t i, n = d->w * d->h;
+    if (ctx->background != 0) return;
+    for (i = 0; i < n; i++)
+        if (d->white > 255 ? cgd__decoded(d, 4 * i + 3) < d->white
+                           : d->pixels[4 * i + 3] < 255) break;
+    if (i == n) return;
+    cgd_use_background(ctx, CGD__WHITE);
+    cgd__warn(ctx, "%s: transparent parts are laid on white, here and in "
+              "further pictures (--background, or cgd_use_background, takes "
+              "another colour)", d->label);
 }
 
 /* Three channels become one as luma; others are what is asked for. */
@@ -16264,14 +16975,18 @@ static cgd_status cgd__upright(cgd_ctx *ctx, cgd_image *image,
     const int o = d->orientation, swap = o >= 5;
     const int back_x = o == 2 || o == 3 || o == 7 || o == 8;
     const int back_y = o == 3 || o == 4 || o == 6 || o == 7;
+    const cgd_u32 background = ctx->background == 0 ? CGD__WHITE
+                             : ctx->background & ~CGD__CHOSEN;
     cgd_status status = d->array ? cgd__array_read(ctx, d) : CGD_OK;
+    const int flat = d->pixels && d->c == 4 && (c == 1 || c == 3);
     size_t x, y;
-    if (status == CGD_OK && !cgd__channels_fit(d->c, c))
+    if (status == CGD_OK && !flat && !cgd__channels_fit(d->c, c))
         status = cgd__fail_channels(ctx, d, d->c, c);
     if (status == CGD_OK)
         status = cgd_image_init_white(ctx, image, swap ? d->h : d->w,
                                       swap ? d->w : d->h, c, d->white);
     if (status != CGD_OK) return status;
+    if (flat) cgd__tell_background(ctx, d);
     for (y = 0; y < image->h; y++)
         for (x = 0; x < image->w; x++) {
             size_t from_x = swap ? y : x, from_y = swap ? x : y, from;
@@ -16280,9 +16995,10 @@ static cgd_status cgd__upright(cgd_ctx *ctx, cgd_image *image,
             if (back_y) from_y = d->h - 1 - from_y;
             from = (from_y * d->w + from_x) * d->c;
             if (image->data && !d->values)
-                cgd__put_pixel(image->data + to, d->pixels + from, c);
+                cgd__put_pixel(image->data + to, d->pixels + from, d->c, c,
+                               background);
             else
-                cgd__put_values(image, to, d, from);
+                cgd__put_values(image, to, d, from, background);
         }
     return CGD_OK;
 }
@@ -16298,9 +17014,10 @@ CGDDEF cgd_status cgd_image_decode_deep(cgd_ctx *ctx, cgd_image *image,
     d.bytes = bytes;
     d.size = size;
     d.c = c;
-    cgd__decode_pixels(&d);
+    if (cgd__decode_begin(ctx, &d) == CGD_OK) cgd__decode_pixels(&d);
     if (d.status != CGD_OK) cgd__fail(ctx, d.status, "%s", d.sentence);
     else d.status = cgd__upright(ctx, image, &d, c);
+    if (d.status == CGD_OK && d.note) cgd__warn(ctx, "%s: %s", label, d.note);
     cgd__decoding_free(ctx, &d);
     return d.status;
 }
@@ -16317,7 +17034,8 @@ CGDDEF cgd_status cgd_image_decode(cgd_ctx *ctx, cgd_image *image,
     status = cgd_image_to_bytes(ctx, image, NULL);
     if (status == CGD_OK) return status;
     cgd_image_free(ctx, image);
-    return cgd__fail(ctx, status == CGD_ERR_ARGUMENT ? CGD_ERR_FORMAT : status,
+    if (status != CGD_ERR_ARGUMENT) return status;
+    return cgd__fail(ctx, CGD_ERR_FORMAT,
                      "%s: its numbers are no 8 bits a sample", label);
 }
 
@@ -16828,7 +17546,8 @@ static cgd_status cgd__probe_file(cgd_ctx *ctx, const char *path, size_t c,
     status = cgd__read_file(ctx, path, &d.owned, &d.size);
     if (status != CGD_OK) return status;
     d.bytes = d.owned;
-    cgd__probe(&d);
+    cgd__look(&d);
+    if (d.note) cgd__warn(ctx, "%s: %s", path, d.note);
     if (d.status != CGD_OK) {
         cgd__fail(ctx, d.status, "%s", d.sentence);
     } else if (d.array) {
@@ -17271,6 +17990,7 @@ static cgd_status cgd__draw_begin(cgd_dataset *data, cgd__draw *draw)
     d->label = p->name;
     status = cgd__read_file(data->ctx, p->name, &d->owned, &d->size);
     d->bytes = d->owned;
+    if (status == CGD_OK) (void)cgd__decode_begin(data->ctx, d);
     return status;
 }
 
@@ -17448,9 +18168,9 @@ static void cgd__pack_read(cgd__packing *p, char **paths, size_t n, size_t c)
         d->c = c;
         d->status = cgd__read_file(p->ctx, paths[i], &d->owned, &d->size);
         d->bytes = d->owned;
-        if (d->status != CGD_OK)
-            cgd__format(d->sentence, sizeof d->sentence, "%s",
-                        p->ctx->message);
+        if (d->status == CGD_OK) (void)cgd__decode_begin(p->ctx, d);
+        else cgd__format(d->sentence, sizeof d->sentence, "%s",
+                         p->ctx->message);
     }
     cgd__for(p->ctx, n, cgd__pack_decode, p->chunk);
 }

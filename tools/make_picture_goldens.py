@@ -202,6 +202,126 @@ def png_cases(out):
     c_bytes(out, "golden_grey", rgb.convert("L").tobytes())
 
 
+def rows_of(im):
+    return im.convert("RGB").tobytes()
+
+
+def segments(data):
+    """A JPEG's segments, each with its marker and the coded data behind it."""
+    out, at = [], 2
+    while data[at + 1] != 0xd9:
+        end = at + 2 + (data[at + 2] << 8 | data[at + 3])
+        while data[end] != 0xff or data[end + 1] in (0, *range(0xd0, 0xd8)):
+            end += 1
+        out.append(data[at:end])
+        at = end
+    return out
+
+
+def encoded(im, kind, **how):
+    buf = io.BytesIO()
+    im.save(buf, kind, **how)
+    return buf.getvalue()
+
+
+def decoded(data):
+    return Image.open(io.BytesIO(data))
+
+
+def jpeg_kinds(out):
+    """What other readers read: as Pillow does."""
+    y, x = numpy.mgrid[0:24, 0:40]
+    smooth = numpy.stack([x * 6, y * 10, 250 - x * 3 - y * 4], 2)
+    smooth = Image.fromarray(smooth.astype(numpy.uint8))
+    cmyk = numpy.stack([x * 3, y * 4, 90 - x - y, x + y], 2)[:8, :16]
+    cmyk = Image.frombytes("CMYK", (16, 8), cmyk.astype(numpy.uint8).tobytes())
+    data = encoded(cmyk, "JPEG", quality=95)
+    plain = b"\xff\xd8" + b"".join(s for s in segments(data)
+                                   if s[1] != 0xee) + b"\xff\xd9"
+    c_bytes(out, "golden_cmyk", plain)
+    c_bytes(out, "golden_cmyk_pixels", rows_of(decoded(plain)))
+    c_bytes(out, "golden_restarts", encoded(smooth, "JPEG", quality=60,
+                                            restart_marker_blocks=2))
+    data = encoded(smooth, "JPEG", quality=90, progressive=True)
+    c_bytes(out, "golden_scans", data)
+    scans, head = [], b"\xff\xd8"
+    for s in segments(data):
+        head += s
+        if s[1] == 0xda:
+            scans.append(len(head))
+    out.append("enum { golden_scans_first = %d, golden_scans_third = %d };\n"
+               % (scans[0], scans[2]))
+
+
+def upright_png(out):
+    """The orientation's low byte is found in the file by the C test."""
+    exif, at = exif_segment(False)
+    data = bytearray(encoded(corners(), "PNG", exif=exif))
+    at += data.index(exif[6:]) - 6
+    c_bytes(out, "golden_png_exif", data)
+    out.append("enum { golden_png_exif_orientation = %d };\n" % at)
+    rgb = noise(13, 11, 3, 9)
+    rows = b""
+    for x0, y0, dx, dy in ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8),
+                           (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+                           (0, 1, 1, 2)):
+        for row in rgb[y0::dy, x0::dx]:
+            rows += b"\0" + row.tobytes()
+    data = (b"\x89PNG\r\n\x1a\n"
+            + png_chunk(b"IHDR", struct.pack(">IIBBBBB", 13, 11, 8, 2, 0, 0, 1))
+            + png_chunk(b"IDAT", zlib.compress(rows, 9))
+            + png_chunk(b"IEND", b""))
+    assert rows_of(decoded(data)) == rgb.tobytes()
+    c_bytes(out, "golden_png_interlaced", data)
+
+
+def bmp_file(header, more, pixels):
+    start = 14 + len(header) + len(more)
+    return (struct.pack("<2sIHHI", b"BM", start + len(pixels), 0, 0, start)
+            + header + more + pixels)
+
+
+def bmp_header(size, w, h, bits, packing=0, colours=0, masks=b""):
+    data = struct.pack("<IiiHHIIiiII", size, w, h, 1, bits, packing, 0, 0, 0,
+                       colours, 0) + masks
+    return data + bytes(size - len(data)) if size > len(data) else data
+
+
+def bmp_cases(out):
+    """Headers of all ages, as Pillow reads them."""
+    palette = bytes(range(10, 58))
+    masks = struct.pack("<IIII", 0xff0000, 0xff00, 0xff, 0xff000000)
+    files = [
+        ("golden_bmp_os2",                       # 12 bytes, 3 for a colour
+         bmp_file(struct.pack("<IHHHH", 12, 6, 2, 1, 4), palette,
+                  bytes([0x01, 0x23, 0x45, 0, 0x67, 0x89, 0xab, 0]))),
+        ("golden_bmp_565",
+         bmp_file(bmp_header(40, 2, 1, 16, 3),
+                  struct.pack("<III", 0xf800, 0x7e0, 0x1f),
+                  struct.pack("<HH", 0xf81f, 0x07e0))),
+        ("golden_bmp_topdown",
+         bmp_file(bmp_header(40, 2, -2, 24), b"",
+                  bytes([1, 2, 3, 4, 5, 6, 0, 0, 7, 8, 9, 10, 11, 12, 0, 0]))),
+        ("golden_bmp_alpha",
+         bmp_file(bmp_header(108, 2, -1, 32, 3, 0, masks), b"",
+                  bytes([10, 20, 30, 255, 40, 50, 60, 128]))),
+    ]
+    for name, data in files:
+        c_bytes(out, name, data)
+        c_bytes(out, name + "_pixels", rows_of(decoded(data)))
+
+
+def alpha_cases(out):
+    """Half-transparent pixels on white and on a colour."""
+    im = Image.frombytes("RGBA", (16, 8), noise(16, 8, 4, 21).tobytes())
+    c_bytes(out, "golden_rgba", encoded(im, "PNG"))
+    c_bytes(out, "golden_rgba_stored", im.tobytes())
+    for name, colour in (("white", (255, 255, 255)), ("teal", (0, 128, 100))):
+        on = Image.new("RGB", im.size, colour)
+        on.paste(im, mask=im.getchannel("A"))
+        c_bytes(out, "golden_rgba_" + name, on.tobytes())
+
+
 def write(name, *parts):
     out = ["/* Written by tools/make_picture_goldens.py with Pillow %s, "
            "scikit-image\n * %s and numpy %s; seeds are the sizes'. Do not "
@@ -214,5 +334,6 @@ def write(name, *parts):
 
 
 if __name__ == "__main__":
-    write("pictures.h", resize_cases, exif_cases, progressive, png_cases)
+    write("pictures.h", resize_cases, exif_cases, progressive, png_cases,
+          jpeg_kinds, upright_png, bmp_cases, alpha_cases)
     write("metrics.h", metric_cases)
