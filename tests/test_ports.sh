@@ -155,6 +155,50 @@ if have $mingw; then
                 $(build "$mingw -O2" $test \$out/test.exe)
                 $(only $test) wine \$out/test.exe"
         done
+        # Names beyond any code page, folders parted by \, and a last word
+        # from a system that knows no case.
+        cat >windows_names <<'END'
+export LC_ALL=C.UTF-8
+x86_64-w64-mingw32-gcc -O0 -isystem $tmp/include tools/cgd.c -o $out/cgd.exe
+cd $out
+tiny='--preset demo --size 16 --load-size 16 --ngf 2 --blocks 1 --ndf 2
+      --disc-layers 1 --pool 2 --threads 1'
+bear=$(printf 'B\303\244r im S\303\274den')                     # German
+sea=$(printf '\346\265\267')                                    # Japanese
+sun=$(printf '\317\200\317\211') SUN=$(printf '\316\240\316\251') # Greek
+w() { wine cgd.exe "$@"; }
+refuse() { pattern=$1; shift; ! w "$@" 2>said && grep "$pattern" said; }
+w dataset "$bear\\$sea" --size 16 --count 3 --tests 2
+test -f "$bear/$sea/testB/0002.png"
+w train $tiny --data "$bear\\$sea" --out "$sun\\$sea" --steps 2
+w train --resume --out "$sun\\$sea" --steps 3
+test -f $sun/$sea/samples/000002.png
+model="$sun\\$sea\\g_ab.safetensors"
+w translate "$model" "$bear\\$sea\\testA" -o "$sun-1\\"
+test -f $sun-1/0002.png
+w translate "$model" "$bear\\$sea\\testA\\0001.png" -o "$sun-2\\"
+cmp $sun-1/0001.png $sun-2/0001.png
+mv $sun-1/0001.png $sun-1/$sea.png
+mv $sun-1/0002.png "$sun-1/$bear.png"
+w translate "$model" $sun-1 -o "$sun-3\\4"
+test -f $sun-3/4/$sea.png
+test -f "$sun-3/4/$bear.png"
+w translate "$model" "$sun-1\\$sea.png" -o "$bear.bmp"
+test -f "$bear.bmp"
+w pack "$bear\\$sea" -o "$bear.packed"
+w info "$bear.packed" | grep 'trainB/ 3 packed'
+w export "$model" --onnx "$sun\\$sea\\$bear.onnx" --c NUL
+test -f "$sun/$sea/$bear.onnx"
+w eval $sun-1 --truth "$sun-3\\4" --html "$sun-3\\$sea.html" --csv "$bear.csv"
+grep -q $sea.png $sun-3/$sea.html
+test -f "$bear.csv"
+refuse overwrite translate "$model" $sun-1/$sea.png -o ".\\$SUN-1\\$sea.PNG"
+refuse overwrite import "$model" -o "$SUN\\$sea\\G_AB.SafeTensors"
+refuse "no.*$sea.st" info "no\\$sea.st"
+test -z "$(find . -name '*cgd-part*')"
+END
+        check 'Windows: names in any letters, parted by either slash' "
+            tmp=$tmp; . $tmp/windows_names"
         check 'Windows, test_files' "
             $(build "$mingw -O2" files \$out/test.exe)
             wine \$out/test.exe"
