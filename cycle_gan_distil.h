@@ -588,9 +588,12 @@ CGDDEF void cgd_pool_query(cgd_pool *pool, cgd_rng *rng, cgd_tensor *fakes);
 /* ======================================================================== */
 #ifndef CGD_NO_TRAIN
 
-/* The values of the CycleGAN paper come from cgd_train_defaults(). */
+/* One configuration for both: with a teacher a trainer distils. The values of
+ * the CycleGAN paper come from cgd_train_defaults(), recipes of distillation
+ * from [api:distil]. */
 typedef struct cgd_train_config {
-    cgd_generator_config generator;  /* A to B; B to A swaps the channels    */
+    cgd_generator_config generator;  /* A to B; B to A swaps the channels; the
+                                        student's, where there is a teacher  */
     cgd_discriminator_config discriminator;
     size_t batch, height, width;     /* of the pictures a step sees          */
     int   gan;                       /* CGD_GAN_*                            */
@@ -610,6 +613,26 @@ typedef struct cgd_train_config {
     int   recompute;                 /* generators keep few maps and make the
                                         others again: less memory, more time,
                                         the same numbers (CGD_RECOMPUTE)     */
+    /* With a teacher; weights of its terms need one. */
+    int   direction;                 /* 0: teacher maps A to B; 1: B to A    */
+    int   transfer;                  /* CGD_TRANSFER_*                       */
+    int   cuts;                      /* the student starts nearly as wide as
+                                        the teacher and is pruned to its own
+                                        widths in so many cuts, ...          */
+    float cut_part;                  /* evenly over this part of the steps of
+                                        the schedule, 0..1                   */
+    float output_weight;             /* L1 to the teacher's output           */
+    float haar_weight;               /* L1 to its high frequencies           */
+    float contrast_weight;           /* L1 to local contrast; sides of 24    */
+    float feature_weight;            /* L2 to hidden states, the mean over the
+                                        pairs of blocks; of another width
+                                        through learned adaptors             */
+    int   teacher_blocks[16];        /* matched to student blocks 0, 1, ...;
+                                        -1 ends; all -1: spread evenly       */
+    int   train_reverse;             /* the reverse generator learns on      */
+    size_t answer_bytes;             /* memory for what the teacher said, so
+                                        that a picture that comes again is
+                                        not shown to it again; 0: none       */
 } cgd_train_config;
 
 /* What one step reports; every term includes its weight. Index 0 is the
@@ -637,16 +660,17 @@ typedef struct cgd_side {
     cgd_pool pool;
 } cgd_side;
 
-/* side[0]: g_ab and d_b; side[1]: g_ba and d_a. The distiller is the same
- * game with a teacher beside one of the generators. */
+/* side[0]: g_ab and d_b; side[1]: g_ba and d_a. With a teacher beside one of
+ * the generators, the student, it is the same game; terms of weight 0 then
+ * leave out what only they need: discriminators, the reverse generator. A
+ * trainer is not moved. */
 typedef struct cgd_trainer {
     cgd_ctx *ctx;
     cgd_train_config config;
     cgd_side side[2];
     cgd_rng rng;
     unsigned long step;              /* steps done                           */
-    struct cgd_distil_config *distil;  /* NULL: plain training               */
-    cgd_net teacher;
+    cgd_net teacher;                 /* layers NULL: there is none           */
     struct cgd__answers *answers;    /* what the teacher said before         */
     cgd_learner *adaptors;           /* to the teacher's width, per block    */
     size_t n_adaptors;               /* 0 where the widths are the same      */
@@ -656,8 +680,14 @@ typedef struct cgd_trainer {
 } cgd_trainer;
 
 CGDDEF cgd_train_config cgd_train_defaults(void);
+/* teacher: NULL, or a generator to distil; reverse: NULL, or one of the other
+ * direction, where a cycle needs one that no step makes. Both are copied.
+ * Discriminators start fresh; cgd_net_copy puts another's parameters there.
+ * Errors: CGD_ERR_ARGUMENT, CGD_ERR_SHAPE, CGD_ERR_MEMORY. */
 CGDDEF cgd_status cgd_trainer_init(cgd_ctx *ctx, cgd_trainer *t,
-                                   const cgd_train_config *config);
+                                   const cgd_train_config *config,
+                                   const cgd_net *teacher,
+                                   const cgd_net *reverse);
 CGDDEF void cgd_trainer_free(cgd_trainer *t);
 
 /* One full iteration on a (batch, height, width, channels of A) and b.
@@ -685,45 +715,11 @@ enum { CGD_TRANSFER_NONE = 0, CGD_TRANSFER_UPDOWN, CGD_TRANSFER_FULL,
  *                          identity 5, hidden states 1 at teacher blocks 1, 4
  *                          and 8, output L1 10, transfer of the down- and
  *                          upsampling layers
- * Set train.schedule.total (and start) to the steps that you will take. */
-typedef struct cgd_distil_config {
-    cgd_train_config train;          /* generator: the student's shape       */
-    int   direction;                 /* 0: teacher maps A to B; 1: B to A    */
-    int   transfer;                  /* CGD_TRANSFER_*                       */
-    int   cuts;                      /* the student starts nearly as wide as
-                                        the teacher and is pruned to its own
-                                        widths in so many cuts, ...          */
-    float cut_part;                  /* evenly over this part of the steps of
-                                        train.schedule, 0..1                 */
-    float output_weight;             /* L1 to the teacher's output           */
-    float haar_weight;               /* L1 to its high frequencies           */
-    float contrast_weight;           /* L1 to local contrast; sides of 24    */
-    float feature_weight;            /* L2 to hidden states, the mean over
-                                        the pairs of blocks; those of another
-                                        width through learned adaptors       */
-    int   teacher_blocks[16];        /* matched to student blocks 0, 1, ...;
-                                        -1 ends; all -1: spread evenly       */
-    int   train_reverse;             /* the reverse generator learns on      */
-    size_t answer_bytes;             /* memory for what the teacher said, so
-                                        that a picture that comes again is
-                                        not shown to it again; 0: none       */
-} cgd_distil_config;
-
-typedef struct cgd_trainer cgd_distiller;
-
-CGDDEF cgd_distil_config cgd_distil_defaults(void);
-CGDDEF cgd_distil_config cgd_distil_fast(void);
-CGDDEF cgd_distil_config cgd_distil_paper(void);
-CGDDEF cgd_distil_config cgd_distil_original(void);
-/* teacher and reverse (NULL: a fresh one, when a term needs it) are copied.
- * Discriminators start fresh; cgd_net_copy puts another's parameters there. */
-CGDDEF cgd_status cgd_distiller_init(cgd_ctx *ctx, cgd_distiller *s,
-                                     const cgd_distil_config *config,
-                                     const cgd_net *teacher,
-                                     const cgd_net *reverse);
-CGDDEF void cgd_distiller_free(cgd_distiller *s);
-CGDDEF cgd_status cgd_distil_step(cgd_distiller *s, const cgd_tensor *a,
-                                  const cgd_tensor *b, cgd_losses *losses);
+ * Set schedule.total (and start) to the steps that you will take. */
+CGDDEF cgd_train_config cgd_distil_defaults(void);
+CGDDEF cgd_train_config cgd_distil_fast(void);
+CGDDEF cgd_train_config cgd_distil_paper(void);
+CGDDEF cgd_train_config cgd_distil_original(void);
 
 /* Copy layers of a teacher into a student: the resampling layers (updown), or
  * stem, head and the matched blocks too (full, prune). A narrower student
@@ -1309,8 +1305,10 @@ typedef struct cgd_run_config {
                                       run begins with, safetensors or PyTorch;
                                       NULL: drawn at random, or distilling:
                                       what is transferred                    */
-    const char *inherit;           /* distilling: take the discriminators and
-                                      their shape from this training's state */
+    const char *teacher;           /* a generator to distil, or NULL: train  */
+    const char *reverse;           /* one of the other direction, or NULL    */
+    const char *inherit;           /* take the discriminators and their shape
+                                      from this training's state             */
     /* Once, before the first step: the bytes held, which are all that steps
      * need, and what pictures and teacher's answers that are kept may add. */
     void (*started)(void *user, size_t bytes, size_t more);
@@ -1320,10 +1318,10 @@ typedef struct cgd_run_config {
 } cgd_run_config;
 
 CGDDEF cgd_run_config cgd_run_defaults(void);
-/* Train (or distil) from out's state or from scratch up to `steps`, leaving
+/* Train, or with a teacher distil, from out's state or from scratch up to `steps`, leaving
  * out/state.safetensors, the state saved before that as
  * state.previous.safetensors, and the generators, averaged where
- * config.train.ema is set: out/g_ab.safetensors and out/g_ba.safetensors, or
+ * config.ema is set: out/g_ab.safetensors and out/g_ba.safetensors, or
  * out/student.safetensors. The first state is saved before the first step; a
  * run that is killed after that goes on from the last one, and state, models,
  * samples and log.csv end as if it never had been, byte for byte.
@@ -1334,9 +1332,6 @@ CGDDEF cgd_run_config cgd_run_defaults(void);
  * a schedule by which the learning rate is another than it was. */
 CGDDEF cgd_status cgd_train_run(cgd_ctx *ctx, const cgd_train_config *config,
                                 const cgd_run_config *run);
-CGDDEF cgd_status cgd_distil_run(cgd_ctx *ctx, const cgd_distil_config *config,
-                                 const cgd_run_config *run,
-                                 const char *teacher, const char *reverse);
 #endif
 
 #ifdef __cplusplus
@@ -5813,53 +5808,10 @@ static void cgd__place_trip(cgd__arena *a, cgd__trip *trip)
 
 #define CGD__MATCHES 16                /* blocks that can be matched         */
 
-CGDDEF cgd_distil_config cgd_distil_defaults(void)
+/* Is there a teacher? */
+static int cgd__distils(const cgd_trainer *t)
 {
-    cgd_distil_config c = cgd_distil_fast();
-    c.haar_weight = 10;
-    c.train.ema = 0.99f;
-    c.train.schedule.kind = CGD_LR_COSINE;
-    return c;
-}
-
-CGDDEF cgd_distil_config cgd_distil_fast(void)
-{
-    cgd_distil_config c;
-    size_t i;
-    memset(&c, 0, sizeof c);
-    c.train = cgd_train_defaults();
-    c.train.generator.blocks = 3;
-    c.train.gan_weight = c.train.cycle_weight = c.train.identity_weight = 0;
-    c.train.lr_g = 1e-3f;
-    c.train.adam.beta1 = 0.9f;
-    c.transfer = CGD_TRANSFER_FULL;
-    c.cuts = 1;
-    c.cut_part = 0.5f;
-    c.output_weight = 10;
-    c.answer_bytes = (size_t)256 << 20;
-    for (i = 0; i < CGD__MATCHES; i++) c.teacher_blocks[i] = -1;
-    return c;
-}
-
-CGDDEF cgd_distil_config cgd_distil_paper(void)
-{
-    cgd_distil_config c = cgd_distil_fast();
-    c.train = cgd_train_defaults();
-    c.train.generator.blocks = 3;
-    c.train.cycle_weight = c.train.identity_weight = 0;
-    c.feature_weight = 0.01f;
-    return c;
-}
-
-CGDDEF cgd_distil_config cgd_distil_original(void)
-{
-    cgd_distil_config c = cgd_distil_fast();
-    c.train = cgd_train_defaults();
-    c.train.generator.blocks = 3;
-    c.transfer = CGD_TRANSFER_UPDOWN;
-    c.feature_weight = 1;
-    c.train_reverse = 1;
-    return c;
+    return t->teacher.layers != NULL;
 }
 
 /* ---- matched blocks ------------------------------------------------------*/
@@ -6212,9 +6164,9 @@ CGDDEF cgd_status cgd_transfer(cgd_net *student, const cgd_net *teacher,
  * average and Adam's moments of the channels that stay along. */
 
 /* How many cuts are behind the student that takes a step: at step 0, one. */
-static int cgd__cuts_at(const cgd_distil_config *d, unsigned long step)
+static int cgd__cuts_at(const cgd_train_config *d, unsigned long step)
 {
-    double span = (double)d->cut_part * (double)d->train.schedule.total;
+    double span = (double)d->cut_part * (double)d->schedule.total;
     double cut = span > 0 ? 1 + (double)d->cuts * (double)step / span : d->cuts;
     return d->cuts <= 1 || cut >= d->cuts ? d->cuts : (int)cut;
 }
@@ -6232,9 +6184,9 @@ static size_t cgd__cut_width(size_t from, size_t to, double part)
 static cgd_generator_config cgd__cut_shape(const cgd_trainer *t,
                                            unsigned long step)
 {
-    const cgd_distil_config *d = t->distil;
+    const cgd_train_config *d = &t->config;
     const cgd_generator_config *teacher = &t->teacher.generator;
-    cgd_generator_config g = d->train.generator;
+    cgd_generator_config g = d->generator;
     size_t n = (size_t)g.blocks, from[6], to[6], i;
     int cut = cgd__cuts_at(d, step);
     double part = (double)cut / (double)d->cuts;
@@ -6257,7 +6209,7 @@ static cgd_generator_config cgd__cut_shape(const cgd_trainer *t,
 static cgd_status cgd__student_init(const cgd_trainer *t, unsigned long step,
                                     cgd_learner *l)
 {
-    const cgd_learner *now = &t->side[t->distil->direction].g;
+    const cgd_learner *now = &t->side[t->config.direction].g;
     cgd_generator_config shape = cgd__cut_shape(t, step);
     cgd_status status;
     memset(l, 0, sizeof *l);
@@ -6273,7 +6225,7 @@ static cgd_status cgd__student_init(const cgd_trainer *t, unsigned long step,
 /* Let the student and another learner change places. */
 static void cgd__student_swap(cgd_trainer *t, cgd_learner *other)
 {
-    cgd_learner *student = &t->side[t->distil->direction].g, own = *student;
+    cgd_learner *student = &t->side[t->config.direction].g, own = *student;
     *student = *other;
     *other = own;
 }
@@ -6300,7 +6252,7 @@ typedef struct cgd__lesson {
 /* Does side s have a teacher? */
 static int cgd__taught(const cgd_trainer *t, int s)
 {
-    return t->distil && t->distil->direction == s;
+    return cgd__distils(t) && t->config.direction == s;
 }
 
 /* Pictures [first, first + n) of a batch. */
@@ -6379,7 +6331,7 @@ static void cgd__answers_free(cgd_trainer *t)
 /* The student's hidden states that are matched: what takes part, or none. */
 static size_t cgd__matches(const cgd_trainer *t)
 {
-    const cgd_distil_config *d = t->distil;
+    const cgd_train_config *d = &t->config;
     if (!(d->feature_weight > 0)) return 0;
     return cgd__min(CGD__MATCHES, cgd__matched_count(d->teacher_blocks,
                                   (size_t)t->config.generator.blocks));
@@ -6397,7 +6349,7 @@ static size_t cgd__matched_layers(const cgd_trainer *t, int s, size_t *keep)
 /* The teacher's layers whose outputs are read. */
 static size_t cgd__lesson_keep(const cgd_trainer *t, size_t *keep)
 {
-    const cgd_distil_config *d = t->distil;
+    const cgd_train_config *d = &t->config;
     size_t n = (size_t)t->config.generator.blocks, count = cgd__matches(t), k;
     for (k = 0; k < count; k++)
         keep[k] = cgd__block_end(&t->teacher,
@@ -6431,7 +6383,7 @@ static cgd_status cgd__answers_start(cgd_trainer *t)
 {
     struct cgd__answers *a;
     size_t values = cgd__answer_values(t), most;
-    most = cgd__min(t->distil->answer_bytes / (values * sizeof(float)),
+    most = cgd__min(t->config.answer_bytes / (values * sizeof(float)),
                     (size_t)1 << 20);
     if (most == 0) return CGD_OK;
     a = (struct cgd__answers *)cgd__alloc_zeroed(t->ctx, 1, sizeof *a,
@@ -6575,7 +6527,7 @@ static void cgd__lesson_place_terms(const cgd_trainer *t, cgd__lesson *lesson,
     for (k = 0; k < lesson->n_hidden; k++)
         lesson->hidden[k].pull = cgd__take_like(a, &lesson->hidden[k].pull);
     mark = cgd__mark(a);
-    if (t->distil->contrast_weight > 0)
+    if (t->config.contrast_weight > 0)
         lesson->contrast = cgd__take_floats(a,
                                cgd_loss_contrast_scratch(&lesson->output));
     cgd__release(a, mark);
@@ -6605,7 +6557,7 @@ static double cgd__output_terms(const cgd_trainer *t,
                                 const cgd__lesson *lesson,
                                 const cgd_tensor *fake, cgd_tensor *d_fake)
 {
-    const cgd_distil_config *d = t->distil;
+    const cgd_train_config *d = &t->config;
     const cgd_tensor *target = &lesson->output;
     double sum = 0;
     if (d->output_weight > 0)
@@ -6647,7 +6599,7 @@ static cgd_status cgd__teach(const cgd_trainer *t, cgd__lesson *lesson,
                              cgd_pass *student, const cgd_tensor *fake,
                              cgd_tensor *d_fake, cgd_losses *losses)
 {
-    float weight = t->distil->feature_weight
+    float weight = t->config.feature_weight
                  / (float)cgd__max(lesson->n_hidden, 1);
     size_t k;
     cgd_status status = CGD_OK;
@@ -6694,6 +6646,7 @@ static cgd_status cgd__teach(const cgd_trainer *t, cgd__lesson *lesson,
 CGDDEF cgd_train_config cgd_train_defaults(void)
 {
     cgd_train_config c;
+    size_t i;
     memset(&c, 0, sizeof c);
     c.generator = cgd_generator_defaults();
     c.discriminator = cgd_discriminator_defaults();
@@ -6711,6 +6664,52 @@ CGDDEF cgd_train_config cgd_train_defaults(void)
     c.pool = 50;
     c.init = CGD_INIT_NORMAL;
     c.seed = 1;
+    c.transfer = CGD_TRANSFER_FULL;
+    c.cuts = 1;
+    c.cut_part = 0.5f;
+    c.answer_bytes = (size_t)256 << 20;
+    for (i = 0; i < CGD__MATCHES; i++) c.teacher_blocks[i] = -1;
+    return c;
+}
+
+CGDDEF cgd_train_config cgd_distil_defaults(void)
+{
+    cgd_train_config c = cgd_distil_fast();
+    c.haar_weight = 10;
+    c.ema = 0.99f;
+    c.schedule.kind = CGD_LR_COSINE;
+    return c;
+}
+
+CGDDEF cgd_train_config cgd_distil_fast(void)
+{
+    cgd_train_config c = cgd_train_defaults();
+    c.generator.blocks = 3;
+    c.gan_weight = c.cycle_weight = c.identity_weight = 0;
+    c.lr_g = 1e-3f;
+    c.adam.beta1 = 0.9f;
+    c.output_weight = 10;
+    return c;
+}
+
+CGDDEF cgd_train_config cgd_distil_paper(void)
+{
+    cgd_train_config c = cgd_train_defaults();
+    c.generator.blocks = 3;
+    c.cycle_weight = c.identity_weight = 0;
+    c.output_weight = 10;
+    c.feature_weight = 0.01f;
+    return c;
+}
+
+CGDDEF cgd_train_config cgd_distil_original(void)
+{
+    cgd_train_config c = cgd_train_defaults();
+    c.generator.blocks = 3;
+    c.transfer = CGD_TRANSFER_UPDOWN;
+    c.output_weight = 10;
+    c.feature_weight = 1;
+    c.train_reverse = 1;
     return c;
 }
 
@@ -7158,11 +7157,11 @@ static cgd_status cgd__discriminators_step(cgd_trainer *t,
 /* Cut the student if a cut is due before the step to come. */
 static cgd_status cgd__student_cut(cgd_trainer *t)
 {
-    cgd_learner *l = &t->side[t->distil->direction].g, narrow;
+    cgd_learner *l = &t->side[t->config.direction].g, narrow;
     cgd__choices q;
     cgd_status status;
-    if (t->step == 0 || cgd__cuts_at(t->distil, t->step)
-                     == cgd__cuts_at(t->distil, t->step - 1)) return CGD_OK;
+    if (t->step == 0 || cgd__cuts_at(&t->config, t->step)
+                     == cgd__cuts_at(&t->config, t->step - 1)) return CGD_OK;
     status = cgd__student_init(t, t->step, &narrow);
     if (status != CGD_OK) return status;
     status = cgd__choices_init(&q, &narrow.net, &l->net, CGD_TRANSFER_PRUNE,
@@ -7214,7 +7213,7 @@ CGDDEF cgd_status cgd_train_step(cgd_trainer *t, const cgd_tensor *a,
     memset(losses, 0, sizeof *losses);
     for (s = 0; s < 2 && status == CGD_OK; s++)
         status = cgd__check_picture(t, s, real[s]);
-    if (status == CGD_OK && t->distil) status = cgd__student_cut(t);
+    if (status == CGD_OK && cgd__distils(t)) status = cgd__student_cut(t);
     if (status == CGD_OK) status = cgd__step_ready(t);
     if (status != CGD_OK) return status;
     for (s = 0; s < 2; s++) t->side[s].g.net.frozen = cgd__frozen(t, s);
@@ -7306,55 +7305,19 @@ static cgd_status cgd__start_generator(cgd_trainer *t, int s)
     return status;
 }
 
-CGDDEF cgd_status cgd_trainer_init(cgd_ctx *ctx, cgd_trainer *t,
-                                   const cgd_train_config *config)
-{
-    cgd_status status = cgd__check_config(ctx, config);
-    int s;
-    memset(t, 0, sizeof *t);
-    if (status != CGD_OK) return status;
-    t->ctx = ctx;
-    t->config = *config;
-    cgd_rng_seed(&t->rng, config->seed, 0);
-    for (s = 0; s < 2 && status == CGD_OK; s++) {
-        status = cgd__fresh_generator(t, s, config->generator);
-        if (status == CGD_OK) status = cgd__start_generator(t, s);
-        if (status == CGD_OK && config->gan_weight > 0)
-            status = cgd__fresh_discriminator(t, s);
-    }
-    if (status == CGD_OK) status = cgd__trainer_memory(t);
-    if (status != CGD_OK) cgd_trainer_free(t);
-    return status;
-}
-
-CGDDEF void cgd_trainer_free(cgd_trainer *t)
-{
-    size_t k;
-    int s;
-    if (!t->ctx) return;
-    cgd__step_plan_free(t->ctx, t->plan);
-    cgd__free(t->ctx, t->block, t->block_size);
-    for (s = 0; s < 2; s++) {
-        cgd__learner_free(&t->side[s].g);
-        cgd__learner_free(&t->side[s].d);
-        cgd_pool_free(t->ctx, &t->side[s].pool);
-    }
-    cgd__answers_free(t);
-    for (k = 0; k < t->n_adaptors; k++) cgd__learner_free(t->adaptors + k);
-    cgd__free(t->ctx, t->adaptors, t->n_adaptors * sizeof *t->adaptors);
-    cgd_net_free(&t->teacher);
-    cgd__free(t->ctx, t->distil, sizeof(cgd_distil_config));
-    memset(t, 0, sizeof *t);
-}
-
-/* ---- building a distiller ------------------------------------------------*/
-
 /* Is the plan of a distillation sound? */
-static cgd_status cgd__check_distil(cgd_ctx *ctx, const cgd_distil_config *c,
-                                    const cgd_net *teacher,
-                                    const cgd_net *reverse)
+static cgd_status cgd__check_teacher(cgd_ctx *ctx, const cgd_train_config *c,
+                                     const cgd_net *teacher,
+                                     const cgd_net *reverse)
 {
-    const cgd_generator_config *g = &c->train.generator;
+    const cgd_generator_config *g = &c->generator;
+    if (!teacher) {
+        if (c->output_weight <= 0 && c->haar_weight <= 0
+            && c->contrast_weight <= 0 && c->feature_weight <= 0)
+            return CGD_OK;
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "the losses to a teacher's "
+                         "answers need a teacher, or weights of 0");
+    }
     if (!teacher->is_generator || (reverse && !reverse->is_generator))
         return cgd__fail(ctx, CGD_ERR_ARGUMENT,
                          "teacher and reverse must be generators");
@@ -7367,8 +7330,8 @@ static cgd_status cgd__check_distil(cgd_ctx *ctx, const cgd_distil_config *c,
             != (c->direction ? g->in_channels : g->out_channels))
         return cgd__fail(ctx, CGD_ERR_SHAPE,
             "teacher and student differ in the pictures' channels");
-    if (c->contrast_weight > 0 && (c->train.height < 2 * CGD__WINDOW + 2
-                                   || c->train.width < 2 * CGD__WINDOW + 2))
+    if (c->contrast_weight > 0 && (c->height < 2 * CGD__WINDOW + 2
+                                   || c->width < 2 * CGD__WINDOW + 2))
         return cgd__fail(ctx, CGD_ERR_SHAPE,
             "the contrast term needs pictures of 24 x 24 pixels and more");
     if (c->cuts < 0 || !(c->cut_part >= 0) || c->cut_part > 1)
@@ -7382,7 +7345,7 @@ static cgd_status cgd__check_distil(cgd_ctx *ctx, const cgd_distil_config *c,
               "full transfer, or pruning"
             : "hidden states are not matched while the student is cut: set "
               "the weight of features to 0");
-    if (c->train.cycle_weight > 0 && !reverse && !c->train_reverse)
+    if (c->cycle_weight > 0 && !reverse && !c->train_reverse)
         return cgd__fail(ctx, CGD_ERR_ARGUMENT,
             "the cycle loss needs a reverse generator: give one, or train "
             "one along, or set its weight to 0");
@@ -7393,7 +7356,7 @@ static cgd_status cgd__check_distil(cgd_ctx *ctx, const cgd_distil_config *c,
  * adaptor, a 1x1 convolution to the teacher's width. */
 static cgd_status cgd__start_adaptors(cgd_trainer *t)
 {
-    const cgd_distil_config *d = t->distil;
+    const cgd_train_config *d = &t->config;
     const cgd_net *student = &t->side[d->direction].g.net;
     size_t keep[CGD__MATCHES], count = cgd__lesson_keep(t, keep), k;
     cgd_layer l;
@@ -7426,69 +7389,100 @@ static cgd_status cgd__copy_generator(cgd_ctx *ctx, cgd_net *to,
     return status == CGD_OK ? cgd_net_copy(to, from) : status;
 }
 
-static cgd_status cgd__distil_reverse(cgd_distiller *s,
-                                      const cgd_distil_config *c,
-                                      const cgd_net *reverse)
+/* The other generator of a student's game: given, or fresh. */
+static cgd_status cgd__start_reverse(cgd_trainer *t, const cgd_net *reverse)
 {
+    const cgd_train_config *c = &t->config;
     int back = !c->direction;
     cgd_status status = reverse
-        ? cgd__copy_generator(s->ctx, &s->side[back].g.net, reverse)
-        : cgd__fresh_generator(s, back, c->train.generator);
+        ? cgd__copy_generator(t->ctx, &t->side[back].g.net, reverse)
+        : cgd__fresh_generator(t, back, c->generator);
     if (status == CGD_OK && c->train_reverse) {
-        status = cgd__start_generator(s, back);
-        if (status == CGD_OK && c->train.gan_weight > 0)
-            status = cgd__fresh_discriminator(s, back);
+        status = cgd__start_generator(t, back);
+        if (status == CGD_OK && c->gan_weight > 0)
+            status = cgd__fresh_discriminator(t, back);
     }
     return status;
 }
 
-CGDDEF cgd_status cgd_distiller_init(cgd_ctx *ctx, cgd_distiller *s,
-                                     const cgd_distil_config *config,
-                                     const cgd_net *teacher,
+/* The student, who takes over what it can from its teacher, and whatever else
+ * its terms need. */
+static cgd_status cgd__start_student(cgd_trainer *t, const cgd_net *teacher,
                                      const cgd_net *reverse)
 {
-    int go = config->direction;
-    cgd_status status = cgd__check_config(ctx, &config->train);
-    memset(s, 0, sizeof *s);
+    const cgd_train_config *c = &t->config;
+    int go = c->direction;
+    cgd_net *student = &t->side[go].g.net;
+    cgd_status status = cgd__copy_generator(t->ctx, &t->teacher, teacher);
     if (status == CGD_OK)
-        status = cgd__check_distil(ctx, config, teacher, reverse);
-    if (status != CGD_OK) return status;
-    s->ctx = ctx;
-    s->config = config->train;
-    cgd_rng_seed(&s->rng, config->train.seed, 0);
-    s->distil = (cgd_distil_config *)cgd__alloc_zeroed(ctx, 1,
-                                         sizeof *config, "a distiller");
-    if (!s->distil) status = CGD_ERR_MEMORY;
-    else *s->distil = *config;
+        status = cgd__fresh_generator(t, go, cgd__cut_shape(t, 0));
     if (status == CGD_OK)
-        status = cgd__copy_generator(ctx, &s->teacher, teacher);
-    if (status == CGD_OK)
-        status = cgd__fresh_generator(s, go, cgd__cut_shape(s, 0));
-    if (status == CGD_OK)
-        status = cgd_transfer(&s->side[go].g.net, teacher, config->transfer,
-                              config->teacher_blocks);
-    if (status == CGD_OK) status = cgd__start_generator(s, go);
-    if (status == CGD_OK && cgd__matches(s) > 0)
-        status = cgd__check_blocks(ctx, &s->side[go].g.net, &s->teacher,
-                                   config->teacher_blocks);
-    if (status == CGD_OK) status = cgd__start_adaptors(s);
-    if (status == CGD_OK) status = cgd__answers_start(s);
-    if (status == CGD_OK && config->train.gan_weight > 0)
-        status = cgd__fresh_discriminator(s, go);
-    if (status == CGD_OK
-        && (config->train.cycle_weight > 0 || config->train_reverse))
-        status = cgd__distil_reverse(s, config, reverse);
-    if (status == CGD_OK) status = cgd__trainer_memory(s);
-    if (status != CGD_OK) cgd_trainer_free(s);
+        status = cgd_transfer(student, teacher, c->transfer,
+                              c->teacher_blocks);
+    if (status == CGD_OK) status = cgd__start_generator(t, go);
+    if (status == CGD_OK && cgd__matches(t) > 0)
+        status = cgd__check_blocks(t->ctx, student, &t->teacher,
+                                   c->teacher_blocks);
+    if (status == CGD_OK) status = cgd__start_adaptors(t);
+    if (status == CGD_OK) status = cgd__answers_start(t);
+    if (status == CGD_OK && c->gan_weight > 0)
+        status = cgd__fresh_discriminator(t, go);
+    if (status == CGD_OK && (c->cycle_weight > 0 || c->train_reverse))
+        status = cgd__start_reverse(t, reverse);
     return status;
 }
 
-CGDDEF void cgd_distiller_free(cgd_distiller *s) { cgd_trainer_free(s); }
-
-CGDDEF cgd_status cgd_distil_step(cgd_distiller *s, const cgd_tensor *a,
-                                  const cgd_tensor *b, cgd_losses *losses)
+/* Both generators and, where they are judged, discriminators. */
+static cgd_status cgd__start_both(cgd_trainer *t)
 {
-    return cgd_train_step(s, a, b, losses);
+    cgd_status status = CGD_OK;
+    int s;
+    for (s = 0; s < 2 && status == CGD_OK; s++) {
+        status = cgd__fresh_generator(t, s, t->config.generator);
+        if (status == CGD_OK) status = cgd__start_generator(t, s);
+        if (status == CGD_OK && t->config.gan_weight > 0)
+            status = cgd__fresh_discriminator(t, s);
+    }
+    return status;
+}
+
+CGDDEF cgd_status cgd_trainer_init(cgd_ctx *ctx, cgd_trainer *t,
+                                   const cgd_train_config *config,
+                                   const cgd_net *teacher,
+                                   const cgd_net *reverse)
+{
+    cgd_status status = cgd__check_config(ctx, config);
+    memset(t, 0, sizeof *t);
+    if (status == CGD_OK)
+        status = cgd__check_teacher(ctx, config, teacher, reverse);
+    if (status != CGD_OK) return status;
+    t->ctx = ctx;
+    t->config = *config;
+    cgd_rng_seed(&t->rng, config->seed, 0);
+    status = teacher ? cgd__start_student(t, teacher, reverse)
+                     : cgd__start_both(t);
+    if (status == CGD_OK) status = cgd__trainer_memory(t);
+    if (status != CGD_OK) cgd_trainer_free(t);
+    return status;
+}
+
+CGDDEF void cgd_trainer_free(cgd_trainer *t)
+{
+    size_t k;
+    int s;
+    if (!t->ctx) return;
+    cgd__step_plan_free(t->ctx, t->plan);
+    cgd__free(t->ctx, t->block, t->block_size);
+    for (s = 0; s < 2; s++) {
+        cgd__learner_free(&t->side[s].g);
+        cgd__learner_free(&t->side[s].d);
+        cgd_pool_free(t->ctx, &t->side[s].pool);
+    }
+    cgd__answers_free(t);
+    for (k = 0; k < t->n_adaptors; k++) cgd__learner_free(t->adaptors + k);
+    cgd__free(t->ctx, t->adaptors, t->n_adaptors * sizeof *t->adaptors);
+    cgd_net_free(&t->teacher);
+    memset(t, 0, sizeof *t);
 }
 #endif /* CGD_NO_TRAIN */
 
@@ -13554,7 +13548,7 @@ CGDDEF cgd_status cgd_net_save(const cgd_net *net, const float *values,
 #ifndef CGD_NO_TRAIN
 
 /* The learners of a state in the order of the file: four nets, some of which
- * may be absent, then a distiller's adaptors. */
+ * may be absent, then the adaptors of a distillation. */
 #define CGD__LEARNER(t, i) \
     ((i) < 2 ? &(t)->side[i].g : (i) < 4 ? &(t)->side[(i) - 2].d \
                                          : (t)->adaptors + ((i) - 4))
@@ -13635,9 +13629,9 @@ static void cgd__state_meta(cgd_writer *wr, const cgd_trainer *t,
     cgd_writer_meta(wr, "cgd.step", text);
     cgd__put_numbers(text, sizeof text, t->rng.s, 4);
     cgd_writer_meta(wr, "cgd.rng", text);
-    if (t->distil)
+    if (cgd__distils(t))
         cgd_writer_meta(wr, "cgd.direction",
-                        t->distil->direction ? "ba" : "ab");
+                        t->config.direction ? "ba" : "ab");
     for (; *more; more += 2) cgd_writer_meta(wr, more[0], more[1]);
     for (i = 0; i < cgd__learners(t); i++) {
         const cgd_learner *l = CGD__LEARNER(t, i);
@@ -13823,8 +13817,8 @@ static cgd_status cgd__state_check(cgd_trainer *t, const cgd_file *file,
 {
     const char *kind = cgd_file_meta(file, "cgd.kind");
     const char *theirs = cgd_file_meta(file, "cgd.direction");
-    const char *ours = !t->distil ? NULL
-                     : t->distil->direction ? "ba" : "ab";
+    const char *ours = !cgd__distils(t) ? NULL
+                     : t->config.direction ? "ba" : "ab";
     cgd__shown shown;
     cgd_status status;
     int i;
@@ -13838,7 +13832,7 @@ static cgd_status cgd__state_check(cgd_trainer *t, const cgd_file *file,
             theirs ? cgd__show(&shown, theirs) : "from scratch",
             ours ? "distillation" : "training", ours ? ours : "from scratch");
     status = cgd__reached_parse(progress, file);
-    if (status == CGD_OK && t->distil && t->distil->cuts > 1) {
+    if (status == CGD_OK && cgd__distils(t) && t->config.cuts > 1) {
         unsigned long step = (unsigned long)progress->step;
         status = cgd__student_init(t, step - (step > 0), spare);
         if (status == CGD_OK) {
@@ -18690,11 +18684,11 @@ static cgd_status cgd__sheet_row(cgd__run *r, cgd_image *sheet, size_t row,
     for (s = 0; s < 2 && status == CGD_OK; s++) {
         cgd_learner *g = &t->side[s].g;
         cgd_tensor x = r->real[s];
-        size_t column = t->distil ? 0 : (size_t)(2 * s);
+        size_t column = cgd__distils(t) ? 0 : (size_t)(2 * s);
         x.n = 1;
-        if (t->distil && !cgd__taught(t, s)) continue;
+        if (cgd__distils(t) && !cgd__taught(t, s)) continue;
         cgd__sheet_put(sheet, row, column++, &x, bytes);
-        if (t->distil)
+        if (cgd__distils(t))
             status = cgd__sheet_translate(t, sheet, row, column++,
                                           &t->teacher, NULL, &x, bytes);
         if (status == CGD_OK)
@@ -18714,7 +18708,7 @@ static cgd_status cgd__run_sample(cgd__run *r)
     unsigned char *bytes;
     cgd_image sheet;
     cgd_status status = cgd_image_init(r->ctx, &sheet,
-        w * (size_t)(r->trainer.distil ? 3 : 4), h * CGD__SHEET_ROWS, 3);
+        w * (size_t)(cgd__distils(&r->trainer) ? 3 : 4), h * CGD__SHEET_ROWS, 3);
     if (status != CGD_OK) return status;
     bytes = (unsigned char *)cgd__alloc_zeroed(r->ctx, h * w, channels,
                                                "a sample");
@@ -18840,9 +18834,9 @@ static cgd_status cgd__run_models(cgd__run *r, int numbered)
     for (s = 0; s < 2 && status == CGD_OK; s++) {
         cgd_learner *g = &t->side[s].g;
         char path[CGD_PATH_ROOM];
-        const char *name = t->distil ? "student.safetensors"
+        const char *name = cgd__distils(t) ? "student.safetensors"
                          : s ? "g_ba.safetensors" : "g_ab.safetensors";
-        if (t->distil && !cgd__taught(t, s)) continue;
+        if (cgd__distils(t) && !cgd__taught(t, s)) continue;
         status = numbered ? cgd__run_numbered(r, path, name)
                           : cgd__run_path(r, path, name);
         if (status == CGD_OK) status = cgd__run_model(r, g, path);
@@ -19040,9 +19034,9 @@ static void cgd__run_range(const cgd__run *r, cgd_range range[2])
 {
     const cgd_trainer *t = &r->trainer;
     int d;
-    for (d = 0; t->distil && d < 2; d++)
+    for (d = 0; cgd__distils(t) && d < 2; d++)
         if (range[d].lo == range[d].hi && !r->config->data.measure)
-            range[d] = t->teacher.generator.range[d ^ t->distil->direction];
+            range[d] = t->teacher.generator.range[d ^ t->config.direction];
 }
 
 static cgd_status cgd__run_open(cgd__run *r)
@@ -19101,7 +19095,7 @@ static size_t cgd__run_growth(const cgd__run *r)
     const cgd_trainer *t = &r->trainer;
     size_t more = cgd__data_growth(&r->data), answers;
     if (!t->answers) return more;
-    answers = cgd_dataset_count(&r->data, t->distil->direction);
+    answers = cgd_dataset_count(&r->data, t->config.direction);
     if (r->config->data.flip) answers *= 2;
     answers = cgd__min(answers, t->answers->most);
     return more + answers * (t->answers->values * sizeof(float)
@@ -19139,16 +19133,6 @@ static void cgd__run_begin(cgd__run *r, cgd_ctx *ctx,
     r->config = run;
 }
 
-CGDDEF cgd_status cgd_train_run(cgd_ctx *ctx, const cgd_train_config *config,
-                                const cgd_run_config *run)
-{
-    cgd__run r;
-    cgd_status status;
-    cgd__run_begin(&r, ctx, run);
-    status = cgd_trainer_init(ctx, &r.trainer, config);
-    return status == CGD_OK ? cgd__run_loop(&r) : status;
-}
-
 /* The discriminators of a training, d_b and d_a. */
 static cgd_status cgd__judges_load(cgd_ctx *ctx, cgd_net judges[2],
                                    const char *path)
@@ -19164,7 +19148,7 @@ static cgd_status cgd__judges_load(cgd_ctx *ctx, cgd_net judges[2],
 }
 
 /* Discriminators start from a training's, where there are any. */
-static cgd_status cgd__judges_follow(cgd_distiller *d,
+static cgd_status cgd__judges_follow(cgd_trainer *d,
                                      const cgd_net judges[2])
 {
     cgd_status status = CGD_OK;
@@ -19184,27 +19168,29 @@ static int cgd__pictures_repeat(const cgd_train_config *c,
         && (data->load_height == 0 || data->load_height == c->height);
 }
 
-CGDDEF cgd_status cgd_distil_run(cgd_ctx *ctx, const cgd_distil_config *config,
-                                 const cgd_run_config *run,
-                                 const char *teacher, const char *reverse)
+CGDDEF cgd_status cgd_train_run(cgd_ctx *ctx, const cgd_train_config *config,
+                                const cgd_run_config *run)
 {
     cgd__run r;
-    cgd_distil_config c = *config;
+    cgd_train_config c = *config;
     cgd_model master, back;
     cgd_net judges[2];
-    cgd_status status = cgd_model_load(ctx, &master, teacher);
+    cgd_status status = CGD_OK;
+    memset(&master, 0, sizeof master);
     memset(&back, 0, sizeof back);
     memset(judges, 0, sizeof judges);
-    if (status != CGD_OK) return status;
-    if (!cgd__pictures_repeat(&c.train, &run->data)) c.answer_bytes = 0;
-    if (reverse) status = cgd_model_load(ctx, &back, reverse);
+    if (!cgd__pictures_repeat(&c, &run->data)) c.answer_bytes = 0;
+    if (run->teacher) status = cgd_model_load(ctx, &master, run->teacher);
+    if (status == CGD_OK && run->reverse)
+        status = cgd_model_load(ctx, &back, run->reverse);
     if (status == CGD_OK && run->inherit)
         status = cgd__judges_load(ctx, judges, run->inherit);
-    if (judges[0].layers) c.train.discriminator = judges[0].discriminator;
+    if (judges[0].layers) c.discriminator = judges[0].discriminator;
     cgd__run_begin(&r, ctx, run);
     if (status == CGD_OK)
-        status = cgd_distiller_init(ctx, &r.trainer, &c, &master.net,
-                                    reverse ? &back.net : NULL);
+        status = cgd_trainer_init(ctx, &r.trainer, &c,
+                                  run->teacher ? &master.net : NULL,
+                                  run->reverse ? &back.net : NULL);
     cgd_model_free(&master);
     cgd_model_free(&back);
     if (status == CGD_OK) {

@@ -47,7 +47,7 @@ static cgd_status shape_like(cgd_ctx *ctx, cgd_generator_config *student,
 int main(int argc, char **argv)
 {
     cgd_ctx ctx;
-    cgd_distil_config config = cgd_distil_defaults();
+    cgd_train_config config = cgd_distil_defaults();
     cgd_run_config run = cgd_run_defaults();
     cgd_status status;
     if (argc != 5) {
@@ -55,8 +55,9 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     config.direction = 0;           /* the teacher translates A to B         */
-    config.train.height = config.train.width = 128;
-    config.train.schedule.total = 5000;
+    config.height = config.width = 128;
+    config.schedule.total = 5000;
+    run.teacher = argv[1];
     run.data.dir[0] = argv[2];
     run.data.dir[1] = argv[3];
     run.data.load_size = 144;       /* resized to this, then cropped         */
@@ -70,9 +71,9 @@ int main(int argc, char **argv)
     cgd_init(&ctx, NULL);
     status = cgd_use_kernels(&ctx, getenv("CGD_ISA"));  /* NULL: the best */
     if (status == CGD_OK)
-        status = shape_like(&ctx, &config.train.generator, argv[1]);
+        status = shape_like(&ctx, &config.generator, argv[1]);
     if (status == CGD_OK)
-        status = cgd_distil_run(&ctx, &config, &run, argv[1], NULL);
+        status = cgd_train_run(&ctx, &config, &run);
     if (status != CGD_OK)
         fprintf(stderr, "distil: %s\n", cgd_message(&ctx, status));
     cgd_free(&ctx);

@@ -235,7 +235,7 @@ static int diverge(cgd_ctx *ctx, float lr)
     config.generator.width = config.discriminator.width = 2;
     config.generator.blocks = config.discriminator.layers = 1;
     config.lr_g = config.lr_d = lr;
-    status = cgd_trainer_init(ctx, &t, &config);
+    status = cgd_trainer_init(ctx, &t, &config, NULL, NULL);
     for (i = 0; i < 20 && status == CGD_OK; i++)
         status = cgd_train_step(&t, &x, &x, &losses);
     if (status != CGD_ERR_FORMAT || !strstr(ctx->message, "no longer a number"))
@@ -377,7 +377,7 @@ cgd__patch_out_avx2 cgd__patch_out_avx512 cgd__patch_out_portable
 cgd__probe_file cgd__replace cgd__run_loop cgd__run_save cgd__run_start
 cgd__side_room cgd__tile_in_avx2 cgd__tile_outer_add cgd__tile_slice
 cgd__translate_terms cgd__weights_out_avx512 cgd__wino_outer_point
-cgd__zip_data cgd_dataset_pack cgd_distil_run cgd_distiller_init
+cgd__zip_data cgd_dataset_pack cgd_trainer_init
 cgd_file_read
 cgd_import_net cgd_import_open_source cgd_loss_contrast cgd_make_folder
 cgd_net_load cgd_net_save cgd_train_defaults cgd_train_run cgd_train_step

@@ -420,19 +420,19 @@ static void weights_that_are_no_numbers_do_no_harm(void)
     cgd_net_free(&teacher);
 }
 
-/* ---- distillers ----------------------------------------------------------*/
+/* ---- trainers with a teacher ----------------------------------------------*/
 
 enum { SIDE = 12, PICTURES = 3 };
 
 /* A narrow student with every term of the teacher's. */
-static cgd_distil_config every_term(void)
+static cgd_train_config every_term(void)
 {
-    cgd_distil_config c = cgd_distil_defaults();
-    c.train.generator = shape_of(3, 2, CGD_NORM_INSTANCE, CGD_UP_DECONV,
+    cgd_train_config c = cgd_distil_defaults();
+    c.generator = shape_of(3, 2, CGD_NORM_INSTANCE, CGD_UP_DECONV,
                                  CGD_BLOCK_PLAIN);
-    c.train.height = c.train.width = SIDE;
-    c.train.batch = 2;
-    c.train.schedule.total = 20;
+    c.height = c.width = SIDE;
+    c.batch = 2;
+    c.schedule.total = 20;
     c.haar_weight = 3;
     c.feature_weight = 1;
     return c;
@@ -448,7 +448,7 @@ static void make_teacher(cgd_net *teacher)
 }
 
 /* Steps [from, to), on a few pictures that come again and again. */
-static cgd_losses take_steps(cgd_distiller *s, unsigned long from,
+static cgd_losses take_steps(cgd_trainer *s, unsigned long from,
                              unsigned long to)
 {
     static float a[PICTURES][SIDE * SIDE * 3], b[2 * SIDE * SIDE * 3];
@@ -467,7 +467,7 @@ static cgd_losses take_steps(cgd_distiller *s, unsigned long from,
         for (i = 0; i < 2; i++)
             memcpy(batch + i * SIDE * SIDE * 3,
                    a[(2 * from + i) % PICTURES], sizeof a[0]);
-        CHECK(cgd_distil_step(s, &x, &y, &losses) == CGD_OK);
+        CHECK(cgd_train_step(s, &x, &y, &losses) == CGD_OK);
     }
     return losses;
 }
@@ -480,7 +480,7 @@ static int same_learner(const cgd_learner *a, const cgd_learner *b)
         && (!a->ema || memcmp(a->ema, b->ema, n) == 0);
 }
 
-static int same_state(const cgd_distiller *a, const cgd_distiller *b)
+static int same_state(const cgd_trainer *a, const cgd_trainer *b)
 {
     size_t k;
     int same = a->n_adaptors == b->n_adaptors
@@ -495,22 +495,22 @@ static int same_state(const cgd_distiller *a, const cgd_distiller *b)
  * statistics frozen after the first step. */
 static void check_whole(int k, unsigned long freeze)
 {
-    cgd_distil_config c = every_term();
+    cgd_train_config c = every_term();
     cgd_net teacher, *net;
-    cgd_distiller s;
+    cgd_trainer s;
     float *d, *from;
     double step = 1e-4, analytic, numeric = 0, unit, value[2];
     size_t i;
     int way;
     c.output_weight = c.haar_weight = c.contrast_weight = 0;
-    c.train.lr_g = 0;
-    c.train.generator.norm = freeze ? CGD_NORM_BATCH
+    c.lr_g = 0;
+    c.generator.norm = freeze ? CGD_NORM_BATCH
                                     : CGD_NORM_INSTANCE_AFFINE;
-    c.train.freeze = freeze;
-    c.train.init = CGD_INIT_PYTORCH;
+    c.freeze = freeze;
+    c.init = CGD_INIT_PYTORCH;
     make_teacher(&teacher);
     c.transfer = CGD_TRANSFER_NONE;
-    CHECK(cgd_distiller_init(&context, &s, &c, &teacher, NULL) == CGD_OK);
+    CHECK(cgd_trainer_init(&context, &s, &c, &teacher, NULL) == CGD_OK);
     CHECK(s.n_adaptors == 2);
     net = k < 0 ? &s.side[0].g.net : &s.adaptors[k].net;
     take_steps(&s, 0, freeze);
@@ -531,7 +531,7 @@ static void check_whole(int k, unsigned long freeze)
     CHECK(unit > 0);
     CHECK_NEAR(analytic, numeric, 2e-2 * unit);
     free(d); free(from);
-    cgd_distiller_free(&s);
+    cgd_trainer_free(&s);
     cgd_net_free(&teacher);
 }
 
@@ -550,17 +550,17 @@ static void gradients_leave_frozen_statistics_alone(void)
 static void adaptors_and_all_terms_resume_bit_for_bit(void)
 {
     const char *path = "build/test_distil.safetensors";
-    cgd_distil_config c = every_term();
-    cgd_distiller s, u;
+    cgd_train_config c = every_term();
+    cgd_trainer s, u;
     cgd_net teacher;
     float before[2];
     size_t k;
     make_teacher(&teacher);
-    CHECK(cgd_distiller_init(&context, &s, &c, &teacher, NULL) == CGD_OK);
+    CHECK(cgd_trainer_init(&context, &s, &c, &teacher, NULL) == CGD_OK);
     CHECK(s.n_adaptors == 2);
     for (k = 0; k < 2; k++) before[k] = s.adaptors[k].net.params[0];
-    c.train.seed = 77;
-    CHECK(cgd_distiller_init(&context, &u, &c, &teacher, NULL) == CGD_OK);
+    c.seed = 77;
+    CHECK(cgd_trainer_init(&context, &u, &c, &teacher, NULL) == CGD_OK);
     take_steps(&s, 0, 4);
     for (k = 0; k < 2; k++)
         CHECK_NEAR(fabs((double)s.adaptors[k].net.params[0]
@@ -572,27 +572,27 @@ static void adaptors_and_all_terms_resume_bit_for_bit(void)
     take_steps(&s, 4, 8);
     take_steps(&u, 4, 8);
     CHECK(same_state(&s, &u));
-    cgd_distiller_free(&s);
-    cgd_distiller_free(&u);
+    cgd_trainer_free(&s);
+    cgd_trainer_free(&u);
     c.feature_weight = 0;                                  /* no adaptors    */
-    CHECK(cgd_distiller_init(&context, &s, &c, &teacher, NULL) == CGD_OK);
+    CHECK(cgd_trainer_init(&context, &s, &c, &teacher, NULL) == CGD_OK);
     CHECK(s.n_adaptors == 0);
     CHECK(cgd_trainer_save(&s, path) == CGD_OK);
     c = every_term();
-    CHECK(cgd_distiller_init(&context, &u, &c, &teacher, NULL) == CGD_OK);
+    CHECK(cgd_trainer_init(&context, &u, &c, &teacher, NULL) == CGD_OK);
     CHECK(cgd_trainer_load(&u, path) == CGD_ERR_SHAPE);
     CHECK(strstr(context.message, "adaptor.0.") != NULL);
-    cgd_distiller_free(&s);
-    cgd_distiller_free(&u);
+    cgd_trainer_free(&s);
+    cgd_trainer_free(&u);
     cgd_net_free(&teacher);
     remove(path);
 }
 
-static cgd_distil_config frozen_from(unsigned long freeze)
+static cgd_train_config frozen_from(unsigned long freeze)
 {
-    cgd_distil_config c = every_term();
-    c.train.generator.norm = CGD_NORM_BATCH;
-    c.train.freeze = freeze;
+    cgd_train_config c = every_term();
+    c.generator.norm = CGD_NORM_BATCH;
+    c.freeze = freeze;
     return c;
 }
 
@@ -613,13 +613,13 @@ static float *translated(cgd_net *net)
 
 static void frozen_statistics_stay_and_the_rest_learns(void)
 {
-    cgd_distil_config c = frozen_from(3);
-    cgd_distiller s;
+    cgd_train_config c = frozen_from(3);
+    cgd_trainer s;
     cgd_net teacher, folded, *net = &s.side[0].g.net;
     float *before, *y[2];
     size_t i, n;
     make_teacher(&teacher);
-    CHECK(cgd_distiller_init(&context, &s, &c, &teacher, NULL) == CGD_OK);
+    CHECK(cgd_trainer_init(&context, &s, &c, &teacher, NULL) == CGD_OK);
     n = (net->state - net->count) * sizeof(float);
     before = numbers(net->state, 0);
     for (i = 0; i < 6; i++) {
@@ -637,9 +637,9 @@ static void frozen_statistics_stay_and_the_rest_learns(void)
     for (i = 0; i < SIDE * SIDE * 3; i++) CHECK_NEAR(y[0][i], y[1][i], 1e-4);
     free(y[0]); free(y[1]); free(before);
     cgd_net_free(&folded);
-    cgd_distiller_free(&s);
-    c.train.generator.norm = CGD_NORM_INSTANCE;
-    CHECK(cgd_distiller_init(&context, &s, &c, &teacher, NULL)
+    cgd_trainer_free(&s);
+    c.generator.norm = CGD_NORM_INSTANCE;
+    CHECK(cgd_trainer_init(&context, &s, &c, &teacher, NULL)
           == CGD_ERR_ARGUMENT);
     CHECK(strstr(context.message, "batch norm") != NULL);
     cgd_net_free(&teacher);
@@ -649,24 +649,24 @@ static void frozen_statistics_stay_and_the_rest_learns(void)
 static void frozen_students_resume_bit_for_bit(void)
 {
     const char *path = "build/test_frozen.safetensors";
-    cgd_distil_config c = frozen_from(3);
-    cgd_distiller s, u;
+    cgd_train_config c = frozen_from(3);
+    cgd_trainer s, u;
     cgd_net teacher;
     unsigned long at;
     make_teacher(&teacher);
     for (at = 2; at <= 4; at++) {
-        c.train.seed = 1;
-        CHECK(cgd_distiller_init(&context, &s, &c, &teacher, NULL) == CGD_OK);
-        c.train.seed = 77;
-        CHECK(cgd_distiller_init(&context, &u, &c, &teacher, NULL) == CGD_OK);
+        c.seed = 1;
+        CHECK(cgd_trainer_init(&context, &s, &c, &teacher, NULL) == CGD_OK);
+        c.seed = 77;
+        CHECK(cgd_trainer_init(&context, &u, &c, &teacher, NULL) == CGD_OK);
         take_steps(&s, 0, at);
         CHECK(cgd_trainer_save(&s, path) == CGD_OK);
         CHECK(cgd_trainer_load(&u, path) == CGD_OK);
         take_steps(&s, at, 6);
         take_steps(&u, at, 6);
         CHECK(same_state(&s, &u));
-        cgd_distiller_free(&s);
-        cgd_distiller_free(&u);
+        cgd_trainer_free(&s);
+        cgd_trainer_free(&u);
     }
     cgd_net_free(&teacher);
     remove(path);
@@ -674,11 +674,11 @@ static void frozen_students_resume_bit_for_bit(void)
 
 /* A student that keeps two of the teacher's four blocks and gets from 5 wide
  * to 3 in four cuts, before steps 0, 3, 5 and 8. */
-static cgd_distil_config in_four_cuts(void)
+static cgd_train_config in_four_cuts(void)
 {
-    cgd_distil_config c = every_term();
+    cgd_train_config c = every_term();
     c.feature_weight = 0;
-    c.train.generator.norm = CGD_NORM_BATCH;
+    c.generator.norm = CGD_NORM_BATCH;
     c.cuts = 4;
     return c;
 }
@@ -687,13 +687,13 @@ static void cuts_prune_weights_average_and_moments(void)
 {
     static const size_t widths[12] = { 18, 18, 18, 15, 15, 14, 14, 14, 12, 12,
                                        12, 12 };
-    cgd_distil_config c = in_four_cuts();
-    cgd_distiller s;
+    cgd_train_config c = in_four_cuts();
+    cgd_trainer s;
     cgd_learner *l;
     cgd_net teacher, now, pruned;
     unsigned long step;
     make_teacher(&teacher);
-    CHECK(cgd_distiller_init(&context, &s, &c, &teacher, NULL) == CGD_OK);
+    CHECK(cgd_trainer_init(&context, &s, &c, &teacher, NULL) == CGD_OK);
     l = &s.side[0].g;
     for (step = 0; step < 12; step++) {
         if (step == 3) {
@@ -726,23 +726,23 @@ static void cuts_prune_weights_average_and_moments(void)
     }
     CHECK(l->net.generator.blocks == 2 && l->net.layers[0].out_c == 3
           && l->net.layers[1].out_c == 6 && l->net.layers[3].out_c == 12);
-    cgd_distiller_free(&s);
+    cgd_trainer_free(&s);
     cgd_net_free(&teacher);
 }
 
 static void cut_students_resume_bit_for_bit(void)
 {
     const char *path = "build/test_cuts.safetensors";
-    cgd_distil_config c = in_four_cuts();
-    cgd_distiller s, u;
+    cgd_train_config c = in_four_cuts();
+    cgd_trainer s, u;
     cgd_net teacher;
     unsigned long at;
     make_teacher(&teacher);
     for (at = 2; at <= 10; at++) {               /* u was ahead of s         */
-        c.train.seed = 1;
-        CHECK(cgd_distiller_init(&context, &s, &c, &teacher, NULL) == CGD_OK);
-        c.train.seed = 77;
-        CHECK(cgd_distiller_init(&context, &u, &c, &teacher, NULL) == CGD_OK);
+        c.seed = 1;
+        CHECK(cgd_trainer_init(&context, &s, &c, &teacher, NULL) == CGD_OK);
+        c.seed = 77;
+        CHECK(cgd_trainer_init(&context, &u, &c, &teacher, NULL) == CGD_OK);
         take_steps(&s, 0, at);
         take_steps(&u, 0, 6);
         CHECK(cgd_trainer_save(&s, path) == CGD_OK);
@@ -750,45 +750,45 @@ static void cut_students_resume_bit_for_bit(void)
         take_steps(&s, at, 10);
         take_steps(&u, at, 10);
         CHECK(same_state(&s, &u));
-        cgd_distiller_free(&s);
-        if (at < 10) cgd_distiller_free(&u);
+        cgd_trainer_free(&s);
+        if (at < 10) cgd_trainer_free(&u);
     }
     c.cuts = 1;                                  /* u, of 12, is left alone  */
-    CHECK(cgd_distiller_init(&context, &s, &c, &teacher, NULL) == CGD_OK);
+    CHECK(cgd_trainer_init(&context, &s, &c, &teacher, NULL) == CGD_OK);
     s.config.generator.width = 4;
     take_steps(&s, 0, 1);
     CHECK(cgd_trainer_save(&s, path) == CGD_OK);
     CHECK(cgd_trainer_load(&u, path) == CGD_ERR_SHAPE);
     CHECK(u.side[0].g.net.layers[2].out_c == 12);
     take_steps(&u, 10, 11);
-    cgd_distiller_free(&s);
-    cgd_distiller_free(&u);
+    cgd_trainer_free(&s);
+    cgd_trainer_free(&u);
     cgd_net_free(&teacher);
     remove(path);
 }
 
 static void cuts_that_cannot_be_are_refused(void)
 {
-    cgd_distil_config c = in_four_cuts();
-    cgd_distiller s;
+    cgd_train_config c = in_four_cuts();
+    cgd_trainer s;
     cgd_net teacher;
     make_teacher(&teacher);
     c.transfer = CGD_TRANSFER_UPDOWN;
-    CHECK(cgd_distiller_init(&context, &s, &c, &teacher, NULL)
+    CHECK(cgd_trainer_init(&context, &s, &c, &teacher, NULL)
           == CGD_ERR_ARGUMENT);
     CHECK(strstr(context.message, "takes over") != NULL);
     c = in_four_cuts();
     c.feature_weight = 1;
-    CHECK(cgd_distiller_init(&context, &s, &c, &teacher, NULL)
+    CHECK(cgd_trainer_init(&context, &s, &c, &teacher, NULL)
           == CGD_ERR_ARGUMENT);
     CHECK(strstr(context.message, "hidden states") != NULL);
     c = in_four_cuts();
     c.cut_part = 1.5f;
-    CHECK(cgd_distiller_init(&context, &s, &c, &teacher, NULL)
+    CHECK(cgd_trainer_init(&context, &s, &c, &teacher, NULL)
           == CGD_ERR_ARGUMENT);
     c = in_four_cuts();
-    c.train.generator.stage[4] = 11;             /* the teacher has 10       */
-    CHECK(cgd_distiller_init(&context, &s, &c, &teacher, NULL)
+    c.generator.stage[4] = 11;             /* the teacher has 10       */
+    CHECK(cgd_trainer_init(&context, &s, &c, &teacher, NULL)
           == CGD_ERR_SHAPE);
     cgd_net_free(&teacher);
 }
@@ -796,15 +796,15 @@ static void cuts_that_cannot_be_are_refused(void)
 /* No answers kept, all, only one: the same student. */
 static void remembered_answers_change_nothing(void)
 {
-    cgd_distil_config c = every_term();
-    cgd_distiller s[3];
+    cgd_train_config c = every_term();
+    cgd_trainer s[3];
     cgd_net teacher;
     size_t i, values;
     make_teacher(&teacher);
     for (i = 0; i < 3; i++) {
         c.answer_bytes = i == 0 ? 0 : (size_t)1 << 20;
         if (i == 2) c.answer_bytes = s[1].answers->values * 5;
-        CHECK(cgd_distiller_init(&context, &s[i], &c, &teacher, NULL)
+        CHECK(cgd_trainer_init(&context, &s[i], &c, &teacher, NULL)
               == CGD_OK);
         take_steps(&s[i], 0, 6);
     }
@@ -815,28 +815,28 @@ static void remembered_answers_change_nothing(void)
     CHECK(s[1].answers->values == values);
     CHECK(same_state(&s[0], &s[1]));
     CHECK(same_state(&s[0], &s[2]));
-    for (i = 0; i < 3; i++) cgd_distiller_free(&s[i]);
+    for (i = 0; i < 3; i++) cgd_trainer_free(&s[i]);
     cgd_net_free(&teacher);
 }
 
 static void threads_change_nothing(void)
 {
-    cgd_distil_config c = every_term();
+    cgd_train_config c = every_term();
     cgd_options two;
     cgd_ctx other;
-    cgd_distiller s, u;
+    cgd_trainer s, u;
     cgd_net teacher;
     memset(&two, 0, sizeof two);
     two.threads = 2;
     cgd_init(&other, &two);
     make_teacher(&teacher);
-    CHECK(cgd_distiller_init(&context, &s, &c, &teacher, NULL) == CGD_OK);
-    CHECK(cgd_distiller_init(&other, &u, &c, &teacher, NULL) == CGD_OK);
+    CHECK(cgd_trainer_init(&context, &s, &c, &teacher, NULL) == CGD_OK);
+    CHECK(cgd_trainer_init(&other, &u, &c, &teacher, NULL) == CGD_OK);
     take_steps(&s, 0, 3);
     take_steps(&u, 0, 3);
     CHECK(same_state(&s, &u));
-    cgd_distiller_free(&s);
-    cgd_distiller_free(&u);
+    cgd_trainer_free(&s);
+    cgd_trainer_free(&u);
     cgd_net_free(&teacher);
     cgd_free(&other);
 }
@@ -845,15 +845,15 @@ static void threads_change_nothing(void)
  * are worth more than drawn ones, before anything is learnt. */
 static void a_transferred_student_starts_closer(void)
 {
-    cgd_distil_config c = every_term();
+    cgd_train_config c = every_term();
     cgd_net teacher;
-    cgd_distiller s;
+    cgd_trainer s;
     double start[2];
     size_t i, o, k, step, at;
     int way;
     c.haar_weight = c.contrast_weight = c.feature_weight = 0;
-    c.train.lr_g = 0;
-    c.train.generator.blocks = 4;
+    c.lr_g = 0;
+    c.generator.blocks = 4;
     make_teacher(&teacher);
     for (i = 0; i < teacher.n_layers; i++) {
         const cgd_layer *l = teacher.layers + i;
@@ -869,9 +869,9 @@ static void a_transferred_student_starts_closer(void)
     }
     for (way = 0; way < 2; way++) {
         c.transfer = way ? CGD_TRANSFER_FULL : CGD_TRANSFER_NONE;
-        CHECK(cgd_distiller_init(&context, &s, &c, &teacher, NULL) == CGD_OK);
+        CHECK(cgd_trainer_init(&context, &s, &c, &teacher, NULL) == CGD_OK);
         start[way] = take_steps(&s, 0, 1).output;
-        cgd_distiller_free(&s);
+        cgd_trainer_free(&s);
     }
     CHECK(start[1] < 0.7 * start[0]);
     cgd_net_free(&teacher);
@@ -880,7 +880,7 @@ static void a_transferred_student_starts_closer(void)
 /* Students of every kind learn from a plain teacher by every recipe. */
 static void every_recipe_teaches_every_student(void)
 {
-    cgd_distil_config (*recipe[4])(void) = { cgd_distil_defaults,
+    cgd_train_config (*recipe[4])(void) = { cgd_distil_defaults,
         cgd_distil_fast, cgd_distil_paper, cgd_distil_original };
     cgd_net teacher;
     int r, norm, block;
@@ -888,24 +888,24 @@ static void every_recipe_teaches_every_student(void)
     for (r = 0; r < 4; r++)
         for (norm = CGD_NORM_NONE; norm <= CGD_NORM_BATCH; norm++)
             for (block = 0; block < 2; block++) {
-                cgd_distil_config c = recipe[r]();
+                cgd_train_config c = recipe[r]();
                 cgd_losses first, last;
-                cgd_distiller s;
-                c.train.generator = shape_of(3, 2, norm,
+                cgd_trainer s;
+                c.generator = shape_of(3, 2, norm,
                     norm % 2 ? CGD_UP_BILINEAR : CGD_UP_DECONV, block);
-                c.train.discriminator.width = 4;
-                c.train.discriminator.layers = 1;
-                c.train.height = c.train.width = SIDE;
-                c.train.batch = 2;
-                c.train.schedule.total = 40;
-                c.train.lr_g = 2e-3f;
-                CHECK(cgd_distiller_init(&context, &s, &c, &teacher, NULL)
+                c.discriminator.width = 4;
+                c.discriminator.layers = 1;
+                c.height = c.width = SIDE;
+                c.batch = 2;
+                c.schedule.total = 40;
+                c.lr_g = 2e-3f;
+                CHECK(cgd_trainer_init(&context, &s, &c, &teacher, NULL)
                       == CGD_OK);
                 first = take_steps(&s, 0, 1);
                 last = take_steps(&s, 1, 16);
                 CHECK(last.output > 0 && last.output < first.output);
                 CHECK((last.feature > 0) == (c.feature_weight > 0));
-                cgd_distiller_free(&s);
+                cgd_trainer_free(&s);
             }
     cgd_net_free(&teacher);
 }
@@ -933,7 +933,7 @@ static void every_student_can_be_trained_from_scratch(void)
                 c.discriminator.layers = 1;
                 c.height = c.width = SIDE;
                 c.lr_g = 2e-3f;
-                CHECK(cgd_trainer_init(&context, &t, &c) == CGD_OK);
+                CHECK(cgd_trainer_init(&context, &t, &c, NULL, NULL) == CGD_OK);
                 CHECK(cgd_train_step(&t, &a, &b, &first) == CGD_OK);
                 for (i = 0; i < 20; i++)
                     CHECK(cgd_train_step(&t, &a, &b, &last) == CGD_OK);
@@ -966,14 +966,14 @@ static void purse_release(void *user, void *ptr, size_t bytes)
 
 static void failed_allocations_are_reported_and_nothing_leaks(void)
 {
-    cgd_distil_config c = every_term();
+    cgd_train_config c = every_term();
     cgd_net teacher;
     long most = 0;
     cgd_status status = CGD_ERR_MEMORY;
     make_teacher(&teacher);
     while (status != CGD_OK && most < 1000) {
         cgd_options options;
-        cgd_distiller s;
+        cgd_trainer s;
         cgd_ctx ctx;
         purse p;
         memset(&options, 0, sizeof options);
@@ -984,9 +984,9 @@ static void failed_allocations_are_reported_and_nothing_leaks(void)
         options.allocator.release = purse_release;
         options.allocator.user = &p;
         cgd_init(&ctx, &options);
-        status = cgd_distiller_init(&ctx, &s, &c, &teacher, NULL);
+        status = cgd_trainer_init(&ctx, &s, &c, &teacher, NULL);
         CHECK(status == CGD_OK || status == CGD_ERR_MEMORY);
-        if (status == CGD_OK) cgd_distiller_free(&s);
+        if (status == CGD_OK) cgd_trainer_free(&s);
         cgd_free(&ctx);
         CHECK(p.blocks == 0);
     }
@@ -996,10 +996,10 @@ static void failed_allocations_are_reported_and_nothing_leaks(void)
 
 static void failed_allocations_leave_the_student_uncut(void)
 {
-    cgd_distil_config c = in_four_cuts();
+    cgd_train_config c = in_four_cuts();
     cgd_net teacher;
     cgd_options options;
-    cgd_distiller s;
+    cgd_trainer s;
     cgd_ctx ctx;
     purse p;
     long most = 0, blocks;
@@ -1013,7 +1013,7 @@ static void failed_allocations_leave_the_student_uncut(void)
     options.allocator.user = &p;
     make_teacher(&teacher);
     cgd_init(&ctx, &options);
-    CHECK(cgd_distiller_init(&ctx, &s, &c, &teacher, NULL) == CGD_OK);
+    CHECK(cgd_trainer_init(&ctx, &s, &c, &teacher, NULL) == CGD_OK);
     s.step = 3;
     blocks = p.blocks;
     while (status != CGD_OK && most < 100) {
@@ -1024,7 +1024,7 @@ static void failed_allocations_leave_the_student_uncut(void)
     }
     CHECK(s.side[0].g.net.layers[2].out_c == 15 && p.blocks == blocks);
     CHECK(most > 5);
-    cgd_distiller_free(&s);
+    cgd_trainer_free(&s);
     cgd_free(&ctx);
     CHECK(p.blocks == 0);
     cgd_net_free(&teacher);

@@ -1534,9 +1534,9 @@ static void a_training_goes_on_as_if_never_stopped(void)
         if (i == 5) c.ema = 0;
         if (i == 6) c.pool = 0;
         begin(&ctx);
-        CHECK(cgd_trainer_init(&ctx, &t, &c) == CGD_OK);
+        CHECK(cgd_trainer_init(&ctx, &t, &c, NULL, NULL) == CGD_OK);
         c.seed = 77;
-        CHECK(cgd_trainer_init(&ctx, &u, &c) == CGD_OK);
+        CHECK(cgd_trainer_init(&ctx, &u, &c, NULL, NULL) == CGD_OK);
         steps(&t, i);
         CHECK(!same_state(&t, &u));
         CHECK(cgd_trainer_save(&t, path) == CGD_OK);
@@ -1552,11 +1552,13 @@ static void a_training_goes_on_as_if_never_stopped(void)
     remove(path);
 }
 
-static cgd_distil_config small_distillation(void)
+static cgd_train_config small_distillation(void)
 {
-    cgd_distil_config c = cgd_distil_original();
-    c.train = small_training();
+    cgd_train_config c = small_training();
     c.transfer = CGD_TRANSFER_NONE;
+    c.output_weight = 10;
+    c.feature_weight = 1;
+    c.train_reverse = 1;
     return c;
 }
 
@@ -1567,19 +1569,19 @@ static void a_distillation_goes_on_as_if_never_stopped(void)
     for (i = 0; i < 3; i++) {
         cgd_ctx ctx;
         cgd_net teacher;
-        cgd_distiller s, u;
+        cgd_trainer s, u;
         cgd_trainer plain;
         cgd_train_config pc = small_training();
-        cgd_distil_config c = small_distillation();
+        cgd_train_config c = small_distillation();
         cgd_generator_config g = small_generator();
         c.direction = i % 2;
         c.train_reverse = i < 2;                /* else one that is frozen   */
         begin(&ctx);
         CHECK(cgd_generator_init(&ctx, &teacher, &g) == CGD_OK);
         fill(teacher.params, teacher.state, 6);
-        CHECK(cgd_distiller_init(&ctx, &s, &c, &teacher, &teacher) == CGD_OK);
-        c.train.seed = 77;
-        CHECK(cgd_distiller_init(&ctx, &u, &c, &teacher, &teacher) == CGD_OK);
+        CHECK(cgd_trainer_init(&ctx, &s, &c, &teacher, &teacher) == CGD_OK);
+        c.seed = 77;
+        CHECK(cgd_trainer_init(&ctx, &u, &c, &teacher, &teacher) == CGD_OK);
         steps(&s, 4);
         CHECK(cgd_trainer_save(&s, path) == CGD_OK);
         CHECK(cgd_trainer_load(&u, path) == CGD_OK);
@@ -1589,10 +1591,10 @@ static void a_distillation_goes_on_as_if_never_stopped(void)
         CHECK(same_state(&s, &u));
         cgd_trainer_free(&u);
         c.direction = !c.direction;
-        CHECK(cgd_distiller_init(&ctx, &u, &c, &teacher, &teacher) == CGD_OK);
+        CHECK(cgd_trainer_init(&ctx, &u, &c, &teacher, &teacher) == CGD_OK);
         CHECK(cgd_trainer_load(&u, path) == CGD_ERR_SHAPE);
         CHECK(strstr(ctx.message, "distillation ba") != NULL);
-        CHECK(cgd_trainer_init(&ctx, &plain, &pc) == CGD_OK);
+        CHECK(cgd_trainer_init(&ctx, &plain, &pc, NULL, NULL) == CGD_OK);
         CHECK(cgd_trainer_load(&plain, path) == CGD_ERR_SHAPE);
         CHECK(strstr(ctx.message, "from scratch") != NULL);
         cgd_trainer_free(&plain);
@@ -1613,7 +1615,7 @@ static void a_state_holds_nets_and_averages(void)
     cgd_file file;
     cgd_train_config c = small_training();
     begin(&ctx);
-    CHECK(cgd_trainer_init(&ctx, &t, &c) == CGD_OK);
+    CHECK(cgd_trainer_init(&ctx, &t, &c, NULL, NULL) == CGD_OK);
     steps(&t, 2);
     CHECK(cgd_trainer_save(&t, path) == CGD_OK);
     CHECK(cgd_file_open(&ctx, &file, path) == CGD_OK);
@@ -1644,8 +1646,8 @@ static void refuse_state(const cgd_train_config *c, const char *path,
     cgd_ctx ctx;
     cgd_trainer t, before;
     begin(&ctx);
-    CHECK(cgd_trainer_init(&ctx, &t, c) == CGD_OK);
-    CHECK(cgd_trainer_init(&ctx, &before, c) == CGD_OK);
+    CHECK(cgd_trainer_init(&ctx, &t, c, NULL, NULL) == CGD_OK);
+    CHECK(cgd_trainer_init(&ctx, &before, c, NULL, NULL) == CGD_OK);
     CHECK(cgd_trainer_load(&t, path) != CGD_OK);
     if (!strstr(ctx.message, word)) {
         test_failure(__FILE__, __LINE__, word);
@@ -1666,7 +1668,7 @@ static void another_architecture_is_refused(void)
     cgd_train_config c = small_training();
     change edit = no_change;
     begin(&ctx);
-    CHECK(cgd_trainer_init(&ctx, &t, &c) == CGD_OK);
+    CHECK(cgd_trainer_init(&ctx, &t, &c, NULL, NULL) == CGD_OK);
     steps(&t, 2);
     CHECK(cgd_trainer_save(&t, path) == CGD_OK);
     cgd_trainer_free(&t);
@@ -1724,14 +1726,14 @@ static void harmless_differences_are_not_refused(void)
     cgd_train_config c = small_training();
     c.ema = 0;
     begin(&ctx);
-    CHECK(cgd_trainer_init(&ctx, &t, &c) == CGD_OK);
+    CHECK(cgd_trainer_init(&ctx, &t, &c, NULL, NULL) == CGD_OK);
     steps(&t, 3);
     CHECK(t.side[0].pool.filled == 3);
     CHECK(cgd_trainer_save(&t, path) == CGD_OK);
     c.ema = 0.5f;
     c.pool = 2;
     c.generator.image_stats = 0;
-    CHECK(cgd_trainer_init(&ctx, &u, &c) == CGD_OK);
+    CHECK(cgd_trainer_init(&ctx, &u, &c, NULL, NULL) == CGD_OK);
     CHECK(cgd_trainer_load(&u, path) == CGD_OK);
     CHECK(same(u.side[0].g.ema, t.side[0].g.net.params,
                t.side[0].g.net.state));
@@ -1765,7 +1767,7 @@ static void what_is_not_finite_is_not_saved(void)
     bytes before, after;
     int i;
     begin(&ctx);
-    CHECK(cgd_trainer_init(&ctx, &t, &c) == CGD_OK);
+    CHECK(cgd_trainer_init(&ctx, &t, &c, NULL, NULL) == CGD_OK);
     steps(&t, 2);
     CHECK(cgd_trainer_save(&t, path) == CGD_OK);
     before = slurp(path);
@@ -1810,7 +1812,7 @@ static void states_of_values_that_are_no_numbers_are_refused(void)
     bytes whole;
     size_t i, k;
     begin(&ctx);
-    CHECK(cgd_trainer_init(&ctx, &t, &c) == CGD_OK);
+    CHECK(cgd_trainer_init(&ctx, &t, &c, NULL, NULL) == CGD_OK);
     steps(&t, 2);
     CHECK(cgd_trainer_save(&t, path) == CGD_OK);
     whole = slurp(path);
@@ -1845,12 +1847,12 @@ static void a_state_cut_at_every_kilobyte_is_refused(void)
     bytes whole;
     size_t size;
     begin(&ctx);
-    CHECK(cgd_trainer_init(&ctx, &t, &c) == CGD_OK);
-    CHECK(cgd_trainer_init(&ctx, &u, &c) == CGD_OK);
+    CHECK(cgd_trainer_init(&ctx, &t, &c, NULL, NULL) == CGD_OK);
+    CHECK(cgd_trainer_init(&ctx, &u, &c, NULL, NULL) == CGD_OK);
     steps(&t, 2);
     CHECK(cgd_trainer_save(&t, path) == CGD_OK);
     cgd_trainer_free(&t);
-    CHECK(cgd_trainer_init(&ctx, &t, &c) == CGD_OK);
+    CHECK(cgd_trainer_init(&ctx, &t, &c, NULL, NULL) == CGD_OK);
     whole = slurp(path);
     for (size = 0; size < whole.size; size += 1024) {
         spill(path, whole.at, size);
@@ -1876,7 +1878,7 @@ static void flipped_states_never_crash(void)
     size_t header;
     int i;
     begin(&ctx);
-    CHECK(cgd_trainer_init(&ctx, &t, &c) == CGD_OK);
+    CHECK(cgd_trainer_init(&ctx, &t, &c, NULL, NULL) == CGD_OK);
     steps(&t, 2);
     CHECK(cgd_trainer_save(&t, path) == CGD_OK);
     whole = slurp(path);
@@ -1909,8 +1911,8 @@ static void states_survive_every_failed_allocation(void)
     size_t held;
     long k;
     begin(&ctx);
-    CHECK(cgd_trainer_init(&ctx, &t, &c) == CGD_OK);
-    CHECK(cgd_trainer_init(&ctx, &u, &c) == CGD_OK);
+    CHECK(cgd_trainer_init(&ctx, &t, &c, NULL, NULL) == CGD_OK);
+    CHECK(cgd_trainer_init(&ctx, &u, &c, NULL, NULL) == CGD_OK);
     steps(&t, 1);
     held = money.held;
     for (k = 0; k < 200 && status != CGD_OK; k++) {

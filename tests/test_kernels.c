@@ -943,28 +943,31 @@ static void train_once(cgd_ctx *ctx, cgd_u32 sums[2])
     cgd_train_config c = small_training();
     cgd_trainer t;
     cgd_rng_seed(&dice, 77, 0);
-    CHECK(cgd_trainer_init(ctx, &t, &c) == CGD_OK);
+    CHECK(cgd_trainer_init(ctx, &t, &c, NULL, NULL) == CGD_OK);
     run_steps(&t, sums);
     cgd_trainer_free(&t);
 }
 
 static void distil_once(cgd_ctx *ctx, cgd_u32 sums[2])
 {
-    cgd_distil_config c = cgd_distil_original();
+    cgd_train_config c = small_training();
     cgd_generator_config g;
     cgd_net teacher;
     cgd_trainer t;
-    c.train = small_training();
-    c.train.generator.up = CGD_UP_BILINEAR;
-    c.train.generator.norm = c.train.discriminator.norm = CGD_NORM_BATCH;
-    g = c.train.generator;
+    c.transfer = CGD_TRANSFER_UPDOWN;
+    c.output_weight = 10;
+    c.feature_weight = 1;
+    c.train_reverse = 1;
+    c.generator.up = CGD_UP_BILINEAR;
+    c.generator.norm = c.discriminator.norm = CGD_NORM_BATCH;
+    g = c.generator;
     g.blocks = 4;
     cgd_rng_seed(&dice, 78, 0);
     CHECK(cgd_generator_init(ctx, &teacher, &g) == CGD_OK);
     cgd_net_init_weights(&teacher, CGD_INIT_PYTORCH, &dice);
-    CHECK(cgd_distiller_init(ctx, &t, &c, &teacher, NULL) == CGD_OK);
+    CHECK(cgd_trainer_init(ctx, &t, &c, &teacher, NULL) == CGD_OK);
     run_steps(&t, sums);
-    cgd_distiller_free(&t);
+    cgd_trainer_free(&t);
     cgd_net_free(&teacher);
 }
 

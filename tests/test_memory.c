@@ -98,9 +98,9 @@ static void recomputing_trains_bit_for_bit_the_same(void)
         cgd_train_config c = training(cases[i].size, cases[i].batch,
                                       cases[i].norm, cases[i].up);
         cgd_trainer t[2];
-        CHECK(cgd_trainer_init(&context, &t[0], &c) == CGD_OK);
+        CHECK(cgd_trainer_init(&context, &t[0], &c, NULL, NULL) == CGD_OK);
         c.recompute = 1;
-        CHECK(cgd_trainer_init(&context, &t[1], &c) == CGD_OK);
+        CHECK(cgd_trainer_init(&context, &t[1], &c, NULL, NULL) == CGD_OK);
         CHECK(t[1].block_size < t[0].block_size);
         check_same(t);
     }
@@ -111,30 +111,31 @@ static void recomputing_trains_bit_for_bit_the_same(void)
  * frozen or learning. */
 static void check_distillation(int width, int original, int learns, int block)
 {
-    cgd_distil_config c = cgd_distil_original();
+    cgd_train_config c = training(36, 1, CGD_NORM_INSTANCE, CGD_UP_DECONV);
     cgd_generator_config g = training(0, 1, CGD_NORM_INSTANCE,
                                       CGD_UP_DECONV).generator;
     cgd_net teacher, reverse;
-    cgd_distiller s[2];
+    cgd_trainer s[2];
     cgd_rng rng;
     cgd_rng_seed(&rng, 5, 0);
     CHECK(cgd_generator_init(&context, &teacher, &g) == CGD_OK);
     CHECK(cgd_generator_init(&context, &reverse, &g) == CGD_OK);
     cgd_net_init_weights(&teacher, CGD_INIT_PYTORCH, &rng);
     cgd_net_init_weights(&reverse, CGD_INIT_PYTORCH, &rng);
-    c.train = training(36, 1, CGD_NORM_INSTANCE, CGD_UP_DECONV);
-    c.train.generator.blocks = 3;
-    c.train.generator.width = width;
-    c.train.generator.block = block;
+    c.transfer = CGD_TRANSFER_UPDOWN;
+    c.output_weight = 10;
+    c.generator.blocks = 3;
+    c.generator.width = width;
+    c.generator.block = block;
     if (!original)
-        c.train.gan_weight = c.train.cycle_weight = c.train.identity_weight = 0;
+        c.gan_weight = c.cycle_weight = c.identity_weight = 0;
     c.feature_weight = c.contrast_weight = 1;
     c.train_reverse = learns;
     c.answer_bytes = 0;
-    CHECK(cgd_distiller_init(&context, &s[0], &c, &teacher, &reverse)
+    CHECK(cgd_trainer_init(&context, &s[0], &c, &teacher, &reverse)
           == CGD_OK);
-    c.train.recompute = 1;
-    CHECK(cgd_distiller_init(&context, &s[1], &c, &teacher, &reverse)
+    c.recompute = 1;
+    CHECK(cgd_trainer_init(&context, &s[1], &c, &teacher, &reverse)
           == CGD_OK);
     CHECK(s[0].n_adaptors == (width < 8 ? 3U : 0U));
     cgd_net_free(&teacher);
@@ -161,7 +162,7 @@ static void recomputing_keeps_few_maps(void)
         cgd_trainer t;
         c.generator.blocks = 9;
         c.recompute = (int)k;
-        CHECK(cgd_trainer_init(&context, &t, &c) == CGD_OK);
+        CHECK(cgd_trainer_init(&context, &t, &c, NULL, NULL) == CGD_OK);
         arena[k] = t.block_size;
         cgd_trainer_free(&t);
     }
@@ -241,7 +242,7 @@ static void steps_plan_nothing_and_allocate_nothing(void)
     cgd_options options;
     cgd_ctx ctx;
     cgd_train_config c = training(48, 2, CGD_NORM_BATCH, CGD_UP_BILINEAR);
-    cgd_distil_config d = cgd_distil_original();
+    cgd_train_config d;
     cgd_trainer t;
     int calls = 0, k;
     memset(&options, 0, sizeof options);
@@ -253,20 +254,23 @@ static void steps_plan_nothing_and_allocate_nothing(void)
         c.recompute = k & 1;
         if (k > 1) c.height = c.width = 32;      /* joined passes            */
         if (k > 1) c.generator.norm = CGD_NORM_INSTANCE;
-        CHECK(cgd_trainer_init(&ctx, &t, &c) == CGD_OK);
+        CHECK(cgd_trainer_init(&ctx, &t, &c, NULL, NULL) == CGD_OK);
         CHECK(calls_in_steps(&t, &calls) == 0);
         cgd_trainer_free(&t);
     }
-    d.train = c;
-    d.train.generator.width = 4;
-    d.train.generator.blocks = 2;
+    d = c;
+    d.output_weight = 10;
+    d.feature_weight = 1;
+    d.train_reverse = 1;
+    d.generator.width = 4;
+    d.generator.blocks = 2;
     d.contrast_weight = 1;
     for (k = 0; k < 2; k++) {                    /* answers: kept once each  */
         cgd_net teacher;
         CHECK(cgd_generator_init(&ctx, &teacher, &c.generator) == CGD_OK);
         if (k == 0) d.answer_bytes = 0;
         else d.answer_bytes = (size_t)1 << 20;
-        CHECK(cgd_distiller_init(&ctx, &t, &d, &teacher, NULL) == CGD_OK);
+        CHECK(cgd_trainer_init(&ctx, &t, &d, &teacher, NULL) == CGD_OK);
         CHECK(calls_in_steps(&t, &calls) == (k ? (int)c.batch : 0));
         cgd_trainer_free(&t);
         cgd_net_free(&teacher);
@@ -381,7 +385,7 @@ static cgd_run_config fresh_run(watch *w)
 static void runs_say_what_they_will_take(void)
 {
     cgd_train_config c = training(SIDE, 1, CGD_NORM_INSTANCE, CGD_UP_DECONV);
-    cgd_distil_config d = cgd_distil_defaults();
+    cgd_train_config d;
     cgd_run_config run;
     watch w;
     write_pictures("build/test_memory.data");
@@ -391,12 +395,13 @@ static void runs_say_what_they_will_take(void)
     CHECK(w.started == 1 && w.most == w.bytes + w.more);
     CHECK(w.more > (2 * PICTURES - 1) * SIDE * SIDE * 3);
     run = fresh_run(&w);
-    d.train = c;
-    d.train.generator.blocks = 1;
-    d.train.gan_weight = d.train.cycle_weight = d.train.identity_weight = 0;
+    d = c;
+    d.output_weight = d.haar_weight = 10;
+    d.generator.blocks = 1;
+    d.gan_weight = d.cycle_weight = d.identity_weight = 0;
     d.feature_weight = 1;
-    CHECK(cgd_distil_run(&context, &d, &run, RUN_AT "/g_ab.safetensors", NULL)
-          == CGD_OK);
+    run.teacher = RUN_AT "/g_ab.safetensors";
+    CHECK(cgd_train_run(&context, &d, &run) == CGD_OK);
     CHECK(w.started == 1 && w.most == w.bytes + w.more);
     CHECK(w.more > (2 * PICTURES - 1) * SIDE * SIDE * 3
                    + 2 * PICTURES * SIDE * SIDE * 3 * sizeof(float));

@@ -154,7 +154,7 @@ static void training_matches(const char *path)
     cgd_train_config c;
     CHECK(cgd_file_open(&ctx, &file, path) == CGD_OK);
     c = config_of(cgd_file_meta(&file, "params"));
-    CHECK(cgd_trainer_init(&ctx, &t, &c) == CGD_OK);
+    CHECK(cgd_trainer_init(&ctx, &t, &c, NULL, NULL) == CGD_OK);
     read_net(&file, &t.side[0].g.net, "g_ab.");
     read_net(&file, &t.side[1].g.net, "g_ba.");
     read_net(&file, &t.side[0].d.net, "d_b.");
@@ -171,23 +171,25 @@ static void training_matches(const char *path)
 static void distillation_matches(const char *path)
 {
     cgd_file file;
-    cgd_distiller t;
-    cgd_distil_config d = cgd_distil_original();
+    cgd_trainer t;
+    cgd_train_config d;
     cgd_generator_config g;
     cgd_net teacher, reverse;
     const char *text;
     CHECK(cgd_file_open(&ctx, &file, path) == CGD_OK);
     text = cgd_file_meta(&file, "params");
-    d.train = config_of(text);
+    d = config_of(text);
+    d.output_weight = 10;
+    d.feature_weight = 1;
     d.transfer = CGD_TRANSFER_NONE;
     d.train_reverse = number(text, "reverse_trains=", -1);
-    g = d.train.generator;
+    g = d.generator;
     CHECK(cgd_generator_init(&ctx, &reverse, &g) == CGD_OK);
     g.blocks = number(text, "teacher_blocks=", 0);
     CHECK(cgd_generator_init(&ctx, &teacher, &g) == CGD_OK);
     read_net(&file, &teacher, "teacher.");
     read_net(&file, &reverse, "reverse.");
-    CHECK(cgd_distiller_init(&ctx, &t, &d, &teacher, &reverse) == CGD_OK);
+    CHECK(cgd_trainer_init(&ctx, &t, &d, &teacher, &reverse) == CGD_OK);
     read_net(&file, &t.side[0].g.net, "student.");
     read_net(&file, &t.side[0].d.net, "d_b.");
     if (d.train_reverse) read_net(&file, &t.side[1].d.net, "d_a.");
@@ -201,7 +203,7 @@ static void distillation_matches(const char *path)
         CHECK(memcmp(t.side[1].g.net.params, reverse.params,
                      reverse.state * sizeof(float)) == 0);
     }
-    cgd_distiller_free(&t);
+    cgd_trainer_free(&t);
     cgd_net_free(&teacher);
     cgd_net_free(&reverse);
     cgd_file_close(&file);

@@ -406,14 +406,14 @@ static void bench_train(cgd_ctx *ctx, const char *name, size_t size,
     set_shape(&c, size, width);
     c.generator.blocks = blocks;
     c.recompute = recompute;
-    if (cgd_trainer_init(ctx, &q.t, &c) != CGD_OK) exit(1);
+    if (cgd_trainer_init(ctx, &q.t, &c, NULL, NULL) != CGD_OK) exit(1);
     time_step(ctx, name, &q, size, before);
 }
 
 /* A recipe, with the reverse generator frozen where it needs one, on pictures
  * that the teacher has seen. */
 static void bench_distil(cgd_ctx *ctx, const char *name,
-                         cgd_distil_config d, size_t size, int width)
+                         cgd_train_config d, size_t size, int width)
 {
     cgd_generator_config g = cgd_generator_defaults();
     size_t before = cgd_memory_in_use(ctx);
@@ -421,7 +421,7 @@ static void bench_distil(cgd_ctx *ctx, const char *name,
     cgd_rng rng;
     step_job q;
     if (!wants(name)) return;
-    set_shape(&d.train, size, width);
+    set_shape(&d, size, width);
     d.train_reverse = 0;
     g.width = width;
     cgd_rng_seed(&rng, 1, 0);
@@ -429,7 +429,7 @@ static void bench_distil(cgd_ctx *ctx, const char *name,
         || cgd_generator_init(ctx, &reverse, &g) != CGD_OK) exit(1);
     cgd_net_init_weights(&teacher, CGD_INIT_NORMAL, &rng);
     cgd_net_init_weights(&reverse, CGD_INIT_NORMAL, &rng);
-    if (cgd_distiller_init(ctx, &q.t, &d, &teacher, &reverse) != CGD_OK)
+    if (cgd_trainer_init(ctx, &q.t, &d, &teacher, &reverse) != CGD_OK)
         exit(1);
     cgd_net_free(&teacher);
     cgd_net_free(&reverse);
@@ -507,10 +507,10 @@ static void bench_all(void)
                      { "64_16", 64, 16 }, { "512_32", 512, 32 } };
     cgd_options options;
     cgd_ctx ctx;
-    cgd_distil_config lean = cgd_distil_original();
+    cgd_train_config lean = cgd_distil_original();
     char name[64];
     size_t i;
-    lean.train.recompute = 1;
+    lean.recompute = 1;
     memset(&options, 0, sizeof options);
     options.threads = threads;
     options.allocator.alloc = keeping_alloc;

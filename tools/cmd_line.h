@@ -15,7 +15,7 @@
 /* The library's own configurations, and what only the program knows. The
  * options write straight into them: see offsetof in the table below. */
 typedef struct settings {
-    cgd_distil_config distil;        /* `train` uses the .train in it        */
+    cgd_train_config config;
     cgd_run_config run;
     const char *preset;
     const char *teacher, *reverse, *student;
@@ -161,9 +161,9 @@ typedef struct option {
 } option;
 
 #define AT(member) offsetof(settings, member)
-#define TRAIN_AT(member) offsetof(settings, distil.train.member)
-#define NET_AT(member) offsetof(settings, distil.train.generator.member)
-#define DISC_AT(member) offsetof(settings, distil.train.discriminator.member)
+#define TRAIN_AT(member) offsetof(settings, config.member)
+#define NET_AT(member) offsetof(settings, config.generator.member)
+#define DISC_AT(member) offsetof(settings, config.discriminator.member)
 
 static const option options[] = {
 { "Which run", HEADING, RUNS, 0, 0, 0, NULL, NULL, NULL },
@@ -175,11 +175,11 @@ static const option options[] = {
   "go on from RUN's state, with RUN's options" },
 { "teacher", TEXT, DISTIL | KEEP, AT(teacher), 0, 0, NULL, "FILE",
   "generator to learn from (g_ab.safetensors, ...)" },
-{ "direction", CHOICE, DISTIL | KEEP, AT(distil.direction), 0, 0,
+{ "direction", CHOICE, DISTIL | KEEP, AT(config.direction), 0, 0,
   direction_words, NULL, "what the teacher translates" },
 { "reverse", TEXT, DISTIL | KEEP, AT(reverse), 0, 0, NULL, "FILE",
   "generator of the other direction, for cycles" },
-{ "train-reverse", FLAG, DISTIL | KEEP, AT(distil.train_reverse), 0, 0, NULL,
+{ "train-reverse", FLAG, DISTIL | KEEP, AT(config.train_reverse), 0, 0, NULL,
   NULL, "the reverse generator learns on; else frozen" },
 { "answers", AMOUNT, DISTIL | KEEP, AT(answers), 0, 1000000, NULL, "MB",
   "memory for what the teacher said of pictures that\n"
@@ -250,13 +250,13 @@ static const option options[] = {
   "upsampling" },
 { "block", CHOICE, RUNS | KEEP, NET_AT(block), 0, 0, block_words, NULL,
   "convolutions inside the residual blocks" },
-{ "transfer", CHOICE, DISTIL | KEEP, AT(distil.transfer), 0, 0,
+{ "transfer", CHOICE, DISTIL | KEEP, AT(config.transfer), 0, 0,
   transfer_words, NULL,
   "layers copied from the teacher at the start" },
-{ "cuts", INTEGER, DISTIL | KEEP, AT(distil.cuts), 1, 10000, NULL, "N",
+{ "cuts", INTEGER, DISTIL | KEEP, AT(config.cuts), 1, 10000, NULL, "N",
   "start as wide as the teacher and prune to the\n"
   "student's widths in N cuts, not at once, ..." },
-{ "cut-part", REAL, DISTIL | KEEP, AT(distil.cut_part), 0, 1, NULL, "X",
+{ "cut-part", REAL, DISTIL | KEEP, AT(config.cut_part), 0, 1, NULL, "X",
   "... evenly over this part of --steps, 0..1" },
 { "init", CHOICE, RUNS | KEEP, TRAIN_AT(init), 0, 0, init_words, NULL,
   "how fresh weights are drawn; --norm none takes\n"
@@ -274,15 +274,15 @@ static const option options[] = {
 { "pool", AMOUNT, RUNS | KEEP, TRAIN_AT(pool), 0, 100000, NULL, "N",
   "earlier fakes they are shown again; 0: none" },
 { "Losses, by weight", HEADING, RUNS, 0, 0, 0, NULL, NULL, NULL },
-{ "output", REAL, DISTIL | KEEP, AT(distil.output_weight), 0, 1e6, NULL, "W",
+{ "output", REAL, DISTIL | KEEP, AT(config.output_weight), 0, 1e6, NULL, "W",
   "L1 to the teacher's output" },
-{ "haar", REAL, DISTIL | KEEP, AT(distil.haar_weight), 0, 1e6, NULL, "W",
+{ "haar", REAL, DISTIL | KEEP, AT(config.haar_weight), 0, 1e6, NULL, "W",
   "L1 to its high frequencies" },
-{ "contrast", REAL, DISTIL | KEEP, AT(distil.contrast_weight), 0, 1e6, NULL,
+{ "contrast", REAL, DISTIL | KEEP, AT(config.contrast_weight), 0, 1e6, NULL,
   "W", "L1 to its local contrast" },
-{ "feature", REAL, DISTIL | KEEP, AT(distil.feature_weight), 0, 1e6, NULL,
+{ "feature", REAL, DISTIL | KEEP, AT(config.feature_weight), 0, 1e6, NULL,
   "W", "L2 to the teacher's hidden states" },
-{ "teacher-blocks", BLOCKS, STUDENTS | KEEP, AT(distil.teacher_blocks), 0, 255,
+{ "teacher-blocks", BLOCKS, STUDENTS | KEEP, AT(config.teacher_blocks), 0, 255,
   NULL, "1,4,8",
   "blocks matched to the student's first, second,\n"
   "...; counted from 0; even: spread evenly" },
@@ -471,33 +471,26 @@ enum { N_OPTIONS = sizeof options / sizeof options[0] };
 typedef struct preset {
     const char *name;
     unsigned command;
-    cgd_distil_config (*base)(void);
+    cgd_train_config (*base)(void);
     const char *text;                /* option=value, separated by blanks    */
     const char *summary;
 } preset;
 
-static cgd_distil_config train_base(void)
-{
-    cgd_distil_config config = cgd_distil_defaults();
-    config.train = cgd_train_defaults();
-    return config;
-}
-
 /* The first preset of a command is its default. */
 static const preset presets[] = {
-{ "small", TRAIN, train_base,
+{ "small", TRAIN, cgd_train_defaults,
   "size=128 load-size=144 ngf=32 blocks=6 ndf=32 lr=0.0004 ema=0.999 "
   "schedule=linear steps=20000 decay-part=0.5 sample-every=500 "
   "save-every=500",
   "photographs, in hours" },
-{ "demo", TRAIN, train_base,
+{ "demo", TRAIN, cgd_train_defaults,
   "size=64 load-size=64 flip=no ngf=16 disc-layers=2 ndf=32 lr=0.001 "
   "ema=0.995 schedule=constant steps=1000",
   "the pictures that `cgd dataset` draws, in minutes" },
-{ "paper", TRAIN, train_base,
+{ "paper", TRAIN, cgd_train_defaults,
   "size=256 load-size=286 schedule=linear epochs=100 decay=100",
   "Zhu et al. 2017: weeks on two cores" },
-{ "original", TRAIN, train_base,
+{ "original", TRAIN, cgd_train_defaults,
   "size=256 load-size=300 filter=bilinear norm=batch up=bilinear disc=five "
   "init=pytorch beta1=0.9 schedule=constant epochs=100",
   "as the original distillation project meant it" },
@@ -986,8 +979,8 @@ static int apply_preset(const source *from, settings *s, const char *name)
     if (!p)
         return fail_usage(from, "there is no preset \"%s\"", name);
     s->preset = p->name;
-    s->distil = p->base();
-    s->distil.direction = UNSET;
+    s->config = p->base();
+    s->config.direction = UNSET;
     strcpy(text, p->text);
     return assign_text(from, s, text, " ");
 }
@@ -1067,13 +1060,13 @@ static int parse_run(const command *cmd, settings *s, int argc, char **argv,
 static void default_settings(settings *s, unsigned command)
 {
     memset(s, 0, sizeof *s);
-    s->distil = train_base();
+    s->config = cgd_train_defaults();
     s->run = cgd_run_defaults();
     s->run.out = NULL;
     s->run.data = cgd_data_defaults();
     if (command == PRUNE) {            /* as the teacher is                  */
-        s->distil.train.generator.width = 0;
-        s->distil.train.generator.blocks = 0;
+        s->config.generator.width = 0;
+        s->config.generator.blocks = 0;
     }
     s->size = command == DATASET ? 64
             : command == INFO || command == PLAN || command == PRUNE ? 256
@@ -1081,7 +1074,7 @@ static void default_settings(settings *s, unsigned command)
     s->count = command == EXPORT ? 32 : 200;
     s->tests = 32;
     s->replicates = cgd_bootstrap_defaults().replicates;
-    s->answers = s->distil.answer_bytes >> 20;
+    s->answers = s->config.answer_bytes >> 20;
     s->seed = 1;
 }
 

@@ -62,7 +62,7 @@ static cgd_status time_net(cgd_net *net, size_t size, double *ms)
 static cgd_status cost_candidate(cgd_ctx *ctx, const settings *s,
                                  candidate *c, int *fits)
 {
-    cgd_generator_config g = s->distil.train.generator;
+    cgd_generator_config g = s->config.generator;
     cgd_rng rng;
     cgd_net net;
     cgd_cost cost;

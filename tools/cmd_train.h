@@ -169,7 +169,7 @@ static int check_data(const source *from, const settings *s)
 /* Put what has one option but several places where it belongs. */
 static void spread_settings(settings *s)
 {
-    cgd_generator_config *g = &s->distil.train.generator;
+    cgd_generator_config *g = &s->config.generator;
     if (g->norm == FROZEN) {
         g->norm = CGD_NORM_BATCH;
         if (s->freeze_part <= 0) s->freeze_part = 0.5f;
@@ -179,20 +179,20 @@ static void spread_settings(settings *s)
     s->run.data.height = s->height;
     s->run.data.load_size = s->load_size;
     s->run.data.load_height = s->load_height;
-    s->distil.train.width = s->size;
-    s->distil.train.height = s->height;
+    s->config.width = s->size;
+    s->config.height = s->height;
     g->in_channels = (int)s->run.data.channels[0];
     g->out_channels = (int)s->run.data.channels[1];
-    s->run.data.seed = s->distil.train.seed = s->seed;
-    s->distil.answer_bytes = s->answers > (size_t)-1 >> 20 ? (size_t)-1
+    s->run.data.seed = s->config.seed = s->seed;
+    s->config.answer_bytes = s->answers > (size_t)-1 >> 20 ? (size_t)-1
                            : s->answers << 20;
 }
 
 /* From epochs to steps, and when the learning rate begins to fall. */
 static void plan_steps(settings *s, unsigned long pictures)
 {
-    cgd_schedule *plan = &s->distil.train.schedule;
-    unsigned long batch = (unsigned long)s->distil.train.batch;
+    cgd_schedule *plan = &s->config.schedule;
+    unsigned long batch = (unsigned long)s->config.batch;
     unsigned long epoch = (pictures + batch - 1) / batch;
     unsigned long fall = s->decay * epoch;
     int stairs = plan->kind == CGD_LR_STEP;
@@ -202,9 +202,9 @@ static void plan_steps(settings *s, unsigned long pictures)
         fall = (unsigned long)(s->decay_part * (double)s->run.steps + 0.5);
     if (fall > s->run.steps) fall = s->run.steps;
     plan->total = s->run.steps;
-    s->distil.train.freeze = 0;                          /* never            */
+    s->config.freeze = 0;                                /* never            */
     if (s->freeze_part > 0)
-        s->distil.train.freeze = 1 + (unsigned long)
+        s->config.freeze = 1 + (unsigned long)
             ((1 - (double)s->freeze_part) * (double)(s->run.steps - 1));
     plan->start = stairs ? fall + (fall == 0) * s->run.steps
                          : s->run.steps - fall;
@@ -238,8 +238,8 @@ static int survey_data(settings *s)
     memset(&quiet, 0, sizeof quiet);
     quiet.threads = 1;
     cgd_init(&ctx, &quiet);
-    s->run.data.channels[0] = (size_t)s->distil.train.generator.in_channels;
-    s->run.data.channels[1] = (size_t)s->distil.train.generator.out_channels;
+    s->run.data.channels[0] = (size_t)s->config.generator.in_channels;
+    s->run.data.channels[1] = (size_t)s->config.generator.out_channels;
     status = cgd_dataset_open(&ctx, &data, &s->run.data);
     if (status == CGD_OK) {
         memcpy(s->run.data.range, data.config.range, sizeof data.config.range);
@@ -292,7 +292,7 @@ static void print_discriminator(cgd_ctx *ctx,
 static void print_plan(const job *j)
 {
     const settings *s = j->s;
-    unsigned long batch = (unsigned long)s->distil.train.batch;
+    unsigned long batch = (unsigned long)s->config.batch;
     phrase threads, steps, pictures;
     printf("kernels: %s, %s\n", cgd_kernels_name(&j->ctx),
            in_number(&threads, (unsigned long)cgd_threads(&j->ctx),
@@ -344,10 +344,7 @@ static int run_job(job *j, const char *results)
     cgd_status status;
     if (!text) return fail("out of memory");
     s->run.options = text;
-    status = j->cmd->bit == TRAIN
-        ? cgd_train_run(&j->ctx, &s->distil.train, &s->run)
-        : cgd_distil_run(&j->ctx, &s->distil, &s->run, s->teacher,
-                         s->reverse);
+    status = cgd_train_run(&j->ctx, &s->config, &s->run);
     free(text);
     return finish_run(j, status, results);
 }
@@ -359,7 +356,7 @@ static int run_job(job *j, const char *results)
 /* Nets to start from decide the shape of those that are trained. */
 static int follow_start(job *j, int i)
 {
-    cgd_train_config *c = &j->s->distil.train;
+    cgd_train_config *c = &j->s->config;
     const char *path = j->s->run.start[i];
     cgd_file file;
     cgd_net net;
@@ -398,7 +395,7 @@ static int follow_starts(job *j)
 
 static int run_train(const command *cmd, settings *s)
 {
-    const cgd_train_config *c = &s->distil.train;
+    const cgd_train_config *c = &s->config;
     source from;
     job j;
     int bad;
@@ -441,8 +438,8 @@ static int fits_in(const cgd_generator_config *a,
 /* Fill in what the student's options leave to the teacher. */
 static void follow_teacher(settings *s, const cgd_generator_config *teacher)
 {
-    cgd_generator_config *g = &s->distil.train.generator;
-    int ba = s->distil.direction == 1;           /* the configuration is ab  */
+    cgd_generator_config *g = &s->config.generator;
+    int ba = s->config.direction == 1;           /* the configuration is ab  */
     g->in_channels = ba ? teacher->out_channels : teacher->in_channels;
     g->out_channels = ba ? teacher->in_channels : teacher->out_channels;
     if (g->norm == AS_TEACHER) g->norm = teacher->norm;
@@ -464,9 +461,9 @@ static void follow_teacher(settings *s, const cgd_generator_config *teacher)
     memcpy(g->range, teacher->range, sizeof g->range);
     s->run.data.channels[0] = (size_t)g->in_channels;
     s->run.data.channels[1] = (size_t)g->out_channels;
-    if (s->distil.transfer == UNSET)
-        s->distil.transfer = !fits_in(g, teacher) ? CGD_TRANSFER_NONE
-                           : g->blocks == teacher->blocks || s->distil.cuts > 1
+    if (s->config.transfer == UNSET)
+        s->config.transfer = !fits_in(g, teacher) ? CGD_TRANSFER_NONE
+                           : g->blocks == teacher->blocks || s->config.cuts > 1
                            ? CGD_TRANSFER_PRUNE : CGD_TRANSFER_FULL;
 }
 
@@ -477,7 +474,7 @@ static void follow_range(settings *s, const cgd_generator_config *teacher)
     int d;
     for (d = 0; d < 2 && !s->run.data.measure; d++)
         if (own[d].lo == own[d].hi)
-            own[d] = teacher->range[d ^ (s->distil.direction == 1)];
+            own[d] = teacher->range[d ^ (s->config.direction == 1)];
 }
 
 /* Read the teacher once, to know its shape and say what it is. */
@@ -500,10 +497,10 @@ static int check_distil(const source *from, const settings *s)
     if (!s->teacher)
         return fail_usage(from, "--teacher FILE is missing: the generator to "
                           "learn from");
-    if (s->distil.direction == UNSET)
+    if (s->config.direction == UNSET)
         return fail_usage(from, "--direction is missing: ab if the teacher "
                           "translates A to B, or ba");
-    if (s->student && s->distil.cuts > 1)
+    if (s->student && s->config.cuts > 1)
         return fail_usage(from, "--cuts begins with the teacher's channels: "
                           "it goes without --init-student");
     return 0;
@@ -524,11 +521,13 @@ static int run_distil(const command *cmd, settings *s)
     bad = open_job(&j, cmd, s);
     if (bad) return bad;
     bad = meet_teacher(&j);
-    s->run.start[s->distil.direction] = s->student;
+    s->run.start[s->config.direction] = s->student;
+    s->run.teacher = s->teacher;
+    s->run.reverse = s->reverse;
     if (!bad) bad = follow_starts(&j);
     if (!bad) bad = survey_data(s);
     if (!bad) {
-        print_generator(&j.ctx, "student", &s->distil.train.generator,
+        print_generator(&j.ctx, "student", &s->config.generator,
                         s->size, s->height);
         print_plan(&j);
         bad = run_job(&j, "student.safetensors");
@@ -544,7 +543,7 @@ static int run_distil(const command *cmd, settings *s)
 /* Make the narrower net that the options ask for and save it. */
 static cgd_status prune(cgd_ctx *ctx, settings *s, const cgd_net *from)
 {
-    cgd_generator_config *g = &s->distil.train.generator;
+    cgd_generator_config *g = &s->config.generator;
     cgd_net net;
     cgd_status status;
     g->norm = g->up = AS_TEACHER;
@@ -554,7 +553,7 @@ static cgd_status prune(cgd_ctx *ctx, settings *s, const cgd_net *from)
     status = cgd_generator_init(ctx, &net, g);
     if (status != CGD_OK) return status;
     status = cgd_transfer(&net, from, CGD_TRANSFER_PRUNE,
-                          s->distil.teacher_blocks);
+                          s->config.teacher_blocks);
     if (status == CGD_OK) status = cgd_net_save(&net, NULL, s->out);
     cgd_net_free(&net);
     return status;
@@ -576,7 +575,7 @@ static int run_prune(const command *cmd, settings *s)
         if (status == CGD_OK) {
             print_generator(&ctx, "before", &model.net.generator, s->size,
                             s->size);
-            print_generator(&ctx, "after", &s->distil.train.generator,
+            print_generator(&ctx, "after", &s->config.generator,
                             s->size, s->size);
         }
         cgd_model_free(&model);
