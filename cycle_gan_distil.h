@@ -1040,7 +1040,7 @@ CGDDEF cgd_status cgd_import_net(cgd_ctx *ctx, cgd_net *net,
  * next picture of that size is translated without planning anything. */
 typedef struct cgd_model {
     cgd_net net;
-    cgd_pass pass;
+    cgd_pass *pass;           /* NULL before the first picture               */
 } cgd_model;
 
 /* Load a generator: a single-generator file, or with prefix one out of a
@@ -6180,29 +6180,27 @@ static size_t cgd__cut_width(size_t from, size_t to, double part)
     return (size_t)((double)from * cgd__exp(part * cgd__log(ratio)) + 0.5);
 }
 
-/* The student's shape at a step. */
-static cgd_generator_config cgd__cut_shape(const cgd_trainer *t,
-                                           unsigned long step)
+/* From the student's shape in the end to that at a step. */
+static void cgd__cut_shape(const cgd_trainer *t, unsigned long step,
+                           cgd_generator_config *g)
 {
     const cgd_train_config *d = &t->config;
     const cgd_generator_config *teacher = &t->teacher.generator;
-    cgd_generator_config g = d->generator;
-    size_t n = (size_t)g.blocks, from[6], to[6], i;
+    size_t n = (size_t)g->blocks, from[6], to[6], i;
     int cut = cgd__cuts_at(d, step);
     double part = (double)cut / (double)d->cuts;
-    if (cut >= d->cuts) return g;
+    if (cut >= d->cuts) return;
     cgd__stages(teacher, from);
-    cgd__stages(&g, to);
+    cgd__stages(g, to);
     for (i = 0; i < 6; i++)
-        g.stage[i] = (int)cgd__cut_width(from[i], to[i], part);
+        g->stage[i] = (int)cgd__cut_width(from[i], to[i], part);
     for (i = 0; i < cgd__matched_count(d->teacher_blocks, n); i++) {
         size_t k = cgd__matched_block(d->teacher_blocks, i, n,
                                       (size_t)teacher->blocks);
-        g.inside[i] = (unsigned short)cgd__cut_width(
+        g->inside[i] = (unsigned short)cgd__cut_width(
             teacher->inside[k] ? teacher->inside[k] : from[3],
-            g.inside[i] ? g.inside[i] : to[3], part);
+            g->inside[i] ? g->inside[i] : to[3], part);
     }
-    return g;
 }
 
 /* A learner of the student's shape at a step; its weights are not set. */
@@ -6210,9 +6208,10 @@ static cgd_status cgd__student_init(const cgd_trainer *t, unsigned long step,
                                     cgd_learner *l)
 {
     const cgd_learner *now = &t->side[t->config.direction].g;
-    cgd_generator_config shape = cgd__cut_shape(t, step);
+    cgd_generator_config shape = t->config.generator;
     cgd_status status;
     memset(l, 0, sizeof *l);
+    cgd__cut_shape(t, step, &shape);
     shape.in_channels = now->net.generator.in_channels;
     shape.out_channels = now->net.generator.out_channels;
     shape.image_stats = now->net.generator.image_stats;
@@ -7268,13 +7267,13 @@ static cgd_status cgd__check_config(cgd_ctx *ctx, const cgd_train_config *c)
     return CGD_OK;
 }
 
-/* A fresh generator (of a shape that leaves the pictures' channels open) or
- * discriminator for side s, with drawn weights. */
-static cgd_status cgd__fresh_generator(cgd_trainer *t, int s,
-                                       cgd_generator_config g)
+/* A fresh generator or discriminator for side s, with drawn weights. */
+static cgd_status cgd__fresh_generator(cgd_trainer *t, int s)
 {
+    cgd_generator_config g = t->config.generator;
     cgd_learner *l = &t->side[s].g;
     cgd_status status;
+    if (cgd__taught(t, s)) cgd__cut_shape(t, 0, &g);
     g.in_channels = (int)cgd__channels(t, s);
     g.out_channels = (int)cgd__channels(t, !s);
     if (t->config.freeze > 0) g.image_stats = 0;
@@ -7396,7 +7395,7 @@ static cgd_status cgd__start_reverse(cgd_trainer *t, const cgd_net *reverse)
     int back = !c->direction;
     cgd_status status = reverse
         ? cgd__copy_generator(t->ctx, &t->side[back].g.net, reverse)
-        : cgd__fresh_generator(t, back, c->generator);
+        : cgd__fresh_generator(t, back);
     if (status == CGD_OK && c->train_reverse) {
         status = cgd__start_generator(t, back);
         if (status == CGD_OK && c->gan_weight > 0)
@@ -7415,7 +7414,7 @@ static cgd_status cgd__start_student(cgd_trainer *t, const cgd_net *teacher,
     cgd_net *student = &t->side[go].g.net;
     cgd_status status = cgd__copy_generator(t->ctx, &t->teacher, teacher);
     if (status == CGD_OK)
-        status = cgd__fresh_generator(t, go, cgd__cut_shape(t, 0));
+        status = cgd__fresh_generator(t, go);
     if (status == CGD_OK)
         status = cgd_transfer(student, teacher, c->transfer,
                               c->teacher_blocks);
@@ -7438,7 +7437,7 @@ static cgd_status cgd__start_both(cgd_trainer *t)
     cgd_status status = CGD_OK;
     int s;
     for (s = 0; s < 2 && status == CGD_OK; s++) {
-        status = cgd__fresh_generator(t, s, t->config.generator);
+        status = cgd__fresh_generator(t, s);
         if (status == CGD_OK) status = cgd__start_generator(t, s);
         if (status == CGD_OK && t->config.gan_weight > 0)
             status = cgd__fresh_discriminator(t, s);
@@ -10922,8 +10921,12 @@ CGDDEF const char *cgd_kernels_name(const cgd_ctx *ctx)
 
 CGDDEF void cgd_model_free(cgd_model *model)
 {
-    model->pass.net = &model->net;
-    cgd_pass_free(&model->pass);
+    if (model->pass) {
+        model->pass->net = &model->net;
+        cgd_pass_free(model->pass);
+        cgd__free(model->net.ctx, model->pass, sizeof *model->pass);
+        model->pass = NULL;
+    }
     cgd_net_free(&model->net);
 }
 
@@ -11005,11 +11008,15 @@ static cgd_status cgd__model_plan(cgd_model *model, size_t width,
                                   size_t height)
 {
     cgd_net *net = &model->net;
-    cgd_pass *pass = &model->pass;
+    cgd_pass *pass = model->pass;
     size_t w = cgd__model_side(width), h = cgd__model_side(height);
     if (width < 1 || height < 1 || width > 65536 || height > 65536)
         return cgd__fail(net->ctx, CGD_ERR_SHAPE,
             "a picture of %u x %u cannot be translated", width, height);
+    if (!pass)
+        pass = model->pass = (cgd_pass *)cgd__alloc_zeroed(net->ctx, 1,
+                                                  sizeof *pass, "a plan");
+    if (!pass) return CGD_ERR_MEMORY;
     pass->net = net;                   /* the model may have been moved      */
     if (pass->slots && pass->w == w && pass->h == h
         && pass->kernels == net->ctx->kernels) return CGD_OK;
@@ -11021,7 +11028,7 @@ static cgd_status cgd__model_plan(cgd_model *model, size_t width,
 static cgd_status cgd__model_place(cgd_model *model, cgd__arena *a,
                                    cgd_tensor *x)
 {
-    cgd_pass *pass = &model->pass;
+    cgd_pass *pass = model->pass;
     void *memory;
     *x = cgd_tensor_view(1, pass->h, pass->w, model->net.layers[0].in_c, NULL);
     x->data = cgd__take_floats(a, cgd_tensor_size(x));
@@ -11104,9 +11111,9 @@ static cgd_status cgd__translate(cgd_model *model, cgd_image *out,
     status = cgd__model_place(model, &arena, &x);
     if (status == CGD_OK) {
         cgd_tensor_from_image(&x, 0, in, &range[0]);
-        status = cgd_pass_forward(&model->pass, &x);
+        status = cgd_pass_forward(model->pass, &x);
     }
-    if (status == CGD_OK) cgd__model_cut(out, &model->pass.y, &range[1]);
+    if (status == CGD_OK) cgd__model_cut(out, &model->pass->y, &range[1]);
     if (!workspace) cgd__free(ctx, block, need);
     return status;
 }

@@ -106,7 +106,9 @@ static void print_cost(const cgd_net *net, size_t size)
     if (net->is_generator)
         printf("  memory      %s to translate a picture of that size\n",
                in_bytes(&p, cgd_model_workspace(&model, size, size)));
-    cgd_pass_free(&model.pass);
+    memset(&model.net, 0, sizeof model.net);     /* it is not the model's    */
+    model.net.ctx = net->ctx;
+    cgd_model_free(&model);
     printf("  training    %s for a pass, forward and back\n",
            in_bytes(&p, train));
 }
