@@ -1318,8 +1318,8 @@ typedef struct cgd_run_config {
 } cgd_run_config;
 
 CGDDEF cgd_run_config cgd_run_defaults(void);
-/* Train, or with a teacher distil, from out's state or from scratch up to `steps`, leaving
- * out/state.safetensors, the state saved before that as
+/* Train, or with a teacher distil, from out's state or from scratch up to
+ * `steps`, leaving out/state.safetensors, the state saved before that as
  * state.previous.safetensors, and the generators, averaged where
  * config.ema is set: out/g_ab.safetensors and out/g_ba.safetensors, or
  * out/student.safetensors. The first state is saved before the first step; a
@@ -18715,7 +18715,8 @@ static cgd_status cgd__run_sample(cgd__run *r)
     unsigned char *bytes;
     cgd_image sheet;
     cgd_status status = cgd_image_init(r->ctx, &sheet,
-        w * (size_t)(cgd__distils(&r->trainer) ? 3 : 4), h * CGD__SHEET_ROWS, 3);
+        w * (size_t)(cgd__distils(&r->trainer) ? 3 : 4), h * CGD__SHEET_ROWS,
+        3);
     if (status != CGD_OK) return status;
     bytes = (unsigned char *)cgd__alloc_zeroed(r->ctx, h * w, channels,
                                                "a sample");
