@@ -1186,6 +1186,7 @@ CGDDEF cgd_status cgd_translate_file(cgd_ctx *ctx, const char *model,
                                      const char *in, const char *out);
 
 enum { CGD_FIT_RESIZE_CROP = 0, CGD_FIT_CROP, CGD_FIT_WIDTH_CROP };
+enum { CGD_JOINED_NO = 0, CGD_JOINED_LEFT, CGD_JOINED_RIGHT };  /* A's half  */
 
 typedef struct cgd_data_config {
     const char *root;       /* folder with trainA, trainB, or a packed file  */
@@ -1200,6 +1201,9 @@ typedef struct cgd_data_config {
                                width to load_size keeping the aspect (height
                                at least size), then crop                     */
     int flip;               /* mirror half of them, left and right           */
+    int flat;               /* leave folders inside folders alone            */
+    int joined;             /* CGD_JOINED_*: root/train (or root) holds
+                               pictures of both domains, side by side        */
     int filter;             /* CGD_BICUBIC, CGD_BILINEAR                     */
     cgd_u32 seed;
     size_t cache_bytes;     /* keep resized pictures in memory up to this    */
@@ -1241,10 +1245,11 @@ CGDDEF cgd_status cgd_dataset_next(cgd_dataset *data, cgd_tensor *a,
                                    cgd_tensor *b);
 /* Decode and resize a data folder once, into one file that cgd_dataset_open
  * takes as root: a safetensors file of pictures "trainA/NAME", U8, U16 or F32.
- * Takes those of trainA, trainB, testA and testB in config->root that exist,
- * with config's channels, resized to its size and height by its filter (size
- * 0: as they are). Its range, or one measured, goes into the file and holds
- * when it is opened. Broken pictures are left out with a warning. */
+ * Takes those of trainA, trainB, testA and testB in config->root that exist
+ * (of joined pairs: train, and test or val), with config's channels, resized
+ * to its size and height by its filter (size 0: as they are). Its range, or
+ * one measured, goes into the file and holds when it is opened. Broken
+ * pictures are left out with a warning. */
 CGDDEF cgd_status cgd_dataset_pack(cgd_ctx *ctx,
                                    const cgd_data_config *config,
                                    const char *path);
@@ -1257,14 +1262,15 @@ CGDDEF cgd_status cgd_range_measure(cgd_ctx *ctx, cgd_range *range,
                                     size_t c);
 
 /* The picture files in a folder (.jpg .jpeg .jpe .jfif .png .bmp, and arrays,
- * .npy .safetensors, in either case; not the hidden ones), sorted by name;
- * freed with one call. */
+ * .npy .safetensors, in either case; not the hidden ones), sorted by path;
+ * with recurse, in the folders inside it too. Pictures of other kinds or
+ * names are counted in a warning. Freed with one call. */
 typedef struct cgd_listing {
     char **paths;                  /* folder/name; the text stands behind    */
     size_t count, bytes;           /* bytes: the whole block                 */
 } cgd_listing;
 CGDDEF cgd_status cgd_list_pictures(cgd_ctx *ctx, cgd_listing *listing,
-                                    const char *folder);
+                                    const char *folder, int recurse);
 CGDDEF void cgd_listing_free(cgd_ctx *ctx, cgd_listing *listing);
 #endif
 
@@ -17327,11 +17333,15 @@ CGDDEF cgd_status cgd_image_save(cgd_ctx *ctx, const cgd_image *image,
 /* Two scans, one to count and one to fill a block of that size; a file that
  * appears in between is left to the next time. */
 typedef struct cgd__scan {
-    const char *folder;
+    const char *top;               /* where it began                         */
+    int recurse, depth;
     char **paths;                  /* NULL: only count                       */
     char  *text;
     size_t count, length;          /* so far: paths, characters              */
     size_t count_room, length_room;
+    cgd__text *folders;            /* not NULL: only name the folders in top */
+    struct { const char *kind; size_t count; } left[8];   /* no pictures     */
+    char failed[CGD_PATH_ROOM];    /* what could not be read                 */
 } cgd__scan;
 
 /* macOS leaves a hidden ._name.jpg, which is none, beside each name.jpg. */
@@ -17345,107 +17355,203 @@ static int cgd__is_picture_name(const char *name)
     return 0;
 }
 
-static void cgd__scan_visit(cgd__scan *scan, const char *name)
+static void cgd__scan_add(cgd__scan *scan, const char *path)
 {
-    size_t length = strlen(scan->folder) + 1 + strlen(name) + 1;
-    if (!cgd__is_picture_name(name)) return;
+    size_t length = strlen(path) + 1;
     if (scan->paths) {
         if (scan->count == scan->count_room
             || length > scan->length_room - scan->length) return;
         scan->paths[scan->count] = scan->text + scan->length;
-        cgd__format(scan->text + scan->length, length, "%s/%s", scan->folder,
-                    name);
+        memcpy(scan->text + scan->length, path, length);
     }
     scan->count++;
     scan->length += length;
 }
 
+/* A file that does not bear a picture's name: is it one all the same? */
+static void cgd__scan_left(cgd__scan *scan, const char *path)
+{
+    unsigned char first[160];
+    FILE *f = cgd_fopen(path, "rb");
+    size_t n = f ? fread(first, 1, sizeof first, f) : 0, i;
+    int known = cgd__picture_kind(first, n);
+    const char *kind = known == CGD__UNKNOWN ? "" : cgd__kinds[known].name;
+    if (f) fclose(f);
+    if (!strstr(kind, "picture")) return;
+    for (i = 0; i < sizeof scan->left / sizeof *scan->left; i++)
+        if (!scan->left[i].count || strcmp(scan->left[i].kind, kind) == 0) {
+            scan->left[i].kind = kind;
+            scan->left[i].count++;
+            return;
+        }
+}
+
+/* Is path the folder it lies in, or one above that? A link can lead there. */
+static int cgd__scan_loops(const cgd__scan *scan, const char *folder,
+                           const char *path)
+{
+    char up[CGD_PATH_ROOM];
+    size_t n = strlen(folder), top = strlen(scan->top);
+    memcpy(up, folder, n + 1);
+    for (;;) {
+        if (cgd_path_same(up, path)) return 1;
+        if (n <= top) return 0;
+        while (n > top && up[n] != '/') n--;
+        up[n] = 0;
+    }
+}
+
+static cgd_status cgd__scan_folder(cgd__scan *scan, const char *folder);
+
+static cgd_status cgd__scan_visit(cgd__scan *scan, const char *folder,
+                                  const char *name)
+{
+    char path[CGD_PATH_ROOM];
+    int kind;
+    cgd_status status = CGD_OK;
+    if (name[0] == '.') return CGD_OK;
+    if (!cgd_path_join(path, folder, name) || scan->depth > 32) {
+        cgd__format(scan->failed, sizeof scan->failed, "%s", folder);
+        return CGD_ERR_SHAPE;
+    }
+    kind = cgd_path_kind(path);
+    if (kind == CGD_PATH_FOLDER && scan->folders) {
+        if (scan->length++) cgd__put_string(scan->folders, ", ");
+        cgd__put_string(scan->folders, name);
+    } else if (kind == CGD_PATH_FOLDER) {
+        if (!scan->recurse || cgd__scan_loops(scan, folder, path))
+            return CGD_OK;
+        scan->depth++;
+        status = cgd__scan_folder(scan, path);
+        scan->depth--;
+    } else if (cgd__is_picture_name(name)) {
+        cgd__scan_add(scan, path);
+    } else if (kind == CGD_PATH_FILE && !scan->paths) {
+        cgd__scan_left(scan, path);
+    }
+    return status;
+}
+
 /* CGD_ERR_IO: no such folder. CGD_ERR_UNSUPPORTED: no folders here at all. */
 #if defined(_WIN32)
 
-static cgd_status cgd__scan_folder(cgd__scan *scan)
+static cgd_status cgd__scan_folder(cgd__scan *scan, const char *folder)
 {
     char name[CGD_PATH_ROOM];
     wchar_t wide[CGD_PATH_ROOM];
     WIN32_FIND_DATAW found;
     HANDLE search;
-    if (!cgd_path_join(name, scan->folder, "*")) return CGD_ERR_IO;
+    cgd_status status = CGD_OK;
+    cgd__format(scan->failed, sizeof scan->failed, "%s", folder);
+    if (!cgd_path_join(name, folder, "*")) return CGD_ERR_IO;
     search = FindFirstFileW(cgd__wide_path(wide, name), &found);
     if (search == INVALID_HANDLE_VALUE) return CGD_ERR_IO;
     do {
-        if (!(found.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY)
-            && WideCharToMultiByte(CP_UTF8, 0, found.cFileName, -1, name,
-                                   CGD_PATH_ROOM, NULL, NULL))
-            cgd__scan_visit(scan, name);
-    } while (FindNextFileW(search, &found));
+        if (WideCharToMultiByte(CP_UTF8, 0, found.cFileName, -1, name,
+                                CGD_PATH_ROOM, NULL, NULL))
+            status = cgd__scan_visit(scan, folder, name);
+    } while (status == CGD_OK && FindNextFileW(search, &found));
     FindClose(search);
-    return CGD_OK;
+    return status;
 }
 
 #elif defined(__unix__) || defined(__APPLE__)
 #include <dirent.h>
 
-static cgd_status cgd__scan_folder(cgd__scan *scan)
+static cgd_status cgd__scan_folder(cgd__scan *scan, const char *folder)
 {
     const struct dirent *entry;
-    DIR *folder = opendir(scan->folder);
-    if (!folder) return CGD_ERR_IO;
-    while ((entry = readdir(folder)) != NULL)
-        cgd__scan_visit(scan, entry->d_name);
-    closedir(folder);
-    return CGD_OK;
+    DIR *open = opendir(folder);
+    cgd_status status = CGD_OK;
+    if (!open) {
+        cgd__format(scan->failed, sizeof scan->failed, "%s", folder);
+        return CGD_ERR_IO;
+    }
+    while (status == CGD_OK && (entry = readdir(open)) != NULL)
+        status = cgd__scan_visit(scan, folder, entry->d_name);
+    closedir(open);
+    return status;
 }
 
 #else
 
-static cgd_status cgd__scan_folder(cgd__scan *scan)
+static cgd_status cgd__scan_folder(cgd__scan *scan, const char *folder)
 {
     (void)cgd__scan_visit;
-    (void)scan;
+    cgd__format(scan->failed, sizeof scan->failed, "%s", folder);
     return CGD_ERR_UNSUPPORTED;
 }
 
 #endif
 
-static cgd_status cgd__list_fail(cgd_ctx *ctx, cgd_status status,
-                                 const char *folder)
+/* "3 x a WebP picture, 1 x a TIFF picture"; 0 if nothing was left out. */
+static int cgd__scan_words(const cgd__scan *scan, char *out, size_t room)
 {
+    size_t i;
+    cgd__text t;
+    t.at = out;
+    t.room = room;
+    for (i = 0; i < sizeof scan->left / sizeof *scan->left; i++) {
+        if (!scan->left[i].count) break;
+        if (i) cgd__put_string(&t, ", ");
+        cgd__put_unsigned(&t, scan->left[i].count);
+        cgd__put_string(&t, " x ");
+        cgd__put_string(&t, scan->left[i].kind);
+    }
+    *t.at = 0;
+    return i > 0;
+}
+
+static cgd_status cgd__list_fail(cgd_ctx *ctx, cgd_status status,
+                                 const cgd__scan *scan)
+{
+    char left[200];
+    int found = cgd__scan_words(scan, left, sizeof left);
     if (status == CGD_ERR_UNSUPPORTED)
         return cgd__fail(ctx, status, "%s: this build cannot list folders; "
-                         "use a packed data file", folder);
+                         "use a packed data file", scan->failed);
     if (status == CGD_ERR_MEMORY)
         return cgd__fail(ctx, status, "%s: out of memory for the list of "
-                         "pictures", folder);
+                         "pictures", scan->top);
     if (status == CGD_ERR_IO)
         return cgd__fail(ctx, status, "%s: there is no such folder, or it "
-                         "cannot be read", folder);
+                         "cannot be read", scan->failed);
+    if (status == CGD_ERR_SHAPE)
+        return cgd__fail(ctx, status, "%s: the paths in it are too long or "
+                         "too deep", scan->failed);
     return cgd__fail(ctx, status, "%s: the folder holds no picture (.jpg, "
-                     ".jpeg, .png or .bmp)", folder);
+                     ".jpeg, .png or .bmp)%s%s", scan->top,
+                     found ? ", but " : "", left);
 }
 
 CGDDEF cgd_status cgd_list_pictures(cgd_ctx *ctx, cgd_listing *listing,
-                                    const char *folder)
+                                    const char *folder, int recurse)
 {
     cgd__scan scan;
+    char left[200];
     cgd_status status;
     memset(listing, 0, sizeof *listing);
     memset(&scan, 0, sizeof scan);
-    scan.folder = folder;
-    status = cgd__scan_folder(&scan);
+    scan.top = folder;
+    scan.recurse = recurse;
+    status = cgd__scan_folder(&scan, folder);
     if (status == CGD_OK && scan.count == 0) status = CGD_ERR_FORMAT;
-    if (status != CGD_OK) return cgd__list_fail(ctx, status, folder);
+    if (status != CGD_OK) return cgd__list_fail(ctx, status, &scan);
+    if (cgd__scan_words(&scan, left, sizeof left))
+        cgd__warn(ctx, "%s: left out: %s; pictures are files named .jpg, "
+                  ".jpeg, .png or .bmp that are such", folder, left);
     listing->bytes = scan.count * sizeof *scan.paths + scan.length;
     scan.paths = (char **)cgd__alloc(ctx, listing->bytes);
     if (!scan.paths) {
         listing->bytes = 0;
-        return cgd__list_fail(ctx, CGD_ERR_MEMORY, folder);
+        return cgd__list_fail(ctx, CGD_ERR_MEMORY, &scan);
     }
     listing->paths = scan.paths;
     scan.text = (char *)(scan.paths + scan.count);
     scan.count_room = scan.count;
     scan.length_room = scan.length;
     scan.count = scan.length = 0;
-    status = cgd__scan_folder(&scan);
+    status = cgd__scan_folder(&scan, folder);
     listing->count = scan.count;
     if (status == CGD_OK && scan.count == 0) status = CGD_ERR_FORMAT;
     if (status == CGD_OK)
@@ -17453,7 +17559,7 @@ CGDDEF cgd_status cgd_list_pictures(cgd_ctx *ctx, cgd_listing *listing,
                   cgd__before_key);
     else
         cgd_listing_free(ctx, listing);
-    return status == CGD_OK ? CGD_OK : cgd__list_fail(ctx, status, folder);
+    return status == CGD_OK ? CGD_OK : cgd__list_fail(ctx, status, &scan);
 }
 
 CGDDEF void cgd_listing_free(cgd_ctx *ctx, cgd_listing *listing)
@@ -17518,6 +17624,9 @@ static cgd_status cgd__data_check(cgd_ctx *ctx, const cgd_data_config *c)
         return cgd__fail(ctx, CGD_ERR_ARGUMENT, "a crop of %u x %u pixels "
                          "does not fit pictures of %u x %u", c->size,
                          c->height, c->load_size, c->load_height);
+    if (c->joined < CGD_JOINED_NO || c->joined > CGD_JOINED_RIGHT)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "pictures cannot be joined "
+                         "in way %d", c->joined);
     if (c->fit < CGD_FIT_RESIZE_CROP || c->fit > CGD_FIT_WIDTH_CROP)
         return cgd__fail(ctx, CGD_ERR_ARGUMENT, "there is no fit %d", c->fit);
     if (c->filter != CGD_BICUBIC && c->filter != CGD_BILINEAR)
@@ -17616,21 +17725,25 @@ static cgd_status cgd__folder_room(cgd_ctx *ctx, struct cgd__folder *folder,
     return CGD_OK;
 }
 
-static cgd_status cgd__folder_list(cgd_ctx *ctx, struct cgd__folder *folder,
-                                   const char *path, size_t c,
-                                   cgd_range *range)
+static cgd_status cgd__folder_list(cgd_dataset *data, int domain,
+                                   const char *path)
 {
+    cgd_ctx *ctx = data->ctx;
+    struct cgd__folder *folder = data->folder[domain];
+    cgd_range *range = &data->config.range[domain];
     char reason[sizeof ctx->message / 2];
     size_t i;
     float white = 0;
     int mixed = 0;
-    cgd_status status = cgd_list_pictures(ctx, &folder->listing, path);
+    cgd_status status = cgd_list_pictures(ctx, &folder->listing, path,
+                                          !data->config.flat);
     if (status == CGD_OK)
         status = cgd__folder_room(ctx, folder, folder->listing.count);
     if (status != CGD_OK) return status;
     for (i = 0; i < folder->listing.count; i++) {
         const char *name = folder->listing.paths[i];
-        status = cgd__probe_file(ctx, name, c, &white);
+        status = cgd__probe_file(ctx, name, data->config.channels[domain],
+                                 &white);
         if (status == CGD_OK) {
             cgd__range_type(range, white, folder->count);
             mixed |= range->white != white;
@@ -17690,26 +17803,75 @@ static cgd_status cgd__join(cgd_ctx *ctx, char out[CGD_PATH_ROOM],
                      folder);
 }
 
+/* A folder is not where the training layout has it: what is there instead? */
+static cgd_status cgd__data_missing(cgd_dataset *data, const char *name)
+{
+    char found[200];
+    cgd__text folders;
+    cgd__scan scan;
+    cgd_status status;
+    memset(&scan, 0, sizeof scan);
+    scan.top = data->config.root;
+    scan.folders = &folders;
+    folders.at = found;
+    folders.room = sizeof found;
+    status = cgd__scan_folder(&scan, scan.top);
+    *folders.at = 0;
+    if (status != CGD_OK) return cgd__list_fail(data->ctx, status, &scan);
+    return cgd__fail(data->ctx, CGD_ERR_IO, "%s holds no folder %s, but %s "
+        "and %u pictures: name the folder of each domain (--data-a, --data-b) "
+        "or, if every picture shows both domains side by side, which half is "
+        "A (--joined)", scan.top, name, scan.length ? found : "no other",
+        scan.count);
+}
+
 static cgd_status cgd__data_folder(cgd_dataset *data, int domain)
 {
     static const char *const names[2] = { "trainA", "trainB" };
     cgd_ctx *ctx = data->ctx;
     const char *dir = data->config.dir[domain];
     cgd_range *range = &data->config.range[domain];
-    size_t c = data->config.channels[domain];
     char path[CGD_PATH_ROOM];
     cgd_status status;
     struct cgd__folder *folder = (struct cgd__folder *)
         cgd__alloc_zeroed(ctx, 1, sizeof *folder, "data folder");
     if (!folder) return CGD_ERR_MEMORY;
     data->folder[domain] = folder;
-    if (dir) return cgd__folder_list(ctx, folder, dir, c, range);
+    if (dir) return cgd__folder_list(data, domain, dir);
     if (data->packed)
         return cgd__folder_packed(ctx, folder, data->packed, names[domain],
                                   range);
-    status = cgd__join(ctx, path, data->config.root, names[domain]);
+    status = cgd__join(ctx, path, data->config.root,
+                       data->config.joined ? "train" : names[domain]);
     if (status != CGD_OK) return status;
-    return cgd__folder_list(ctx, folder, path, c, range);
+    if (cgd_path_kind(path) != CGD_PATH_MISSING)
+        return cgd__folder_list(data, domain, path);
+    if (data->config.joined)
+        return cgd__folder_list(data, domain, data->config.root);
+    return cgd__data_missing(data, names[domain]);
+}
+
+/* Of a picture of two, the half that is the domain's. */
+static cgd_status cgd__take_half(cgd_ctx *ctx, int joined, int domain,
+                                 cgd_image *image)
+{
+    int right = (joined == CGD_JOINED_LEFT) == domain;
+    size_t w = image->w / 2, size = image->data ? 1 : sizeof(float), row, y;
+    const char *from = image->data ? (const char *)image->data
+                                   : (const char *)image->values;
+    cgd_image half;
+    cgd_status status;
+    if (!joined) return CGD_OK;
+    status = cgd_image_init_white(ctx, &half, w, image->h, image->c,
+                                  image->white);
+    row = w * image->c * size;
+    for (y = 0; y < image->h && status == CGD_OK; y++)
+        memcpy((half.data ? (char *)half.data : (char *)half.values) + y * row,
+               from + (y * image->w + (right ? image->w - w : 0)) * image->c
+                      * size, row);
+    cgd_image_free(ctx, image);
+    *image = half;
+    return status;
 }
 
 /* A picture of a packed file, read. */
@@ -17728,6 +17890,19 @@ static cgd_status cgd__unpack(cgd_dataset *data, int domain,
     return status;
 }
 
+/* A picture by itself, to be looked at. */
+static cgd_status cgd__picture_load(cgd_dataset *data, int domain, size_t i,
+                                    cgd_image *image)
+{
+    const cgd__picture *p = &data->folder[domain]->pictures[i];
+    cgd_status status;
+    if (p->packed) return cgd__unpack(data, domain, p->packed, image);
+    status = cgd_image_load_deep(data->ctx, image, p->name,
+                                 data->config.channels[domain]);
+    return status == CGD_OK ? cgd__take_half(data->ctx, data->config.joined,
+                                             domain, image) : status;
+}
+
 /* The range of a domain: as given, or as measured, or as the file says. */
 static cgd_status cgd__data_range(cgd_dataset *data, int domain)
 {
@@ -17742,21 +17917,21 @@ static cgd_status cgd__data_range(cgd_dataset *data, int domain)
         && cgd__range_read(data->packed, "", found)) {
         range->lo = found[domain].lo;
         range->hi = found[domain].hi;
-    } else if (data->config.measure && folder->listing.paths) {
-        return cgd_range_measure(data->ctx, range,
-            (const char *const *)folder->listing.paths, folder->listing.count,
-            data->config.channels[domain]);
     } else if (data->config.measure) {
-        for (i = 0; i < folder->count && status == CGD_OK; i++) {
-            status = cgd__unpack(data, domain, folder->pictures[i].packed,
-                                 &image);
+        range->lo = range->hi = 0;
+        for (i = 0; i < folder->count; i++) {
+            status = cgd__picture_load(data, domain, i, &image);
+            if (cgd__skippable(status)) continue;
             if (status != CGD_OK) return status;
             cgd__range_widen(range, &image, &begun);
             cgd_image_free(data->ctx, &image);
         }
+        if (range->lo == range->hi)
+            return cgd__fail(data->ctx, CGD_ERR_FORMAT, "domain %s: there is "
+                "no range to measure, all values are the same",
+                domain ? "B" : "A");
     }
-    if (range->lo < range->hi || (range->white > 0 && range->lo == range->hi))
-        return CGD_OK;
+    if (range->lo < range->hi || range->white > 0) return CGD_OK;
     return cgd__fail(data->ctx, CGD_ERR_ARGUMENT, "the pictures of domain %s "
         "have floating point values: say which are -1 and 1 to the nets, by a "
         "range or by measuring it (--range)", domain ? "B" : "A");
@@ -17771,6 +17946,7 @@ static cgd_status cgd__data_packed(cgd_dataset *data)
     data->packed = (cgd_file *)cgd__alloc_zeroed(data->ctx, 1,
                                     sizeof *data->packed, "packed data file");
     if (!data->packed) return CGD_ERR_MEMORY;
+    data->config.joined = CGD_JOINED_NO;         /* was seen to when packing */
     status = cgd_file_open(data->ctx, data->packed, data->config.root);
     if (status == CGD_OK) return CGD_OK;
     cgd__free(data->ctx, data->packed, sizeof *data->packed);
@@ -18013,6 +18189,9 @@ static cgd_status cgd__draw_end(cgd_dataset *data, cgd__draw *draw)
                                data->config.channels[draw->domain]);
     cgd__decoding_free(data->ctx, d);
     d->bytes = NULL;
+    if (status == CGD_OK)
+        status = cgd__take_half(data->ctx, data->config.joined, draw->domain,
+                                &image);
     if (status == CGD_OK) status = cgd__draw_finish(data, draw, &image);
     return status;
 }
@@ -18143,12 +18322,16 @@ CGDDEF cgd_status cgd_dataset_next(cgd_dataset *data, cgd_tensor *a,
 #define CGD__PACK_FOLDERS 4
 #define CGD__PACK_CHUNK 16                  /* pictures decoded side by side */
 
+static const char *const cgd__pack_names[CGD__PACK_FOLDERS] =
+    { "trainA", "trainB", "testA", "testB" };
+
 typedef struct cgd__packing {
     cgd_ctx *ctx;
     cgd_writer writer;
     cgd_listing listing[CGD__PACK_FOLDERS];
-    cgd_data_config config;        /* size 0: as they are                    */
-    size_t skip;                   /* characters of a path before "trainA/"  */
+    cgd_data_config config;
+    int whole;                     /* pictures keep their size               */
+    size_t skip[CGD__PACK_FOLDERS];   /* characters of the folder's path     */
     int writing;                   /* the second time                        */
     cgd__decoding chunk[CGD__PACK_CHUNK];
 } cgd__packing;
@@ -18197,18 +18380,24 @@ static void cgd__pack_append(cgd_writer *wr, cgd_image *image)
 
 /* Declare a picture, or append it. */
 static cgd_status cgd__pack_picture(cgd__packing *p, cgd__decoding *d,
-                                    size_t c)
+                                    int folder)
 {
     cgd_image upright, sized;
-    size_t shape[3];
+    char name[CGD_PATH_ROOM];
+    size_t shape[3], c = p->config.channels[folder % 2];
     cgd_status status = cgd__upright(p->ctx, &upright, d, c);
+    if (status == CGD_OK)
+        status = cgd__take_half(p->ctx, p->config.joined, folder % 2,
+                                &upright);
     if (status != CGD_OK) return status;
+    cgd__format(name, sizeof name, "%s/%s", cgd__pack_names[folder],
+                d->label + p->skip[folder]);
     memset(&sized, 0, sizeof sized);
-    shape[0] = p->config.size ? p->config.height : upright.h;
-    shape[1] = p->config.size ? p->config.size : upright.w;
+    shape[0] = p->whole ? upright.h : p->config.height;
+    shape[1] = p->whole ? upright.w : p->config.size;
     shape[2] = c;
     if (!p->writing)
-        cgd_writer_tensor(&p->writer, d->label + p->skip, upright.data
+        cgd_writer_tensor(&p->writer, name, upright.data
             ? CGD_U8 : upright.white > 0 ? CGD_U16 : CGD_F32, shape, 3);
     else
         status = cgd_image_resize(p->ctx, &sized, &upright, shape[1],
@@ -18220,11 +18409,11 @@ static cgd_status cgd__pack_picture(cgd__packing *p, cgd__decoding *d,
 }
 
 /* One of a chunk: done, or left out with a warning (only the first time). */
-static cgd_status cgd__pack_one(cgd__packing *p, cgd__decoding *d, size_t c,
-                                int *taken)
+static cgd_status cgd__pack_one(cgd__packing *p, cgd__decoding *d,
+                                int folder, int *taken)
 {
     cgd_status status = d->status;
-    if (status == CGD_OK) status = cgd__pack_picture(p, d, c);
+    if (status == CGD_OK) status = cgd__pack_picture(p, d, folder);
     else cgd__fail(p->ctx, status, "%s", d->sentence);
     *taken = status == CGD_OK;
     if (*taken || p->writing || p->writer.status != CGD_OK
@@ -18245,7 +18434,7 @@ static cgd_status cgd__pack_folder(cgd__packing *p, int folder)
         for (i = 0; i < n; i++) {
             int taken = 0;
             if (status == CGD_OK)
-                status = cgd__pack_one(p, &p->chunk[i], c, &taken);
+                status = cgd__pack_one(p, &p->chunk[i], folder, &taken);
             if (taken) listing->paths[good++] = listing->paths[at + i];
             cgd__decoding_free(p->ctx, &p->chunk[i]);
         }
@@ -18254,20 +18443,42 @@ static cgd_status cgd__pack_folder(cgd__packing *p, int folder)
     return status;
 }
 
-/* Before the first pass, since it stands in front of all: the range. */
+/* Before the first pass, since it stands in front of all: the range. Packing
+ * itself will give the warnings. */
 static cgd_status cgd__pack_range(cgd__packing *p)
 {
-    int d;
+    cgd_dataset data;
     cgd_status status = CGD_OK;
-    for (d = 0; d < 2 && p->config.measure && status == CGD_OK; d++) {
-        const cgd_listing *l = &p->listing[p->listing[d].count ? d : d + 2];
-        if (l->count > 0)
-            status = cgd_range_measure(p->ctx, &p->config.range[d],
-                         (const char *const *)l->paths, l->count,
-                         p->config.channels[d]);
+    void (*warn)(void *user, const char *sentence) = p->ctx->warn;
+    if (p->config.measure) {
+        p->ctx->warn = NULL;
+        status = cgd_dataset_open(p->ctx, &data, &p->config);
+        p->ctx->warn = warn;
+        if (status != CGD_OK) return status;
+        memcpy(p->config.range, data.config.range, sizeof p->config.range);
+        cgd_dataset_close(&data);
     }
-    if (status == CGD_OK) cgd__range_meta(&p->writer, p->config.range, "");
+    cgd__range_meta(&p->writer, p->config.range, "");
     return status;
+}
+
+/* The pictures of one of the four folders; it may be missing or empty. */
+static cgd_status cgd__pack_list(cgd__packing *p, int i)
+{
+    const char *root = p->config.root, *name = cgd__pack_names[i];
+    char folder[CGD_PATH_ROOM];
+    cgd_status status;
+    if (p->config.joined) name = i < 2 ? "train" : "test";
+    status = cgd__join(p->ctx, folder, root, name);
+    if (status == CGD_OK && p->config.joined && i > 1
+        && cgd_path_kind(folder) == CGD_PATH_MISSING)
+        status = cgd__join(p->ctx, folder, root, "val");
+    if (status != CGD_OK) return status;
+    if (cgd_path_kind(folder) == CGD_PATH_MISSING) return CGD_OK;
+    p->skip[i] = strlen(folder) + 1;
+    status = cgd_list_pictures(p->ctx, &p->listing[i], folder,
+                               !p->config.flat);
+    return status == CGD_ERR_FORMAT ? CGD_OK : status;
 }
 
 /* Both passes; the writer's end is also what removes a half-written file. */
@@ -18300,10 +18511,7 @@ CGDDEF cgd_status cgd_dataset_pack(cgd_ctx *ctx,
                                    const cgd_data_config *config,
                                    const char *path)
 {
-    static const char *const names[CGD__PACK_FOLDERS] =
-        { "trainA", "trainB", "testA", "testB" };
-    char folder[CGD_PATH_ROOM];
-    size_t i;
+    int i;
     cgd_data_config checked = *config;
     cgd_status status;
     cgd__packing *p;
@@ -18317,16 +18525,9 @@ CGDDEF cgd_status cgd_dataset_pack(cgd_ctx *ctx,
     if (!p) return CGD_ERR_MEMORY;
     p->ctx = ctx;
     p->config = checked;
-    p->config.size = config->size;
-    p->skip = strlen(config->root) + 1;
-    for (i = 0; i < CGD__PACK_FOLDERS && status == CGD_OK; i++) {
-        status = cgd__join(ctx, folder, config->root, names[i]);
-        if (status == CGD_OK)
-            status = cgd_list_pictures(ctx, &p->listing[i], folder);
-        if (cgd__skippable(status)                       /* empty or missing */
-            || (status == CGD_ERR_IO
-                && cgd_path_kind(folder) == CGD_PATH_MISSING)) status = CGD_OK;
-    }
+    p->whole = config->size == 0;
+    for (i = 0; i < CGD__PACK_FOLDERS && status == CGD_OK; i++)
+        status = cgd__pack_list(p, i);
     if (status == CGD_OK) status = cgd__pack_write(p, path);
     for (i = 0; i < CGD__PACK_FOLDERS; i++)
         cgd_listing_free(ctx, &p->listing[i]);

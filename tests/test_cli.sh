@@ -441,6 +441,50 @@ for file in text.jpg cut.jpg nothing.png; do
 done
 check "each warning comes once" sh -c '[ $(grep -c warning: warnings) = 3 ]'
 
+# ---- folders as people have them --------------------------------------------
+
+mkdir -p data/nested/trainA/one/two data/nested/trainB
+cp data/set/trainA/0001.png data/nested/trainA/one/two
+cp data/set/trainA/0002.png data/nested/trainA/one
+cp data/set/trainA/0003.png data/nested/trainA
+cp data/set/trainB/0001.png data/nested/trainB
+printf 'RIFF....WEBPVP8 ' >data/nested/trainA/one/a.webp
+printf 'GIF89a' >data/nested/trainA/b.gif
+check "train on folders inside folders" \
+    train --data data/nested --out runs/nested --steps 1
+mv err warnings
+mv log said
+check "folders inside folders are counted" has '^pictures: 3 of A, 1 of B' said
+check "pictures left out are counted by kind, once" sh -c '
+    [ "$(grep -c "left out" warnings)" = 1 ] && grep -q \
+        "trainA: left out: .*1 x a WebP picture" warnings'
+check "train without folders inside folders" \
+    train --data data/nested --out runs/flat --steps 1 --no-recurse
+mv log said
+check "folders inside folders are left alone" has '^pictures: 1 of A' said
+check "translate folders inside folders" "$cgd" translate \
+    runs/whole/g_ab.safetensors data/nested/trainA/ -o out/nested
+check "folders inside folders stay" sh -c '
+    [ "$(cd out/nested && echo $(find . -type f | sort))" = \
+        "./0003.png ./one/0002.png ./one/two/0001.png" ]'
+mkdir -p data/pairs/A data/pairs/B data/joined/train
+refuse "no trainA: what there is instead" \
+    'holds no folder trainA, but .* and 0 pictures' \
+    train --data data/pairs --out runs/none
+cp data/set/trainA/*.png data/joined/train
+check "train on joined pictures" \
+    train --data data/joined --joined right --out runs/joined --steps 1
+mv log said
+check "both halves are counted" has '^pictures: 6 of A, 6 of B' said
+check "pack joined pictures" \
+    "$cgd" pack data/joined --joined left -o out/joined.pack
+check "train on them, packed" \
+    train --data out/joined.pack --out runs/joined2 --steps 1
+ln -s nowhere data/nested/trainB/gone.png
+refuse "a picture that is not there is no broken one" 'gone.png' \
+    train --data data/nested --out runs/none
+check "refused runs leave no folder" sh -c '! test -e runs/none'
+
 # ---- files cut anywhere -----------------------------------------------------
 
 cut_state()

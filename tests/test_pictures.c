@@ -931,7 +931,7 @@ static const char *scratch(const char *name)
     memset(&one, 0, sizeof one);
     one.threads = 1;
     cgd_init(&ctx, &one);
-    if (cgd_list_pictures(&ctx, &old, folder_path) == CGD_OK) {
+    if (cgd_list_pictures(&ctx, &old, folder_path, 0) == CGD_OK) {
         for (i = 0; i < old.count; i++) remove(old.paths[i]);
         cgd_listing_free(&ctx, &old);
     }
@@ -1351,7 +1351,7 @@ static void listing_is_sorted_and_holds_pictures_only(void)
     size_t i;
     start(&ctx, 1);
     for (i = 0; i < N(written); i++) write_file(folder, written[i], "x", 1);
-    CHECK(cgd_list_pictures(&ctx, &list, folder) == CGD_OK);
+    CHECK(cgd_list_pictures(&ctx, &list, folder, 0) == CGD_OK);
     CHECK(list.count == N(expected));
     for (i = 0; i < N(expected) && i < list.count; i++)
         CHECK(strcmp(list.paths[i], in_folder(path, folder, expected[i]))
@@ -1369,12 +1369,69 @@ static void missing_and_empty_folders_are_named(void)
     cgd_ctx ctx;
     cgd_listing list;
     start(&ctx, 1);
-    CHECK(cgd_list_pictures(&ctx, &list, folder) == CGD_ERR_FORMAT);
+    CHECK(cgd_list_pictures(&ctx, &list, folder, 0) == CGD_ERR_FORMAT);
     CHECK(says(&ctx, "nothing: the folder holds no picture"));
-    CHECK(cgd_list_pictures(&ctx, &list, in_folder(path, folder, "gone"))
+    CHECK(cgd_list_pictures(&ctx, &list, in_folder(path, folder, "gone"), 0)
           == CGD_ERR_IO);
     CHECK(says(&ctx, "gone: there is no such folder"));
     CHECK(list.paths == NULL && list.count == 0);
+    end(&ctx);
+}
+
+#ifndef _WIN32
+static void folders_are_walked_but_not_round_in_circles(void)
+{
+    static const char *const expected[] = {
+        "a.png", "sub/b.jpe", "sub/deep/c.npy", "sub/deep/d.jfif", "z.png"
+    };
+    const char *folder;
+    char path[400], link[420];
+    cgd_ctx ctx;
+    cgd_listing list;
+    size_t i;
+    scratch("walk/sub");
+    scratch("walk/.hidden");
+    write_file(folder_path, "e.png", "x", 1);
+    scratch("walk/sub/deep");
+    folder = scratch("walk");
+    for (i = 0; i < N(expected); i++) write_file(folder, expected[i], "x", 1);
+    in_folder(path, folder, "sub/deep");
+    sprintf(link, "%s/up", path);
+    unlink(link);
+    CHECK(symlink("..", link) == 0);
+    start(&ctx, 1);
+    CHECK(cgd_list_pictures(&ctx, &list, folder, 1) == CGD_OK);
+    CHECK(list.count == N(expected) && warnings == 0);
+    for (i = 0; i < N(expected) && i < list.count; i++)
+        CHECK(strcmp(list.paths[i], in_folder(path, folder, expected[i]))
+              == 0);
+    cgd_listing_free(&ctx, &list);
+    CHECK(cgd_list_pictures(&ctx, &list, folder, 0) == CGD_OK);
+    CHECK(list.count == 2);
+    cgd_listing_free(&ctx, &list);
+    end(&ctx);
+}
+#endif
+
+static void pictures_that_are_left_out_are_counted_by_kind(void)
+{
+    const char *folder = scratch("left");
+    cgd_ctx ctx;
+    cgd_listing list;
+    start(&ctx, 1);
+    write_file(folder, "a.webp", "RIFF\1\1\1\1WEBPVP8 ", 16);
+    write_file(folder, "b.webp", "RIFF\1\1\1\1WEBPVP8L", 16);
+    write_file(folder, "c.tif", "II*\0\1\1\1\1\1\1\1\1\1\1\1\1", 16);
+    write_file(folder, "readme.txt", "Pictures of somebody's.", 23);
+    CHECK(cgd_list_pictures(&ctx, &list, folder, 0) == CGD_ERR_FORMAT);
+    CHECK(says(&ctx, "but 2 x a WebP picture, 1 x a TIFF picture"));
+    CHECK(warnings == 0);
+    write_file(folder, "d.png", "x", 1);
+    CHECK(cgd_list_pictures(&ctx, &list, folder, 0) == CGD_OK);
+    CHECK(list.count == 1 && warnings == 1);
+    CHECK(strstr(warning, "left: left out: 2 x a WebP picture, 1 x a TIFF")
+          != NULL);
+    cgd_listing_free(&ctx, &list);
     end(&ctx);
 }
 
@@ -1929,6 +1986,77 @@ static void packing_takes_what_is_there_and_says_what_is_not(void)
     end(&ctx);
 }
 
+static void what_stands_in_place_of_train_a_is_said(void)
+{
+    char root[300];
+    cgd_ctx ctx;
+    cgd_dataset data;
+    cgd_data_config config;
+    start(&ctx, 1);
+    scratch("other/A");
+    scratch("other/B");
+    scratch("other");
+    write_noise(&ctx, folder_path, "x.png", 4, 4, 3, 1UL);
+    make_root(root, "other");
+    config = small_config(root);
+    CHECK(cgd_dataset_open(&ctx, &data, &config) == CGD_ERR_IO);
+    CHECK(says(&ctx, "other holds no folder trainA, but "));
+    CHECK(says(&ctx, " and 1 pictures: name the folder of each domain"));
+    end(&ctx);
+}
+
+/* Pictures of two halves: the left one grey 40 i, the right one 40 i + 20. */
+static void joined_pictures_are_taken_apart(void)
+{
+    char root[300], file[400], name[20];
+    cgd_ctx ctx;
+    cgd_dataset data;
+    cgd_data_config config;
+    sample s;
+    int i, way;
+    start(&ctx, 1);
+    make_root(root, "joined");
+    make_root(file, "joined.safetensors");
+    scratch("joined/train");
+    for (i = 0; i < 5; i++) {
+        size_t k;
+        cgd_image p;
+        CHECK(cgd_image_init(&ctx, &p, 41, 20, 3) == CGD_OK);
+        for (k = 0; k < 41 * 20 * 3; k++)
+            p.data[k] = (unsigned char)(40 * i + (k / 3 % 41 > 20 ? 20 : 0));
+        sprintf(name, "%d.png", i);
+        CHECK(cgd_image_save(&ctx, &p, in_folder(file, folder_path, name))
+              == CGD_OK);
+        cgd_image_free(&ctx, &p);
+    }
+    make_root(file, "joined.safetensors");
+    for (way = 0; way < 4; way++) {               /* left, right, packed     */
+        config = small_config(root);
+        config.joined = way == 1 ? CGD_JOINED_RIGHT : CGD_JOINED_LEFT;
+        if (way == 3) strcat(root, "/train");     /* the folder itself       */
+        if (way == 2) {
+            config.size = 0;
+            CHECK(cgd_dataset_pack(&ctx, &config, file) == CGD_OK);
+            config.root = file;
+            config.size = SIDE;
+        }
+        CHECK(cgd_dataset_open(&ctx, &data, &config) == CGD_OK);
+        CHECK(cgd_dataset_count(&data, 0) == 5);
+        CHECK(cgd_dataset_count(&data, 1) == 5);
+        for (i = 0; i < 10 && data.ctx; i++) {
+            int a, b;
+            CHECK(next(&data, &s) == CGD_OK);
+            a = (int)((s.a[PIXELS / 2] + 1) * 127.5F + 0.5F);
+            b = (int)((s.b[PIXELS / 2] + 1) * 127.5F + 0.5F);
+            CHECK(a % 40 == (way == 1 ? 20 : 0));
+            CHECK(b % 40 == (way == 1 ? 0 : 20));
+        }
+        cgd_dataset_close(&data);
+    }
+    CHECK(warnings == 0);
+    end(&ctx);
+}
+
 static void wrong_data_settings_are_refused_in_a_sentence(void)
 {
     cgd_ctx ctx;
@@ -1936,7 +2064,7 @@ static void wrong_data_settings_are_refused_in_a_sentence(void)
     cgd_data_config good = small_config("nowhere"), c;
     start(&ctx, 1);
     CHECK(cgd_dataset_open(&ctx, &data, &good) == CGD_ERR_IO);
-    CHECK(says(&ctx, "nowhere/trainA: there is no such folder"));
+    CHECK(says(&ctx, "nowhere: there is no such folder"));
     c = good, c.root = NULL;
     CHECK(cgd_dataset_open(&ctx, &data, &c) == CGD_ERR_ARGUMENT);
     c = good, c.size = 21;
@@ -2286,6 +2414,10 @@ int main(void)
     RUN(saving_fails_in_a_sentence_and_harms_nothing);
     RUN(listing_is_sorted_and_holds_pictures_only);
     RUN(missing_and_empty_folders_are_named);
+#ifndef _WIN32
+    RUN(folders_are_walked_but_not_round_in_circles);
+#endif
+    RUN(pictures_that_are_left_out_are_counted_by_kind);
     RUN(an_epoch_visits_a_in_shuffled_order_and_draws_b);
     RUN(the_smaller_a_comes_round_again_within_an_epoch);
     RUN(samples_depend_on_the_seed_and_nothing_else);
@@ -2299,6 +2431,8 @@ int main(void)
     RUN(a_picture_that_cannot_be_opened_is_no_broken_one);
     RUN(a_packed_file_gives_the_same_samples);
     RUN(packing_takes_what_is_there_and_says_what_is_not);
+    RUN(what_stands_in_place_of_train_a_is_said);
+    RUN(joined_pictures_are_taken_apart);
     RUN(wrong_data_settings_are_refused_in_a_sentence);
     RUN(pictures_of_16_bits_are_learnt_by_their_range);
     RUN(a_packed_file_carries_its_range);

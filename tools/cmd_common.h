@@ -164,7 +164,7 @@ static int keep_pictures(cgd_ctx *ctx, const char *folder, const char *out)
     size_t i;
     int bad = 0;
     if (!folder || !out || !is_file(out)
-        || cgd_list_pictures(ctx, &list, folder) != CGD_OK) return 0;
+        || cgd_list_pictures(ctx, &list, folder, 1) != CGD_OK) return 0;
     for (i = 0; i < list.count && !bad; i++)
         bad = keep_input(list.paths[i], out);
     cgd_listing_free(ctx, &list);

@@ -27,7 +27,7 @@ static int make_dataset_folders(cgd_ctx *ctx, const char *root)
             return fail("the path %s is too long", root);
         if (cgd_make_folder(ctx, path) != CGD_OK)
             bad = fail_status(ctx, CGD_ERR_IO);
-        if (!bad && cgd_list_pictures(ctx, &listing, path) == CGD_OK) {
+        if (!bad && cgd_list_pictures(ctx, &listing, path, 0) == CGD_OK) {
             n = listing.count;
             cgd_listing_free(ctx, &listing);
         }
@@ -143,6 +143,7 @@ static int run_pack(const command *cmd, settings *s)
     }
     config = s->run.data;
     config.root = s->words[0];
+    config.flat = !s->recurse;
     config.size = s->size;
     config.height = s->height;
     config.filter = s->filter;

@@ -85,12 +85,12 @@ static void eval_folder_close(cgd_ctx *ctx, eval_folder *f)
 }
 
 /* List a folder, sorted by stem. */
-static int eval_folder_open(cgd_ctx *ctx, eval_folder *f)
+static int eval_folder_open(cgd_ctx *ctx, eval_folder *f, int recurse)
 {
     cgd_status status;
     size_t i;
     if (!f->path) return 0;
-    status = cgd_list_pictures(ctx, &f->listing, f->path);
+    status = cgd_list_pictures(ctx, &f->listing, f->path, recurse);
     if (status != CGD_OK) return fail_status(ctx, status);
     f->count = f->listing.count;
     f->names = (eval_name *)calloc(f->count + 1, sizeof *f->names);
@@ -99,7 +99,7 @@ static int eval_folder_open(cgd_ctx *ctx, eval_folder *f)
         eval_name *n = &f->names[i];
         const char *dot;
         n->path = f->listing.paths[i];
-        n->stem = cgd_path_name(n->path);
+        n->stem = name_in_folder(n->path, f->path);
         dot = strrchr(n->stem, '.');
         n->length = dot ? (size_t)(dot - n->stem) : strlen(n->stem);
     }
@@ -369,7 +369,7 @@ static int eval_open_pairs(evaluation *e)
 {
     int i, k, bad = 0;
     for (i = 0; i < PAIRED && !bad; i++) {
-        bad = eval_folder_open(&e->ctx, &e->folders[i]);
+        bad = eval_folder_open(&e->ctx, &e->folders[i], e->s->recurse);
         if (!bad) bad = eval_check_single(&e->folders[i]);
     }
     for (i = 0; i < PAIRED; i++)
@@ -413,7 +413,7 @@ static int eval_open_real(evaluation *e)
 {
     const cgd_set *like = &e->galleries[e->folders[FOLDER_INPUT].path
                                         ? FOLDER_INPUT : FOLDER_OUTPUT].set;
-    int bad = eval_folder_open(&e->ctx, &e->real_folder);
+    int bad = eval_folder_open(&e->ctx, &e->real_folder, e->s->recurse);
     if (bad || !e->real_folder.path) return bad;
     eval_thin(&e->real_folder);
     bad = eval_load(&e->ctx, &e->real, e->s, &e->real_folder, &e->range[1]);
@@ -460,7 +460,7 @@ static int eval_make_answers(evaluation *e)
     for (i = 0; i < ANSWERS; i++)
         if (e->answers[i].pictures) e->judged = i;
     if (bad || !s->train) return bad;
-    bad = eval_folder_open(&e->ctx, &e->train_folder);
+    bad = eval_folder_open(&e->ctx, &e->train_folder, e->s->recurse);
     return bad ? bad : eval_mean_picture(e, &e->answers[ANSWER_MEAN]);
 }
 

@@ -47,7 +47,8 @@ static int read_samples(cgd_ctx *ctx, samples *to, const settings *s,
                         const cgd_net *net)
 {
     cgd_listing list;
-    cgd_status status = cgd_list_pictures(ctx, &list, s->calibrate);
+    cgd_status status = cgd_list_pictures(ctx, &list, s->calibrate,
+                                          s->recurse);
     size_t n, i;
     int bad = 0;
     if (status != CGD_OK) return fail_status(ctx, status);

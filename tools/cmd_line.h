@@ -32,6 +32,7 @@ typedef struct settings {
     size_t count, tests;
     int filter;
     int raw, npy, list;
+    int recurse;
     const char *safetensors, *pth, *onnx, *c_header;      /* export to these */
     const char *calibrate;
     int dtype, frozen;
@@ -117,6 +118,10 @@ static const word init_words[] = {
 static const word fit_words[] = {
     { "resize", CGD_FIT_RESIZE_CROP }, { "crop", CGD_FIT_CROP },
     { "width", CGD_FIT_WIDTH_CROP }, { NULL, 0 }
+};
+static const word joined_words[] = {
+    { "no", CGD_JOINED_NO }, { "left", CGD_JOINED_LEFT },
+    { "right", CGD_JOINED_RIGHT }, { NULL, 0 }
 };
 enum { F32 = 0, BF16 };
 static const word precision_words[] = {
@@ -218,6 +223,12 @@ static const option options[] = {
   "nets, of both domains or LO,HI,LO,HI of each; auto:\n"
   "the least and largest there; full: 0 to 255 or,\n"
   "with 16 bits, 65535. The models remember it" },
+{ "recurse", FLAG, RUNS | KEEP, AT(recurse), 0, 0, NULL, NULL,
+  "also take the folders inside folders" },
+{ "joined", CHOICE, RUNS | PACK | KEEP, AT(run.data.joined), 0, 0,
+  joined_words, NULL,
+  "--data holds train (or is a folder) of pictures that\n"
+  "show A and B side by side; here is A" },
 { "fit", CHOICE, RUNS | KEEP, AT(run.data.fit), 0, 0, fit_words, NULL,
   "resize to squares, crop only, or keep the aspect" },
 { "filter", CHOICE, RUNS | KEEP, AT(run.data.filter), 0, 0, filter_words,
@@ -343,6 +354,8 @@ static const option options[] = {
   "numbers that are -1 and 1 to the net, instead of\n"
   "those it was trained on: of input and output, or\n"
   "LO,HI,LO,HI of each; auto: least and largest input" },
+{ "recurse", FLAG, TRANSLATE | PACK | EVAL | EXPORT | KEEP, AT(recurse), 0, 0,
+  NULL, NULL, "also take the folders inside folders" },
 { "npy", FLAG, TRANSLATE, AT(npy), 0, 0, NULL, NULL,
   "write arrays, NAME.npy, into the folder OUT" },
 { "raw", FLAG, TRANSLATE, AT(raw), 0, 0, NULL, NULL,
@@ -1075,6 +1088,7 @@ static void default_settings(settings *s, unsigned command)
     s->tests = 32;
     s->replicates = cgd_bootstrap_defaults().replicates;
     s->answers = s->config.answer_bytes >> 20;
+    s->recurse = 1;
     s->seed = 1;
 }
 

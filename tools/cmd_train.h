@@ -175,6 +175,7 @@ static void spread_settings(settings *s)
         if (s->freeze_part <= 0) s->freeze_part = 0.5f;
     }
     if (s->height == 0) s->height = s->size;
+    s->run.data.flat = !s->recurse;
     s->run.data.size = s->size;
     s->run.data.height = s->height;
     s->run.data.load_size = s->load_size;

@@ -41,9 +41,18 @@ static int load_model(cgd_ctx *ctx, cgd_model *model, const char *path,
     return fail("%s of %s is a discriminator, not a generator", net, path);
 }
 
-/* Where the translation of a picture goes; 0 if the path is too long. */
+/* What a path is called inside a folder that it was found in. */
+static const char *name_in_folder(const char *path, const char *folder)
+{
+    path += strlen(folder);
+    while (*path == '/') path++;
+    return path;
+}
+
+/* Where the translation of a picture of this name goes; 0 if the path is too
+ * long. */
 static int name_output(const translation *t, char out[CGD_PATH_ROOM],
-                       const char *in)
+                       const char *name)
 {
     const char *ending = t->s->raw ? ".f32" : t->s->npy ? ".npy" : "";
     char *dot;
@@ -52,7 +61,7 @@ static int name_output(const translation *t, char out[CGD_PATH_ROOM],
         strcpy(out, t->s->out);
         return 1;
     }
-    if (!cgd_path_join(out, t->s->out, cgd_path_name(in))
+    if (!cgd_path_join(out, t->s->out, name)
         || strlen(out) + strlen(ending) >= CGD_PATH_ROOM) return 0;
     dot = (char *)strrchr(cgd_path_name(out), '.');
     if (!t->s->raw && dot && strcmp(dot, ".safetensors") == 0) ending = ".npy";
@@ -161,7 +170,20 @@ static cgd_status translate_raw(translation *t, const char *in,
     return status;
 }
 
-static void translate_one(translation *t, const char *in, size_t of)
+/* The folder of a file, if it has one inside OUT. */
+static int make_its_folder(cgd_ctx *ctx, const char *out, const char *name)
+{
+    char folder[CGD_PATH_ROOM];
+    cgd_status status;
+    if (!strchr(name, '/')) return 0;
+    strcpy(folder, out);
+    *strrchr(folder, '/') = 0;
+    status = cgd_make_folder(ctx, folder);
+    return status == CGD_OK ? 0 : fail_status(ctx, status);
+}
+
+static void translate_one(translation *t, const char *in, const char *name,
+                          size_t of)
 {
     char out[CGD_PATH_ROOM], text[60];
     cgd_status status;
@@ -172,11 +194,12 @@ static void translate_one(translation *t, const char *in, size_t of)
         live_show(&t->line, text, now);
     }
     t->failed++;                                     /* until it is not      */
-    if (!name_output(t, out, in)) {
+    if (!name_output(t, out, name)) {
         fail("%s: the path of its translation is too long", in);
         return;
     }
     if (keep_input(in, out) || keep_input(t->s->words[0], out)) return;
+    if (t->to_folder && make_its_folder(&t->ctx, out, name)) return;
     status = t->s->raw ? translate_raw(t, in, out)
                        : translate_picture(t, in, out);
     if (status == CGD_OK) {
@@ -190,28 +213,35 @@ static void translate_one(translation *t, const char *in, size_t of)
 
 /* The pictures that the arguments name: files, and what is in folders. */
 typedef struct inputs {
-    const char **paths;
+    const char **paths, **names;     /* names: in the folder OUT             */
     size_t count, room;
     cgd_listing *listings;           /* one for each argument                */
     int n_listings;
 } inputs;
 
-static cgd_status add_input(inputs *in, const char *path)
+static int grow_list(const char ***list, size_t room)
+{
+    const char **more = (const char **)realloc((void *)*list,
+                                               room * sizeof *more);
+    if (more) *list = more;
+    return more != NULL;
+}
+
+static cgd_status add_input(inputs *in, const char *path, const char *name)
 {
     if (in->count == in->room) {
         size_t room = 2 * in->room + 64;
-        const char **more = (const char **)realloc((void *)in->paths,
-                                                   room * sizeof *more);
-        if (!more) return CGD_ERR_MEMORY;
-        in->paths = more;
+        if (!grow_list(&in->paths, room) || !grow_list(&in->names, room))
+            return CGD_ERR_MEMORY;
         in->room = room;
     }
-    in->paths[in->count++] = path;
+    in->paths[in->count] = path;
+    in->names[in->count++] = name;
     return CGD_OK;
 }
 
 static cgd_status collect_inputs(cgd_ctx *ctx, inputs *in, char **words,
-                                 int n)
+                                 int n, int recurse)
 {
     cgd_status status = CGD_OK;
     size_t k;
@@ -223,12 +253,13 @@ static cgd_status collect_inputs(cgd_ctx *ctx, inputs *in, char **words,
     for (i = 0; i < n && status == CGD_OK; i++) {
         cgd_listing *l = &in->listings[i];
         if (!is_folder(words[i])) {
-            status = add_input(in, words[i]);
+            status = add_input(in, words[i], cgd_path_name(words[i]));
             continue;
         }
-        status = cgd_list_pictures(ctx, l, words[i]);
+        status = cgd_list_pictures(ctx, l, words[i], recurse);
         for (k = 0; status == CGD_OK && k < l->count; k++)
-            status = add_input(in, l->paths[k]);
+            status = add_input(in, l->paths[k],
+                               name_in_folder(l->paths[k], words[i]));
     }
     return status;
 }
@@ -240,6 +271,7 @@ static void free_inputs(cgd_ctx *ctx, inputs *in)
         cgd_listing_free(ctx, &in->listings[i]);
     free(in->listings);
     free((void *)in->paths);
+    free((void *)in->names);
 }
 
 /* A picture and the name of its translation. */
@@ -272,7 +304,7 @@ static int name_outputs(const translation *t, const inputs *in, named *all)
     char out[CGD_PATH_ROOM];
     size_t i;
     for (i = 0; i < in->count; i++) {
-        if (!name_output(t, out, in->paths[i]))
+        if (!name_output(t, out, in->names[i]))
             return fail("%s: the path of its translation is too long",
                         in->paths[i]);
         all[i].in = in->paths[i];
@@ -343,7 +375,8 @@ static int translate_all(translation *t, const inputs *in)
     if (bad) return bad;
     /* Only many pictures repay it; without the memory it is as right. */
     if (in->count >= 4) cgd_net_pack(&t->model.net, PACKED_WEIGHTS);
-    for (i = 0; i < in->count; i++) translate_one(t, in->paths[i], in->count);
+    for (i = 0; i < in->count; i++)
+        translate_one(t, in->paths[i], in->names[i], in->count);
     live_end(&t->line);
     if (t->done > 0 && !t->s->raw)
         printf("%s translated to %s, %.1f ms each\n",
@@ -375,7 +408,8 @@ static int run_translate(const command *cmd, settings *s)
     memset(&in, 0, sizeof in);
     bad = load_model(&t.ctx, &t.model, s->words[0], s->net);
     if (!bad) {
-        status = collect_inputs(&t.ctx, &in, s->words + 1, s->n_words - 1);
+        status = collect_inputs(&t.ctx, &in, s->words + 1, s->n_words - 1,
+                                s->recurse);
         bad = status == CGD_OK ? translate_all(&t, &in)
                                : fail_status(&t.ctx, status);
         free_inputs(&t.ctx, &in);

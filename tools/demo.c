@@ -87,7 +87,7 @@ static gallery gallery_load(const char *root, const char *folder)
     memset(&g, 0, sizeof g);
     need_that(cgd_path_join(path, root, folder),
               "the path of the data is too long");
-    need(cgd_list_pictures(&ctx, &list, path));
+    need(cgd_list_pictures(&ctx, &list, path, 0));
     need_that(list.count > 0, "a folder of the data has no pictures");
     for (i = 0; i < list.count; i++) {
         need(cgd_image_load(&ctx, &image, list.paths[i], 3));
