@@ -49,6 +49,9 @@ sanitize: stb ## run the tests in C under the address and undefined sanitizers
 fuzz: ## run the readers of files under libFuzzer (needs clang), an hour each
 	@sh tests/test_fuzz.sh 3600
 
+kill: build/cgd ## kill trainings 200 times and compare what becomes of them
+	@KILLS=200 sh tests/test_kill.sh
+
 demo: ## draw, train, distil, translate and judge, in under 10 minutes
 	@$(stb_here) || { $(stb_get); } || $(stb_ask)
 	@$(MAKE) build/cgd build/demo_report
@@ -105,4 +108,4 @@ build/sanitize/%: tests/%.c $(headers)
 	@mkdir -p $(@D) && rm -f $@
 	$(CC) $(sanitize) -o $@ $(filter %.c %.o,$^) $(LDLIBS) -lm
 
-.PHONY: all help test sanitize fuzz demo study bench bench-peers clean stb
+.PHONY: all help test sanitize fuzz kill demo study bench bench-peers clean stb
