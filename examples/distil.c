@@ -5,8 +5,8 @@
  * examples/train.c leaves. small/student.safetensors will do the same with a
  * third of the residual blocks: half the work. It learns from the teacher's
  * answers alone, so paintings is only looked at when a loss below needs it.
- * Stop it whenever you like: the same command goes on. Needs stb_image
- * (Debian: libstb-dev). */
+ * Stop it whenever you like (Ctrl-C saves first): the same command goes on.
+ * Needs stb_image (Debian: libstb-dev). */
 #define STBI_ONLY_JPEG
 #define STBI_ONLY_PNG
 #define STBI_ONLY_BMP
@@ -19,7 +19,16 @@
 #include <stb/stb_image_write.h>
 #define CGD_IMPLEMENTATION
 #include "../cycle_gan_distil.h"
+#include <signal.h>
 #include <stdlib.h>
+
+static volatile sig_atomic_t stopped;
+
+static void stop(int number)
+{
+    stopped = 1;
+    signal(number, stop);           /* some systems forget it each time      */
+}
 
 static int progress(void *user, const cgd_progress *p)
 {
@@ -28,7 +37,7 @@ static int progress(void *user, const cgd_progress *p)
         printf("step %lu of %lu: %.4f from the teacher\n", p->step, p->total,
                p->losses.output);
     fflush(stdout);
-    return 0;                       /* anything else would save and stop     */
+    return stopped;                 /* 1: saves and stops                    */
 }
 
 /* The student is shaped like the teacher, with a third of its blocks. */
@@ -68,6 +77,8 @@ int main(int argc, char **argv)
     run.resume = CGD_RESUME_AUTO;
     run.progress = progress;
 
+    signal(SIGINT, stop);
+    signal(SIGTERM, stop);
     cgd_init(&ctx, NULL);
     status = cgd_use_kernels(&ctx, getenv("CGD_ISA"));  /* NULL: the best */
     if (status == CGD_OK)

@@ -4,9 +4,9 @@
  * photos and paintings are folders of JPEG, PNG or BMP pictures, unpaired, of
  * any size. run will hold g_ab.safetensors, which turns photos into
  * paintings, and g_ba.safetensors, which does the reverse; a log; samples to
- * look at; and the state of the training. Stop it whenever you like: the same
- * command goes on from the last saved state. Needs stb_image (Debian:
- * libstb-dev).
+ * look at; and the state of the training. Stop it whenever you like (Ctrl-C
+ * saves first): the same command goes on from the last saved state. Needs
+ * stb_image (Debian: libstb-dev).
  *
  * The settings below train at 128 x 128 in hours on a few cores. The paper's
  * are those of cgd_train_defaults() and cgd_data_defaults(): 256 x 256 and
@@ -23,7 +23,16 @@
 #include <stb/stb_image_write.h>
 #define CGD_IMPLEMENTATION
 #include "../cycle_gan_distil.h"
+#include <signal.h>
 #include <stdlib.h>
+
+static volatile sig_atomic_t stopped;
+
+static void stop(int number)
+{
+    stopped = 1;
+    signal(number, stop);           /* some systems forget it each time      */
+}
 
 static int progress(void *user, const cgd_progress *p)
 {
@@ -33,7 +42,7 @@ static int progress(void *user, const cgd_progress *p)
                p->step, p->total, p->losses.generators,
                p->losses.d[0] + p->losses.d[1]);
     fflush(stdout);
-    return 0;                       /* anything else would save and stop     */
+    return stopped;                 /* 1: saves and stops                    */
 }
 
 static void warn(void *user, const char *sentence)
@@ -70,6 +79,8 @@ int main(int argc, char **argv)
     run.progress = progress;
     options.warn = warn;
 
+    signal(SIGINT, stop);
+    signal(SIGTERM, stop);
     cgd_init(&ctx, &options);
     status = cgd_use_kernels(&ctx, getenv("CGD_ISA"));  /* NULL: the best */
     if (status == CGD_OK)
