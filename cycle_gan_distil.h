@@ -4301,6 +4301,8 @@ CGDDEF cgd_status cgd_pass_plan(cgd_pass *pass, cgd_net *net, size_t n,
         return cgd__fail(ctx, CGD_ERR_UNSUPPORTED,
                          "training was left out of this build");
 #endif
+    if (mode < CGD_INFER || mode > CGD_THROUGH)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "a pass has no mode %d", mode);
     pass->net = net;
     pass->kernels = ctx->kernels;
     pass->mode = mode;

@@ -849,7 +849,7 @@ static void frozen_nets_pass_gradients_on(void)
         }
 }
 
-static void pictures_too_small_or_too_large_are_refused(void)
+static void pictures_too_small_or_too_large_and_unknown_modes_are_refused(void)
 {
     static const size_t sizes[][2] = { { 1, 1 }, { 3, 64 }, { 64, 3 },
         { 4, 64 }, { 64, 4 }, { 0, 64 }, { 64, 0 },
@@ -866,6 +866,13 @@ static void pictures_too_small_or_too_large_are_refused(void)
         refused(cgd_pass_init(&pass, &net, 1, h, w, mode, NULL, 0, NULL),
                 CGD_ERR_SHAPE);
         cgd_pass_free(&pass);              /* harmless                       */
+        CHECK(cgd_memory_in_use(&context) == held);
+    }
+    for (i = 0; i < 3; i++) {
+        static const int modes[3] = { -1, CGD_THROUGH + 1, 1000 };
+        CHECK(cgd_pass_bytes(&net, 1, 64, 64, modes[i], NULL, 0) == 0);
+        refused(cgd_pass_init(&pass, &net, 1, 64, 64, modes[i], NULL, 0, NULL),
+                CGD_ERR_ARGUMENT);
         CHECK(cgd_memory_in_use(&context) == held);
     }
     CHECK(cgd_pass_bytes(&net, 0, 64, 64, CGD_INFER, NULL, 0) == 0);
@@ -1122,7 +1129,7 @@ int main(void)
     RUN(batch_norm_can_use_its_running_statistics);
     RUN(pictures_of_a_batch_are_strangers_at_inference);
     RUN(frozen_nets_pass_gradients_on);
-    RUN(pictures_too_small_or_too_large_are_refused);
+    RUN(pictures_too_small_or_too_large_and_unknown_modes_are_refused);
     RUN(a_single_pixel_is_not_normalised_in_training);
     RUN(wrong_inputs_and_gradients_are_refused);
     RUN(impossible_configurations_are_refused);
