@@ -6151,6 +6151,9 @@ CGDDEF cgd_status cgd_transfer(cgd_net *student, const cgd_net *teacher,
     if (!student->is_generator || !teacher->is_generator)
         return cgd__fail(ctx, CGD_ERR_ARGUMENT,
                          "layers are transferred between generators only");
+    if (transfer < CGD_TRANSFER_NONE || transfer > CGD_TRANSFER_PRUNE)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "there is no transfer %d",
+                         transfer);
     if (transfer == CGD_TRANSFER_NONE) return CGD_OK;
     status = transfer >= CGD_TRANSFER_FULL
            ? cgd__check_blocks(ctx, student, teacher, teacher_blocks) : CGD_OK;
@@ -7260,8 +7263,13 @@ static cgd_status cgd__check_config(cgd_ctx *ctx, const cgd_train_config *c)
         return cgd__fail(ctx, CGD_ERR_ARGUMENT,
             "the identity loss needs as many channels in A as in B; set its "
             "weight to 0");
-    if (c->gan < CGD_GAN_LSGAN || c->gan > CGD_GAN_HINGE)
-        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "unknown adversarial loss");
+    if (c->gan < CGD_GAN_LSGAN || c->gan > CGD_GAN_HINGE
+        || c->init < CGD_INIT_NORMAL || c->init > CGD_INIT_KAIMING
+        || c->schedule.kind < CGD_LR_CONSTANT
+        || c->schedule.kind > CGD_LR_COSINE)
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "there is no adversarial loss "
+                         "%d, no initialisation %d or no schedule %d", c->gan,
+                         c->init, c->schedule.kind);
     if (!cgd__is_finite(c->lr_g) || !cgd__is_finite(c->lr_d)
         || !cgd__is_finite(c->ema)
         || c->lr_g < 0 || c->lr_d < 0 || c->ema < 0 || c->ema >= 1)

@@ -793,6 +793,25 @@ static void cuts_that_cannot_be_are_refused(void)
     cgd_net_free(&teacher);
 }
 
+static void choices_that_there_are_not_are_refused(void)
+{
+    cgd_trainer s;
+    cgd_net teacher;
+    int i;
+    make_teacher(&teacher);
+    for (i = 0; i < 8; i++) {
+        cgd_train_config c = in_four_cuts();
+        int *choice = i / 2 == 0 ? &c.gan : i / 2 == 1 ? &c.init
+                    : i / 2 == 2 ? &c.schedule.kind : &c.transfer;
+        *choice = i % 2 ? 1000 : -1;
+        c.cuts = 1;
+        CHECK(cgd_trainer_init(&context, &s, &c, &teacher, NULL)
+              == CGD_ERR_ARGUMENT);
+        CHECK(strstr(context.message, "there is no ") != NULL);
+    }
+    cgd_net_free(&teacher);
+}
+
 /* No answers kept, all, only one: the same student. */
 static void remembered_answers_change_nothing(void)
 {
@@ -1053,6 +1072,7 @@ int main(void)
     RUN(cuts_prune_weights_average_and_moments);
     RUN(cut_students_resume_bit_for_bit);
     RUN(cuts_that_cannot_be_are_refused);
+    RUN(choices_that_there_are_not_are_refused);
     RUN(remembered_answers_change_nothing);
     RUN(threads_change_nothing);
     RUN(a_transferred_student_starts_closer);
