@@ -837,7 +837,8 @@ CGDDEF FILE *cgd_open_input(cgd_ctx *ctx, const char *path);
  * checking: it returns the first failure, and then the old file is as it was
  * and nothing else is left. To abandon a file put a status into `status`
  * before. Closing twice, or what was never opened, is harmless.
- * Errors: CGD_ERR_IO, CGD_ERR_ARGUMENT (a path too long, or ""). */
+ * Errors: CGD_ERR_IO, CGD_ERR_MEMORY, CGD_ERR_ARGUMENT (a path too long, or
+ * ""). */
 typedef struct cgd_output {
     cgd_ctx *ctx;
     cgd_status status;
@@ -846,7 +847,8 @@ typedef struct cgd_output {
     const char *keep;                      /* NULL, or a name beside it that
                                               the old file gets, to be set
                                               before the closing             */
-    char   path[CGD_PATH_ROOM], temporary[CGD_PATH_ROOM];
+    char  *path, *temporary;               /* the context's memory, till the
+                                              file is closed                 */
 } cgd_output;
 CGDDEF cgd_status cgd_output_open(cgd_ctx *ctx, cgd_output *out,
                                   const char *path);
@@ -11228,7 +11230,7 @@ static const wchar_t *cgd__wide_path(wchar_t out[CGD_PATH_ROOM],
     return out;
 }
 
-static HANDLE cgd__look(const char *path)
+static HANDLE cgd__handle(const char *path)
 {
     wchar_t wide[CGD_PATH_ROOM];
     return CreateFileW(cgd__wide_path(wide, path), 0, FILE_SHARE_READ
@@ -11246,7 +11248,7 @@ CGDDEF int cgd_path_kind(const char *path)
     if (why == ERROR_FILE_NOT_FOUND || why == ERROR_PATH_NOT_FOUND
         || why == ERROR_INVALID_NAME) return CGD_PATH_MISSING;
     if (!why && is & FILE_ATTRIBUTE_DIRECTORY) return CGD_PATH_FOLDER;
-    file = cgd__look(path);
+    file = cgd__handle(path);
     if (file == INVALID_HANDLE_VALUE) return kind;
     if (GetFileType(file) != FILE_TYPE_DISK) kind = CGD_PATH_DEVICE;
     CloseHandle(file);
@@ -11256,7 +11258,7 @@ CGDDEF int cgd_path_kind(const char *path)
 CGDDEF int cgd_path_same(const char *a, const char *b)
 {
     BY_HANDLE_FILE_INFORMATION x, y;
-    HANDLE one = cgd__look(a), two = cgd__look(b);
+    HANDLE one = cgd__handle(a), two = cgd__handle(b);
     int same = one != INVALID_HANDLE_VALUE && two != INVALID_HANDLE_VALUE
         && GetFileInformationByHandle(one, &x)
         && GetFileInformationByHandle(two, &y)
@@ -11307,10 +11309,9 @@ static int cgd__still_there(const cgd_output *out)
     return 1;
 }
 
-static int cgd__follow(char path[CGD_PATH_ROOM])
+static int cgd__follow(char *path, char *target)
 {
-    (void)path;
-    return 1;
+    return path != target;
 }
 
 static int cgd__replace(const char *temporary, const char *path)
@@ -11366,13 +11367,13 @@ static int cgd__still_there(const cgd_output *out)
         && x.st_dev == y.st_dev;
 }
 
-/* Go to the end of a chain of symbolic links; 0 if there is none. */
-static int cgd__follow(char path[CGD_PATH_ROOM])
+/* Go to the end of a chain of symbolic links; 0 if there is none. target is
+ * room for what a link holds. */
+static int cgd__follow(char *path, char *target)
 {
-    char target[CGD_PATH_ROOM];
     int turn;
     for (turn = 0; turn < 40; turn++) {
-        ssize_t n = readlink(path, target, sizeof target);
+        ssize_t n = readlink(path, target, CGD_PATH_ROOM);
         size_t kept = (size_t)(cgd_path_name(path) - path);
         if (n < 0) return 1;
         if (n > 0 && target[0] == '/') kept = 0;
@@ -11383,23 +11384,24 @@ static int cgd__follow(char path[CGD_PATH_ROOM])
     return 0;
 }
 
-/* Also flush the folder, in which the name stands. */
 static int cgd__replace(const char *temporary, const char *path)
 {
-    char folder[CGD_PATH_ROOM];
     struct stat old;
-    size_t n = (size_t)(cgd_path_name(path) - path);
-    int file;
     if (stat(path, &old) == 0 && chmod(temporary, old.st_mode & 0777) != 0)
         return 0;
-    if (rename(temporary, path) != 0) return 0;
-    memcpy(folder, path, n);
-    memcpy(folder + n, ".", 2);
-    file = open(folder, O_RDONLY);
-    if (file < 0) return 1;
-    (void)fsync(file);                        /* not all file systems can  */
+    return rename(temporary, path) == 0;
+}
+
+/* The new name stands in the folder, which path is cut to. Not all file
+ * systems can flush one: then nothing can be done. */
+static void cgd__flush_folder(char *path)
+{
+    int file;
+    memcpy(path + (cgd_path_name(path) - path), ".", 2);
+    file = open(path, O_RDONLY);
+    if (file < 0) return;
+    (void)fsync(file);
     close(file);
-    return 1;
 }
 
 #else                                         /* C89 alone                   */
@@ -11426,7 +11428,7 @@ static void cgd__mkdir(const char *path) { (void)path; }
 static FILE *cgd__create(const char *path) { return fopen(path, "wb"); }
 static int cgd__to_disk(FILE *out) { return out != NULL; }
 static int cgd__still_there(const cgd_output *out) { return out != NULL; }
-static int cgd__follow(char path[CGD_PATH_ROOM]) { return path[0] != 0; }
+static int cgd__follow(char *path, char *target) { return path != target; }
 static int cgd__replace(const char *temporary, const char *path)
 {
     return rename(temporary, path) == 0;
@@ -11464,17 +11466,20 @@ CGDDEF int cgd_path_join(char out[CGD_PATH_ROOM], const char *folder,
 /* Only the end counts: a part may be there, or not be ours to make. */
 CGDDEF cgd_status cgd_make_folder(cgd_ctx *ctx, const char *path)
 {
-    char part[CGD_PATH_ROOM];
     size_t i, n = strlen(path);
+    char *part;
     if (n == 0 || n >= CGD_PATH_ROOM)
         return cgd__fail(ctx, CGD_ERR_ARGUMENT, "the name of a folder has 1 "
                          "to %d bytes, not %u", CGD_PATH_ROOM - 1, n);
-    for (i = 1; i <= n; i++) {
+    part = (char *)cgd__alloc_zeroed(ctx, n + 1, 1, path);
+    for (i = 1; part && i <= n; i++) {
         if (path[i] && !cgd__parts_folders(path[i])) continue;
         memcpy(part, path, i);
         part[i] = 0;
         if (cgd_path_kind(part) == CGD_PATH_MISSING) cgd__mkdir(part);
     }
+    if (!part) return CGD_ERR_MEMORY;
+    cgd__free(ctx, part, n + 1);
 #if defined(_WIN32) || defined(CGD__POSIX)
     if (cgd_path_kind(path) != CGD_PATH_FOLDER)
         return cgd__fail(ctx, CGD_ERR_IO, "the folder %s cannot be made: is "
@@ -11511,34 +11516,43 @@ static void cgd__name_temporary(cgd_output *out)
     memcpy(out->temporary + n, ending, sizeof ending);
 }
 
+static void cgd__output_free(cgd_output *out)
+{
+    cgd__free(out->ctx, out->path, 2 * CGD_PATH_ROOM);
+    out->path = out->temporary = NULL;
+}
+
 CGDDEF cgd_status cgd_output_open(cgd_ctx *ctx, cgd_output *out,
                                   const char *path)
 {
+    const size_t most = CGD_PATH_ROOM - 16;      /* with room for an ending  */
     int kind = cgd_path_kind(path);
     memset(out, 0, sizeof *out);
     out->ctx = ctx;
     out->direct = kind == CGD_PATH_DEVICE;
-    cgd__format(out->path, CGD_PATH_ROOM - 16, "%s", path);
-    if (!path[0] || strlen(path) >= CGD_PATH_ROOM - 16)
-        out->status = cgd__fail(ctx, CGD_ERR_ARGUMENT,
-            "cannot write a file whose path has %u bytes: 1 to %d can be",
-            strlen(path), CGD_PATH_ROOM - 17);
-    else if (kind == CGD_PATH_FOLDER)
-        out->status = cgd__fail(ctx, CGD_ERR_IO,
+    if (!path[0] || strlen(path) >= most)
+        return out->status = cgd__fail(ctx, CGD_ERR_ARGUMENT,
+            "cannot write a file whose path has %u bytes: 1 to %u can be",
+            strlen(path), most - 1);
+    if (kind == CGD_PATH_FOLDER)
+        return out->status = cgd__fail(ctx, CGD_ERR_IO,
             "cannot write %s: it is a folder", path);
-    if (out->status != CGD_OK) return out->status;
+    out->path = (char *)cgd__alloc_zeroed(ctx, 2, CGD_PATH_ROOM, path);
+    if (!out->path) return out->status = CGD_ERR_MEMORY;
+    out->temporary = out->path + CGD_PATH_ROOM;
+    memcpy(out->path, path, strlen(path) + 1);
     if (out->direct) {
         out->stream = cgd_fopen(path, "wb");
-    } else if (cgd__follow(out->path)
-               && strlen(out->path) < CGD_PATH_ROOM - 16) {
+    } else if (cgd__follow(out->path, out->temporary)
+               && strlen(out->path) < most) {
         cgd__name_temporary(out);
         cgd__remove(out->temporary);
         out->stream = cgd__create(out->temporary);
     }
-    if (!out->stream)
-        out->status = cgd__fail(ctx, CGD_ERR_IO, "cannot write %s: is its "
-                                "folder missing or read-only?", path);
-    return out->status;
+    if (out->stream) return CGD_OK;
+    cgd__output_free(out);
+    return out->status = cgd__fail(ctx, CGD_ERR_IO, "cannot write %s: is its "
+                                   "folder missing or read-only?", path);
 }
 
 CGDDEF void cgd_output_write(cgd_output *out, const void *data, size_t bytes)
@@ -11564,6 +11578,20 @@ static cgd_status cgd__output_commit(cgd_output *out)
                      "is writing it too", out->path);
 }
 
+/* Give the whole file its name. */
+static cgd_status cgd__output_place(cgd_output *out)
+{
+    int moved = !out->keep || cgd_path_kind(out->path) == CGD_PATH_MISSING
+             || cgd__replace(out->path, out->keep);
+    if (!moved || !cgd__replace(out->temporary, out->path))
+        return cgd__fail(out->ctx, CGD_ERR_IO, "cannot replace %s: may it be "
+                         "written, or is it in use?", out->path);
+#ifdef CGD__POSIX
+    cgd__flush_folder(out->path);
+#endif
+    return CGD_OK;
+}
+
 CGDDEF cgd_status cgd_output_close(cgd_output *out)
 {
     int closed;
@@ -11574,15 +11602,10 @@ CGDDEF cgd_status cgd_output_close(cgd_output *out)
     if (out->status == CGD_OK && !closed)
         out->status = cgd__fail(out->ctx, CGD_ERR_IO,
             "cannot write %s: is the disk full?", out->path);
-    if (out->direct) return out->status;
-    if (out->status == CGD_OK
-        && ((out->keep && cgd_path_kind(out->path) != CGD_PATH_MISSING
-             && !cgd__replace(out->path, out->keep))
-            || !cgd__replace(out->temporary, out->path)))
-        out->status = cgd__fail(out->ctx, CGD_ERR_IO,
-            "cannot replace %s: may it be written, or is it in use?",
-            out->path);
-    if (out->status != CGD_OK) cgd__remove(out->temporary);
+    if (out->status == CGD_OK && !out->direct)
+        out->status = cgd__output_place(out);
+    if (out->status != CGD_OK && !out->direct) cgd__remove(out->temporary);
+    cgd__output_free(out);
     return out->status;
 }
 #endif /* CGD_NO_STDIO */
@@ -12604,11 +12627,10 @@ CGDDEF cgd_status cgd_writer_end(cgd_writer *wr)
 {
     if (wr->stage != CGD__IN_DATA || wr->data_written != wr->data_size)
         cgd__writer_refuse(wr, "less data than were declared");
-    wr->out.status = wr->status;
-    wr->status = cgd_output_close(&wr->out);
     cgd__free(wr->ctx, wr->header, wr->header_room);
     wr->header = NULL;
-    return wr->status;
+    wr->out.status = wr->status;
+    return wr->status = cgd_output_close(&wr->out);
 }
 #endif /* CGD_NO_STDIO */
 
