@@ -16752,6 +16752,9 @@ static void cgd__decode_pixels(cgd__decoding *d) { (void)d; }
 
 static void cgd__decoding_free(cgd_ctx *ctx, cgd__decoding *d)
 {
+    if (d->values)
+        cgd__free(ctx, d->values, d->w * d->h * d->c * sizeof *d->values);
+    d->values = NULL;
     cgd__free(ctx, d->owned, d->size);
     d->pixels = d->owned = NULL;
 }
@@ -19313,20 +19316,24 @@ static cgd_status cgd__run_open(cgd__run *r)
     return status == CGD_OK ? cgd__run_save(r) : status;
 }
 
-/* What all pictures that are kept take in the end, at most. */
+/* What all pictures that are yet to be kept take in the end, at most. */
 static size_t cgd__data_growth(const cgd_dataset *data)
 {
     const cgd_data_config *c = &data->config;
-    size_t n = data->folder[0]->count + data->folder[1]->count;
-    size_t all = 0, bytes;
+    size_t n = 0, all = 0, bytes, i;
     int d;
-    for (d = 0; d < 2; d++)            /* other fits keep the aspect         */
+    for (d = 0; d < 2; d++) {          /* other fits keep the aspect         */
+        for (i = 0; i < data->folder[d]->count; i++)
+            n += data->folder[d]->pictures[i].kept.w == 0;
         if (c->fit != CGD_FIT_RESIZE_CROP
             || !cgd__mul(&bytes, c->load_size * c->load_height
                 * c->channels[d] * (c->range[d].white == 255 ? 1 : 4),
                          data->folder[d]->count)
             || !cgd__add(&all, all, bytes)) all = c->cache_bytes;
-    return cgd__min(all, c->cache_bytes) + n * CGD__ALLOC_MORE;
+    }
+    all = cgd__min(all, c->cache_bytes);
+    return (all > data->cached ? all - data->cached : 0)
+         + n * CGD__ALLOC_MORE;
 }
 
 /* What the memory may grow by: pictures, and an answer to each of the
