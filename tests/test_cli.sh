@@ -955,6 +955,15 @@ refuse_unchanged data/set "figures onto a picture" 'overwrite' "$cgd" eval \
     data/set/testA --truth data/set/testB --csv data/set/testB/0001.png
 refuse_unchanged data/set "a report onto a picture" 'overwrite' "$cgd" eval \
     data/set/testA --truth data/set/testB --html data/set/testA/0001.png
+mkdir runs/own
+cp $own runs/own/student.safetensors
+cp $own runs/own/g_ba.safetensors
+refuse_unchanged runs/own "distil onto the teacher" 'overwrite' distil \
+    --teacher runs/own/student.safetensors --direction ab --steps 1 \
+    --out runs/own
+refuse_unchanged runs/own "train onto what it starts from" 'overwrite' \
+    train --data data/set --steps 1 --init-gba runs/own/g_ba.safetensors \
+    --out ./runs/own
 refuse "two exports to one file" 'two outputs' \
     "$cgd" export $own --onnx out/both --pth out/both
 check "of which none was written" test ! -e out/both

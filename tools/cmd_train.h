@@ -129,6 +129,24 @@ static int on_progress(void *user, const cgd_progress *p)
 /* [run] What train and distil have in common                               */
 /* ======================================================================== */
 
+/* The models that a new run leaves are none of those it begins with. */
+static int keep_starts(const source *from, const settings *s)
+{
+    static const char *const left[] = { "g_ab.safetensors",
+        "g_ba.safetensors", "student.safetensors" };
+    int i, k, bad = 0, distils = from->cmd->bit == DISTIL;
+    char path[CGD_PATH_ROOM];
+    for (i = distils ? 2 : 0; i < (distils ? 3 : 2) && !bad; i++) {
+        if (!cgd_path_join(path, s->run.out, left[i])) continue;
+        bad = keep_input(s->teacher, path);
+        if (!bad) bad = keep_input(s->reverse, path);
+        if (!bad) bad = keep_input(s->student, path);
+        for (k = 0; k < 4 && !bad; k++)
+            bad = keep_input(s->run.start[k], path);
+    }
+    return bad;
+}
+
 /* Both take a folder for the results, and will not write over another run. */
 static int check_out(const source *from, const settings *s)
 {
@@ -146,7 +164,7 @@ static int check_out(const source *from, const settings *s)
     if (!has_state(s->run.out) && s->run.resume)
         return fail("there is nothing to resume: %s holds no state",
                     s->run.out);
-    return 0;
+    return s->run.resume ? 0 : keep_starts(from, s);
 }
 
 static int check_data(const source *from, const settings *s)
