@@ -68,10 +68,11 @@
  *   [impl:distil]         the teacher
  *   [impl:train]          the trainer
  * the engine
- *   [impl:gemm]           convolution as a blocked matrix product
- *   [impl:narrow]         convolutions with few outputs
- *   [impl:tiles]          convolution in bf16, tile by tile
+ *   [impl:direct]         convolution as a blocked matrix product
+ *   [impl:gradient]       the weight gradient of convolutions
  *   [impl:winograd]       Winograd convolution
+ *   [impl:choice]         which method takes which shape
+ *   [impl:bf16]           tiles of bf16
  *   [impl:vector]         vector vocabulary and micro kernels
  *   [impl:dispatch]       instruction sets
  * around it
@@ -2395,23 +2396,113 @@ typedef struct cgd__conv {
 
 enum { CGD__READS_RAW = 1, CGD__TAKES_MOMENTS = 2 };
 
-/* scratch(shape, sum): floats. extras(shape, adjoint): what the kernels can
- * do beside that sum; without packed weights (pack_size floats, 0 where
- * nothing is gained) they pack them every time. */
+#define CGD__PANEL 64                  /* most outputs in a panel of weights */
+
+typedef unsigned short cgd__bf16;      /* a float's upper half               */
+
+/* A product that a kernel forms, in steps of floats (or bf16 values). Of a
+ * window: dst[p] = init[p] + sum over `rows` runs of `run` values, of src[p]
+ * times panel, for a fixed number of pixels p. Of a weight gradient: dst[r] +=
+ * sum over `rows` lines of `run` pixels, of src[r] times panel, for a fixed
+ * number of values r, which lie side by side. */
+typedef struct cgd__block {
+    size_t dst_step, init_step, src_step;  /* from one pixel to the next     */
+    size_t row_step, rows, run;            /* of src, from row to row        */
+    size_t panel_step, panel_row;          /* of panel: gradients only       */
+} cgd__block;
+
+/* A map seen with its margins, normalised if it is raw: see cgd__conv. */
+typedef struct cgd__lines {
+    const float *in, *scale, *shift;
+    float slope;
+    size_t h, w, c, pad;
+    int pad_mode;
+} cgd__lines;
+
+/* All that is compiled once per instruction set. What takes a job and a slice
+ * stands in [impl:ops] too, the rest in the engine. */
 typedef struct cgd__kernels {
     const char *name;
-    void (*forward)(cgd_ctx *ctx, const cgd__conv *q, float *scratch);
-    void (*adjoint)(cgd_ctx *ctx, const cgd__conv *q, float *scratch);
-    void (*weights)(cgd_ctx *ctx, const cgd__conv *q, float *scratch);
-    size_t (*scratch)(const cgd__shape *s, int sum);
-    int (*extras)(const cgd__shape *s, int adjoint);
-    size_t (*pack_size)(const cgd__shape *s, int adjoint);
-    void (*pack)(cgd_ctx *ctx, const cgd__shape *s, const float *w,
-                 int adjoint, float *packed);
+    size_t vector;                 /* floats in a vector; 0: the definition  */
+    /* Panels of decreasing width cover the outputs: vectors[kind] wide, each
+     * for three numbers of pixels at once, groups[kind][0] the greatest.    */
+    size_t kinds, vectors[3], groups[3][3];
+    void (*panel[3][3])(const cgd__block *b, float *dst, const float *init,
+                        const float *src, const float *panel,
+                        const float *ahead);
+    /* Line i of picture n, counted from -pad, its first `pixels` pixels. */
+    void (*line)(const cgd__lines *q, float *out, size_t n, size_t i,
+                 size_t pixels);
+    /* Add `count` pixels to a row of moments, or begin it; merge rows. */
+    void (*moments)(float *sums, size_t plane, const float *px, size_t step,
+                    size_t count, size_t width, int first);
+    void (*merge)(const float *sums, size_t rows, size_t plane, size_t c,
+                  double *mean, double *square);
+    void (*fold)(void *job, size_t slice);
+    void (*activate)(void *job, size_t slice);
+    void (*add)(void *job, size_t slice);
+    void (*norm_sums)(void *job, size_t slice);
+    void (*norm_apply)(void *job, size_t slice);
+    void (*depth)(void *job, size_t row);
+    /* [impl:winograd]: patches of pixels to points, points to tiles, weights
+     * to points. */
+    void (*patch_in)(float *v, size_t plane, const float *const px[36],
+                     const float *scale, const float *shift, float slope,
+                     size_t count);
+    void (*tile_out)(float *const px[16], float *m, size_t plane,
+                     size_t count, const float *bias, int accumulate);
+    void (*weights_in)(float *u, size_t plane, const float *w, size_t tap,
+                       size_t lane);
+    /* bf16, or NULL: two tiles of 16 pixels by 32 outputs; begin and end stand
+     * around a thread's blocks. round: any count; pair: 16 of two channels,
+     * turn: to lines, out[k * step] and behind it, k < 16. */
+    int tiles_beat_winograd;
+    void (*begin)(void);
+    void (*end)(void);
+    void (*tile)(const cgd__block *b, float *const dst[2],
+                 const float *const init[2], const cgd__bf16 *const src[2],
+                 const cgd__bf16 *panel);
+    void (*round)(cgd__bf16 *out, const float *in, size_t count);
+    void (*pair)(cgd__bf16 *out, const float *even, const float *odd);
+    /* For gradients: NULL under CGD_NO_TRAIN. */
+    void (*turn)(cgd__bf16 *out, size_t step, const float *even,
+                 const float *odd);
+    void (*outer[3])(const cgd__block *b, float *dst, const float *src,
+                     const float *panel);
+    void (*outer_few[2][2])(const cgd__block *b, float *dst, const float *src,
+                            const float *panel);
+    void (*patch_out)(float *x, size_t line, size_t pixel, float *m,
+                      size_t plane, size_t count);
+    void (*tile_in)(float *v, size_t plane, const float *const px[16],
+                    size_t first, size_t count);
+    void (*weights_out)(float *dw, size_t tap, float *u, size_t plane,
+                        size_t count);
+    void (*activate_back)(void *job, size_t slice);
+    void (*norm_back_sums)(void *job, size_t slice);
+    void (*norm_back_apply)(void *job, size_t slice);
+    void (*depth_data)(void *job, size_t slice);
+    void (*depth_weights)(void *job, size_t slice);
     void (*adam)(float *p, float *m, float *v, const float *g, size_t count,
                  float beta1, float beta2, float rate, float scale, float eps);
-    const struct cgd__maps *maps;
 } cgd__kernels;
+
+/* The engine's interface, defined in [impl:choice].
+ *
+ * Do a job; scratch is given back. Returns 0, nothing written, where scratch
+ * does not hold: on an arena that only counts, and where it was counted for
+ * something else. */
+static int cgd__convolve(cgd_ctx *ctx, const cgd__kernels *k,
+                         const cgd__conv *q, cgd__arena *scratch);
+/* What the kernels can do beside a sum. */
+static int cgd__conv_extras(const cgd__kernels *k, const cgd__shape *s,
+                            int sum);
+/* Weights in the form that a sum multiplies from: floats, 0 where nothing is
+ * gained. Jobs without packed weights make it every time. */
+static size_t cgd__pack_size(const cgd__kernels *k, const cgd__shape *s,
+                             int sum);
+static void cgd__pack(cgd_ctx *ctx, const cgd__kernels *k,
+                      const cgd__shape *s, int sum, const float *w,
+                      float *packed);
 
 static cgd__conv cgd__conv_of(const cgd__shape *s, int sum, float *out,
                               const float *in, const float *by)
@@ -2420,22 +2511,6 @@ static cgd__conv cgd__conv_of(const cgd__shape *s, int sum, float *out,
     memset(&q, 0, sizeof q);
     q.s = *s; q.sum = sum; q.out = out; q.in = in; q.by = by;
     return q;
-}
-
-/* Do it; scratch is given back. Returns 0, nothing written, where scratch does
- * not hold: on an arena that only counts, and when it was counted otherwise. */
-static int cgd__convolve(cgd_ctx *ctx, const cgd__kernels *k,
-                         const cgd__conv *q, cgd__arena *scratch)
-{
-    size_t mark = cgd__mark(scratch);
-    float *room = cgd__take_floats(scratch, k->scratch(&q->s, q->sum));
-    int holds = cgd__arena_holds(scratch);
-    cgd__release(scratch, mark);
-    if (!holds) return 0;
-    if (q->sum == CGD__WEIGHTS) k->weights(ctx, q, room);
-    else if (q->sum == CGD__ADJOINT) k->adjoint(ctx, q, room);
-    else k->forward(ctx, q, room);
-    return 1;
 }
 
 /* Bytes of scratch for a sum, whatever else its job asks for. */
@@ -2457,7 +2532,6 @@ static size_t cgd__conv_bytes(cgd_ctx *ctx, const cgd__kernels *k,
 #endif
 
 #define CGD__BLOCK 8192                /* values in a slice of a map's job   */
-#define CGD__PANEL 64                  /* most outputs in a panel of weights */
 
 typedef struct cgd__map_job {
     const float *x, *y;
@@ -2502,42 +2576,11 @@ typedef struct cgd__fold_job {
     int pad_mode, accumulate;
 } cgd__fold_job;
 
-/* A copy of a map with its margins, of which a slice is `band` rows. Of a raw
- * map, normalised: see cgd__conv. */
-typedef struct cgd__pad_job {
-    const float *in, *scale, *shift;
-    float *out, slope;
-    size_t n, h, w, c, pad, band;
-    int pad_mode;
-} cgd__pad_job;
-
 /* Moments are taken as sums over pieces of a map, a row for each: shift, sum
  * of x - shift, sum of its squares, each `plane` channels, and the number of
  * pixels. The shift is a value of the piece, so that a mean far from zero
  * costs no digits. */
 static size_t cgd__moments_row(size_t plane) { return 3 * plane + 16; }
-static size_t cgd__moments_size(size_t rows, size_t plane)
-{
-    return cgd__round_up(rows * cgd__moments_row(plane), 16);
-}
-
-/* Each takes one slice of its job; merge adds up rows of such sums. */
-typedef struct cgd__maps {
-    void (*activate)(void *job, size_t slice);
-    void (*activate_back)(void *job, size_t slice);
-    void (*add)(void *job, size_t slice);
-    void (*norm_sums)(void *job, size_t slice);
-    void (*norm_apply)(void *job, size_t slice);
-    void (*norm_back_sums)(void *job, size_t slice);
-    void (*norm_back_apply)(void *job, size_t slice);
-    void (*fold)(void *job, size_t slice);
-    void (*pad)(void *job, size_t slice);
-    void (*depth)(void *job, size_t row);
-    void (*depth_data)(void *job, size_t slice);
-    void (*depth_weights)(void *job, size_t slice);
-    void (*merge)(const float *sums, size_t rows, size_t plane, size_t c,
-                  double *mean, double *square);
-} cgd__maps;
 
 /* ======================================================================== */
 /* [impl:tensor] Tensors                                                    */
@@ -2659,7 +2702,9 @@ static size_t cgd__tap_index(size_t at, size_t pad, size_t size, int pad_mode)
 {
     if (at >= pad && at - pad < size) return at - pad;
     if (pad_mode != CGD_PAD_REFLECT) return CGD__OUTSIDE;
-    return at < pad ? pad - at : 2 * (size - 1) - (at - pad);
+    if (at < pad) return pad - at;
+    return at - pad < 2 * size - 1 ? 2 * (size - 1) - (at - pad)
+                                   : CGD__OUTSIDE;
 }
 
 /* Fill in the shape of a window from its big map; 0 if it does not fit. */
@@ -2773,47 +2818,22 @@ static void cgd__ref_weights_channel(void *job, size_t o)
     }
 }
 
-static void cgd__conv_forward_ref(cgd_ctx *ctx, const cgd__conv *q,
-                                  float *scratch)
+static int cgd__plain_run(cgd_ctx *ctx, const cgd__kernels *k,
+                          const cgd__conv *job, int packing,
+                          cgd__arena *scratch)
 {
-    (void)scratch;
-    cgd__for(ctx, q->s.n * q->s.oh, cgd__ref_forward_row, (void *)q);
-}
-
-static void cgd__conv_adjoint_ref(cgd_ctx *ctx, const cgd__conv *q,
-                                  float *scratch)
-{
-    (void)scratch;
-    cgd__for(ctx, q->s.c, cgd__ref_adjoint_channel, (void *)q);
-}
-
-static void cgd__conv_weights_ref(cgd_ctx *ctx, const cgd__conv *q,
-                                  float *scratch)
-{
-    (void)scratch;
-    cgd__for(ctx, q->s.o, cgd__ref_weights_channel, (void *)q);
-}
-
-/* The reference needs no scratch, no packed weights, and does nothing else. */
-static size_t cgd__conv_scratch_ref(const cgd__shape *s, int sum)
-{
-    (void)s;
-    (void)sum;
-    return 0;
-}
-
-static size_t cgd__pack_size_ref(const cgd__shape *s, int adjoint)
-{
-    (void)s;
-    (void)adjoint;
-    return 0;
-}
-
-static int cgd__extras_ref(const cgd__shape *s, int adjoint)
-{
-    (void)s;
-    (void)adjoint;
-    return 0;
+    const cgd__shape *s = &job->s;
+    cgd__conv q = *job;
+    (void)k;
+    (void)packing;
+    if (!cgd__arena_holds(scratch)) return 0;
+    if (job->sum == CGD__FORWARD)
+        cgd__for(ctx, s->n * s->oh, cgd__ref_forward_row, &q);
+    else if (job->sum == CGD__ADJOINT)
+        cgd__for(ctx, s->c, cgd__ref_adjoint_channel, &q);
+    else
+        cgd__for(ctx, s->o, cgd__ref_weights_channel, &q);
+    return 1;
 }
 
 #ifndef CGD_NO_TRAIN
@@ -2858,10 +2878,14 @@ static void cgd__bias_backward(cgd_ctx *ctx, float *db, const float *dy,
  * taps lists where a window at one place of y lands in x, and which weights it
  * meets there: forward, dx and dw all walk that list. */
 
-/* The taps of a window that land inside a picture: where in the big map, and
- * where their weights are, both at the first channel. The same taps, moved on
- * by a stride, serve the next pixels of a run. */
-typedef struct cgd__taps { size_t count, run, at[256], w[256]; } cgd__taps;
+/* The taps of a window that land inside a picture: which of its lines and
+ * columns, where in the big map, and where their weights are, both at the
+ * first channel. The same taps, moved on by a stride, serve the next pixels of
+ * a run. */
+typedef struct cgd__taps {
+    size_t rows, cols, run;
+    size_t row_at[16], row_w[16], col_at[16], col_w[16];
+} cgd__taps;
 
 /* A run is so short that what it reads and writes of each row stays in the
  * cache: pixels are often a power of two apart and share few places there. */
@@ -2871,22 +2895,35 @@ enum { CGD__DEPTH_RUN = 8 };
 static void cgd__taps_at(cgd__taps *taps, const cgd__shape *s, size_t i,
                          size_t j)
 {
-    size_t step = s->stride, cols[16], u, v, a, last;
-    taps->count = 0;
-    for (v = 0; v < s->kernel; v++)
-        cols[v] = cgd__tap_index(j * step + v, s->pad, s->w, s->pad_mode);
+    size_t step = s->stride, u, last;
+    taps->rows = taps->cols = 0;
     for (u = 0; u < s->kernel; u++) {
-        a = cgd__tap_index(i * step + u, s->pad, s->h, s->pad_mode);
-        for (v = 0; v < s->kernel; v++) {
-            if (a == CGD__OUTSIDE || cols[v] == CGD__OUTSIDE) continue;
-            taps->at[taps->count] = (a * s->w + cols[v]) * s->c;
-            taps->w[taps->count++] = (u * s->kernel + v) * s->c;
+        size_t a = cgd__tap_index(i * step + u, s->pad, s->h, s->pad_mode);
+        size_t b = cgd__tap_index(j * step + u, s->pad, s->w, s->pad_mode);
+        if (a != CGD__OUTSIDE) {
+            taps->row_at[taps->rows] = a * s->w * s->c;
+            taps->row_w[taps->rows++] = u * s->kernel * s->c;
+        }
+        if (b != CGD__OUTSIDE) {
+            taps->col_at[taps->cols] = b * s->c;
+            taps->col_w[taps->cols++] = u * s->c;
         }
     }
     taps->run = 1;
     if (j * step < s->pad || s->w + s->pad < j * step + s->kernel) return;
     last = cgd__min((s->w + s->pad - s->kernel) / step, s->ow - 1);
     taps->run = cgd__min(last - j + 1, CGD__DEPTH_RUN);
+}
+
+/* The t-th of them: where in the big map, and where its weights. */
+static size_t cgd__tap_at(const cgd__taps *taps, size_t t)
+{
+    return taps->row_at[t / taps->cols] + taps->col_at[t % taps->cols];
+}
+
+static size_t cgd__tap_weight(const cgd__taps *taps, size_t t)
+{
+    return taps->row_w[t / taps->cols] + taps->col_w[t % taps->cols];
 }
 
 CGD__LOOP static void cgd__depth_row(void *job, size_t row)
@@ -2901,8 +2938,9 @@ CGD__LOOP static void cgd__depth_row(void *job, size_t row)
         cgd__taps_at(&taps, s, row % s->oh, j);
         for (k = 0; k < c; k++) {
             float sum = q->b ? q->b[k] : 0;
-            for (t = 0; t < taps.count; t++)
-                sum += q->w[taps.w[t] + k] * x[taps.at[t] + k];
+            for (t = 0; t < taps.rows * taps.cols; t++)
+                sum += q->w[cgd__tap_weight(&taps, t) + k]
+                     * x[cgd__tap_at(&taps, t) + k];
             y[k] = sum;
         }
     }
@@ -2914,7 +2952,7 @@ static void cgd__depth_forward(cgd_ctx *ctx, const cgd__shape *s, float *y,
     cgd__depth_job q;
     q.s = s; q.x = x; q.y = NULL; q.w = w; q.b = b; q.out = y;
     q.accumulate = 0;
-    cgd__for(ctx, s->n * s->oh, ctx->kernels->maps->depth, &q);
+    cgd__for(ctx, s->n * s->oh, ctx->kernels->depth, &q);
 }
 
 #ifndef CGD_NO_TRAIN
@@ -2934,9 +2972,10 @@ CGD__LOOP static void cgd__depth_data_slice(void *job, size_t slice)
         for (k = first; k < end; k++) dx[i * c + k] = 0;
     for (i = 0; i < s->oh * s->ow; i++, dy += c) {
         cgd__taps_at(&taps, s, i / s->ow, i % s->ow);
-        for (t = 0; t < taps.count; t++)
+        for (t = 0; t < taps.rows * taps.cols; t++)
             for (k = first; k < end; k++)
-                dx[taps.at[t] + k] += q->w[taps.w[t] + k] * dy[k];
+                dx[cgd__tap_at(&taps, t) + k]
+                    += q->w[cgd__tap_weight(&taps, t) + k] * dy[k];
     }
 }
 
@@ -2952,9 +2991,10 @@ CGD__LOOP static void cgd__depth_weights_slice(void *job, size_t slice)
         const float *x = q->x + i / places * s->h * s->w * c;
         const float *dy = q->y + i * c;
         cgd__taps_at(&taps, s, i % places / s->ow, i % s->ow);
-        for (t = 0; t < taps.count; t++)
+        for (t = 0; t < taps.rows * taps.cols; t++)
             for (k = first; k < end; k++)
-                q->out[taps.w[t] + k] += x[taps.at[t] + k] * dy[k];
+                q->out[cgd__tap_weight(&taps, t) + k]
+                    += x[cgd__tap_at(&taps, t) + k] * dy[k];
     }
 }
 
@@ -2965,7 +3005,7 @@ static void cgd__depth_data(cgd_ctx *ctx, const cgd__shape *s, float *dx,
     q.s = s; q.x = NULL; q.y = dy; q.w = w; q.b = NULL; q.out = dx;
     q.accumulate = accumulate;
     cgd__for(ctx, s->n * cgd__ceil_div(s->c, CGD__DEPTH_CHANNELS),
-             ctx->kernels->maps->depth_data, &q);
+             ctx->kernels->depth_data, &q);
 }
 
 static void cgd__depth_weights(cgd_ctx *ctx, const cgd__shape *s, float *dw,
@@ -2975,7 +3015,7 @@ static void cgd__depth_weights(cgd_ctx *ctx, const cgd__shape *s, float *dw,
     q.s = s; q.x = x; q.y = dy; q.w = NULL; q.b = NULL; q.out = dw;
     q.accumulate = 1;
     cgd__for(ctx, cgd__ceil_div(s->c, CGD__DEPTH_CHANNELS),
-             ctx->kernels->maps->depth_weights, &q);
+             ctx->kernels->depth_weights, &q);
 }
 #endif
 
@@ -2986,64 +3026,38 @@ static void cgd__depth_weights(cgd_ctx *ctx, const cgd__shape *s, float *dw,
  * places of the padded map that show it, of which a line holds up to three
  * (its own, one mirrored before the start, one behind the end). */
 
-/* Pixels [j, end) of row `a` of picture n, normalised where the map is raw. */
-CGD__LOOP static void cgd__pad_inside(const cgd__pad_job *q, float *out,
-                                      size_t n, size_t a, size_t j, size_t end)
+/* Line i of picture n, counted from -pad, its first `pixels` pixels. */
+CGD__LOOP static void cgd__pad_line(const cgd__lines *q, float *out, size_t n,
+                                    size_t i, size_t pixels)
 {
-    const float *in = q->in + ((n * q->h + a) * q->w + j) * q->c;
-    const float *scale, *shift;
-    size_t k;
-    if (!q->scale) {
-        memcpy(out, in, (end - j) * q->c * sizeof(float));
+    size_t c = q->c, j, k, run;
+    size_t a = cgd__tap_index(i, q->pad, q->h, q->pad_mode);
+    const float *row = q->in + (n * q->h + a) * q->w * c;
+    if (a == CGD__OUTSIDE) {
+        memset(out, 0, pixels * c * sizeof(float));
         return;
     }
-    scale = q->scale + n * q->c;
-    shift = q->shift + n * q->c;
-    for (; j < end; j++, in += q->c, out += q->c)
-        CGD__EACH for (k = 0; k < q->c; k++) {
-            float v = in[k] * scale[k] + shift[k], less = q->slope * v;
-            out[k] = v > less ? v : less;
-        }
-}
-
-CGD__LOOP static void cgd__pad_slice(void *job, size_t slice)
-{
-    const cgd__pad_job *q = (const cgd__pad_job *)job;
-    size_t ph = q->h + 2 * q->pad, pw = q->w + 2 * q->pad, j, run, row, end;
-    row = slice * q->band;
-    end = cgd__min(row + q->band, q->n * ph);
-    for (; row < end; row++) {
-        size_t a = cgd__tap_index(row % ph, q->pad, q->h, q->pad_mode);
-        float *out = q->out + row * pw * q->c;
-        if (a == CGD__OUTSIDE) {
-            memset(out, 0, pw * q->c * sizeof(float));
+    for (j = 0; j < pixels; j += run, out += run * c) {
+        size_t b = cgd__tap_index(j, q->pad, q->w, q->pad_mode), p;
+        const float *in = row + b * c, *scale, *shift;
+        float *to = out;
+        run = j == q->pad ? cgd__min(q->w, pixels - j) : 1;
+        if (b == CGD__OUTSIDE) {
+            memset(out, 0, c * sizeof(float));
             continue;
         }
-        for (j = 0; j < pw; j += run, out += run * q->c) {
-            size_t b = cgd__tap_index(j, q->pad, q->w, q->pad_mode);
-            run = j == q->pad ? q->w : 1;      /* the inside is one run      */
-            if (b == CGD__OUTSIDE) memset(out, 0, q->c * sizeof(float));
-            else cgd__pad_inside(q, out, row / ph, a, b, b + run);
+        if (!q->scale) {
+            memcpy(out, in, run * c * sizeof(float));
+            continue;
         }
+        scale = q->scale + n * c;
+        shift = q->shift + n * c;
+        for (p = 0; p < run; p++, in += c, to += c)
+            CGD__EACH for (k = 0; k < c; k++) {
+                float v = in[k] * scale[k] + shift[k], less = q->slope * v;
+                to[k] = v > less ? v : less;
+            }
     }
-}
-
-static void cgd__pad_run(cgd_ctx *ctx, cgd__pad_job *q)
-{
-    size_t rows = q->n * (q->h + 2 * q->pad);
-    q->band = cgd__max(1, CGD__BLOCK / 2 / ((q->w + 2 * q->pad) * q->c));
-    cgd__for(ctx, cgd__ceil_div(rows, q->band), ctx->kernels->maps->pad, q);
-}
-
-static void cgd__pad(cgd_ctx *ctx, float *out, const float *in, size_t n,
-                     size_t h, size_t w, size_t c, size_t pad, int pad_mode)
-{
-    cgd__pad_job q;
-    q.in = in; q.out = out; q.n = n; q.h = h; q.w = w; q.c = c;
-    q.scale = q.shift = NULL;
-    q.slope = 1;
-    q.pad = pad; q.pad_mode = pad_mode;
-    cgd__pad_run(ctx, &q);
 }
 
 /* The positions of a padded line that show sample i: at most three. */
@@ -3077,6 +3091,20 @@ CGD__LOOP static void cgd__fold_row(void *job, size_t row)
                 for (k = 0; k < q->c; k++) out[k] += in[k];
             }
     }
+}
+
+/* The margins of a padded map, which an adjoint that reflects made, to where
+ * its job wants them. */
+static void cgd__fold(cgd_ctx *ctx, const cgd__kernels *k,
+                      const cgd__conv *job, const float *map)
+{
+    const cgd__shape *s = &job->s;
+    cgd__fold_job q;
+    q.in = map; q.out = job->out; q.bias = job->bias;
+    q.h = s->h; q.w = s->w; q.c = s->c;
+    q.pad = s->pad; q.pad_mode = s->pad_mode;
+    q.accumulate = job->accumulate;
+    cgd__for(ctx, s->n * s->h, k->fold, &q);
 }
 
 /* ---- normalisation -------------------------------------------------------*/
@@ -3177,7 +3205,7 @@ static const double *cgd__norm_moments(cgd_ctx *ctx, cgd__norm_job *q)
     double *moments = q->partial + 2 * q->n * q->per_picture * q->c;
     double count = (double)q->pixels;
     size_t n, k;
-    cgd__for(ctx, q->n * q->per_picture, ctx->kernels->maps->norm_sums, q);
+    cgd__for(ctx, q->n * q->per_picture, ctx->kernels->norm_sums, q);
     for (n = 0; n < q->n; n++)
         for (k = 0; k < q->c; k++) {
             double total[2], mean, var;
@@ -3290,7 +3318,7 @@ static void cgd__norm_apply(cgd_ctx *ctx, cgd__norm_job *q, float *y,
     q->scale = scale;
     q->shift = shift;
     q->out = y;
-    cgd__for(ctx, q->n * q->per_picture, ctx->kernels->maps->norm_apply, q);
+    cgd__for(ctx, q->n * q->per_picture, ctx->kernels->norm_apply, q);
 }
 
 #ifndef CGD_NO_TRAIN
@@ -3360,7 +3388,7 @@ static void cgd__norm_backward(cgd_ctx *ctx, cgd__norm_job *q, float *dx,
     cgd__norm_factors(q, gamma, beta, stats, on, off);
     q->on = on; q->off = off;
     q->stats = stats;
-    cgd__for(ctx, q->n * q->per_picture, ctx->kernels->maps->norm_back_sums, q);
+    cgd__for(ctx, q->n * q->per_picture, ctx->kernels->norm_back_sums, q);
     for (k = 0; k < q->c; k++)
         for (n = 0; n < q->n; n++) {
             size_t i = n * q->c + k;
@@ -3380,7 +3408,7 @@ static void cgd__norm_backward(cgd_ctx *ctx, cgd__norm_job *q, float *dx,
         }
     q->scale = a; q->third = b; q->shift = d;
     q->out = dx;
-    cgd__for(ctx, q->n * q->per_picture, ctx->kernels->maps->norm_back_apply,
+    cgd__for(ctx, q->n * q->per_picture, ctx->kernels->norm_back_apply,
              q);
 }
 #endif
@@ -3425,7 +3453,7 @@ static void cgd__activate(cgd_ctx *ctx, float *y, const float *x,
     q.x = x; q.y = NULL; q.out = y; q.count = count; q.act = act;
     q.factor = 1;
     cgd__for(ctx, cgd__ceil_div(count, CGD__BLOCK),
-             ctx->kernels->maps->activate, &q);
+             ctx->kernels->activate, &q);
 }
 
 CGD__LOOP static void cgd__add_slice(void *job, size_t block)
@@ -3442,7 +3470,7 @@ static void cgd__add_scaled(cgd_ctx *ctx, float *y, const float *x,
     cgd__map_job q;
     q.x = x; q.y = NULL; q.out = y; q.count = count; q.act = 0;
     q.factor = factor;
-    cgd__for(ctx, cgd__ceil_div(count, CGD__BLOCK), ctx->kernels->maps->add,
+    cgd__for(ctx, cgd__ceil_div(count, CGD__BLOCK), ctx->kernels->add,
              &q);
 }
 
@@ -3482,7 +3510,7 @@ static void cgd__activate_back(cgd_ctx *ctx, float *dx, const float *dy,
     q.x = dy; q.y = y; q.out = dx; q.count = count; q.act = act;
     q.factor = 1;
     cgd__for(ctx, cgd__ceil_div(count, CGD__BLOCK),
-             ctx->kernels->maps->activate_back, &q);
+             ctx->kernels->activate_back, &q);
 }
 #endif
 
@@ -3800,7 +3828,8 @@ static size_t cgd__layer_pack_size(const cgd__kernels *k, const cgd_layer *l,
 {
     if (l->kind == CGD_DEPTHWISE || !cgd__layer_shape(l, 1, 64, 64, s))
         return 0;
-    return cgd__round_up(k->pack_size(s, l->kind == CGD_DECONV), 16);
+    return cgd__round_up(cgd__pack_size(k, s, l->kind == CGD_DECONV
+                                       ? CGD__ADJOINT : CGD__FORWARD), 16);
 }
 
 CGDDEF cgd_status cgd_net_pack(cgd_net *net, size_t max_bytes)
@@ -3831,8 +3860,9 @@ CGDDEF cgd_status cgd_net_pack(cgd_net *net, size_t max_bytes)
         const cgd_layer *l = net->layers + i;
         if (l->pack == CGD__NOWHERE) continue;
         cgd__layer_pack_size(k, l, &s);
-        k->pack(net->ctx, &s, net->params + l->w, l->kind == CGD_DECONV,
-                net->packs + l->pack);
+        cgd__pack(net->ctx, k, &s, l->kind == CGD_DECONV ? CGD__ADJOINT
+                                                         : CGD__FORWARD,
+                  net->params + l->w, net->packs + l->pack);
     }
     return CGD_OK;
 }
@@ -4181,7 +4211,9 @@ static int cgd__stays_raw(const cgd_pass *p, const cgd__slot *s)
     const cgd_layer *l = p->net->layers + s->layer;
     return !s->kept && cgd__one_reader(p, s) && l->act != CGD_ACT_TANH
         && l[1].kind != CGD_DEPTHWISE && !l[1].up && l[1].skip != 1
-        && (p->kernels->extras(&s[1].shape, l[1].kind == CGD_DECONV)
+        && (cgd__conv_extras(p->kernels, &s[1].shape,
+                             l[1].kind == CGD_DECONV ? CGD__ADJOINT
+                                                     : CGD__FORWARD)
             & CGD__READS_RAW);
 }
 
@@ -4515,7 +4547,7 @@ static void cgd__pass_extra(const cgd_pass *p, const cgd__slot *s,
                             cgd__conv *q)
 {
     const cgd_layer *l = p->net->layers + s->layer;
-    int extras = p->kernels->extras(&q->s, l->kind == CGD_DECONV);
+    int extras = cgd__conv_extras(p->kernels, &q->s, q->sum);
     q->packed = cgd__pass_packed(p, l);
     if (s->layer > 0 && s[-1].stays_raw) {
         const float *stats = cgd__at(p, s - 1, CGD__STATS);
@@ -7504,1502 +7536,1073 @@ CGDDEF void cgd_trainer_free(cgd_trainer *t)
 #endif /* CGD_NO_TRAIN */
 
 /* ======================================================================== */
-/* [impl:gemm] Convolution as a blocked matrix product                      */
+/* [impl:direct] Convolution as a blocked matrix product                    */
 /* ======================================================================== */
-/* Owns the fast path's bookkeeping. No column matrix is ever built: NHWC
- * makes each tap's channels one contiguous run, so a micro kernel takes a few
- * output pixels, a pointer per pixel and tap, and the weights packed in
- * panels, and multiplies from there. Both forward and adjoint are such
- * gathers: an adjoint of stride s falls into s*s phases, in each of which the
- * same few taps apply to every pixel, so nothing is multiplied by the zeros
- * of a stretched map. The weight gradient has a micro kernel of its own,
- * which runs over pixels instead of channels.
+/* Owns the path that takes any window, forward and adjoint.
  *
- * Slices are fixed numbers of pixels (or of weight rows), so the results do
- * not depend on the number of threads. */
+ * A slice of work is a band of output lines. What they read is copied into a
+ * buffer of the slice, with its margins (and normalised, if the map is raw):
+ * then no tap falls outside, the taps of a window's row are one run of memory,
+ * its rows and neighbouring pixels lie a fixed step apart, and the inner loop
+ * needs no table. No column matrix is ever built. Copying takes a few per cent
+ * of the time, since each value copied meets hundreds of weights.
+ *
+ * An adjoint of stride s falls into s*s phases, in each of which the same few
+ * taps apply to every pixel: a small window of its own, of stride 1, so that
+ * nothing is multiplied by the zeros of a stretched map. One that reflects
+ * makes the whole padded map and folds its margins.
+ *
+ * The inner loop holds a group of pixels by a panel of outputs in registers
+ * and reads one row of packed weights per value. What bounds it is arithmetic,
+ * as long as weights come from a near cache: window rows are taken a few at a
+ * time (CGD__NEAR), and a band is so many pixels that its weights are worth
+ * fetching (CGD__CHUNK; half as many cost 3 % on 256 channels).
+ *
+ * Three packings of the weights serve three kinds of shape:
+ *   panels    as they are; a stem's 3 channels are runs of 21 values
+ *   columns   few outputs, as a head's 3: see below
+ *   halves    bf16, from 32 channels on: see [impl:bf16]
+ *
+ * Bands are counted from the shape alone, so the moments, which are summed
+ * band by band, do not depend on the number of threads; a lane, the work and
+ * the buffer of every lanes-th band, serves one thread at a time. */
 
-#define CGD__GROUP 12            /* most pixels a micro kernel takes at once */
-#define CGD__CHUNK 192           /* most pixels in a slice                   */
+#define CGD__GROUP 12            /* most pixels a kernel takes at once       */
+#define CGD__CHUNK 192           /* pixels in a band, or more                */
 #define CGD__SLICES 16           /* at least, where there is work for them   */
-#define CGD__TAPS 8              /* taps whose weights stay near meanwhile   */
-#define CGD__TAP_BLOCK 16        /* taps at once of gradients, narrow maps   */
-#define CGD__PIXEL_BLOCK 128     /* pixels per pass of the weight gradient   */
+#define CGD__NEAR 131072         /* weights at once, floats: half a megabyte */
+#define CGD__NARROW 64           /* columns: pixels of a line at once        */
+#define CGD__TILE 16             /* halves: pixels of a tile                 */
+#define CGD__PAIR 32             /* two tiles, outputs and channels of one   */
 
-typedef struct cgd__tap { size_t di, dj, weight, phase; } cgd__tap;
+enum { CGD__PANELS, CGD__COLUMNS, CGD__HALVES };
 
-/* Outputs to which the same taps lead. */
-typedef struct cgd__phase {
-    size_t tap, n_taps;                    /* its part of all taps           */
-    size_t rows, cols, out_i, out_j;
-} cgd__phase;
-
-/* Panels of decreasing width cover the outputs: vectors[k] wide, each for
- * three numbers of pixels, rows[k][0] > rows[k][1] > rows[k][2]. */
-struct cgd__tiles;
-
-typedef struct cgd__micro {
-    const struct cgd__tiles *tiles;        /* bf16: see [impl:tiles]; or NULL */
-    size_t vector, kinds, vectors[3], rows[3][3];
-    /* To dst[pixel] + at, from src[tap * CGD__CHUNK + pixel]. ahead: a cache
-     * line of it is asked for at every step.                                */
-    void (*gather[3][3])(float *const *dst, size_t at,
-                         const float *const *src, size_t taps, size_t run,
-                         const float *panel, const float *ahead, int load);
-    void (*outer[3])(float *const *dst, const float *const *src,
-                     size_t pixels, const float *panel);
-    /* Add `count` pixels, at px[i] + at, to a row of moments. */
-    void (*moments)(float *sums, size_t plane, float *const *px, size_t at,
-                    size_t count, size_t width, int first);
-    void (*outer_narrow[2][2])(float *dw, size_t plane, const float *x,
-                               size_t step, const float *y, size_t pixels);
-    /* The transforms of [impl:winograd]. */
-    void (*patch_in)(float *v, size_t plane, const float *const px[36],
-                     const float *scale, const float *shift, float slope,
-                     size_t count);
-    void (*patch_out)(float *x, size_t line, size_t pixel, const float *m,
-                      size_t plane, size_t count);
-    void (*tile_in)(float *v, size_t plane, const float *const px[16],
-                    size_t first, size_t count);
-    void (*tile_out)(float *const px[16], const float *m, size_t plane,
-                     size_t count, const float *bias, int accumulate);
-    void (*weights_in)(float *u, size_t plane, const float *w, size_t tap,
-                       size_t lane);
-    void (*weights_out)(float *dw, size_t tap, const float *u, size_t plane,
-                        size_t count);
-} cgd__micro;
-
-typedef unsigned short cgd__bf16;
-
-typedef struct cgd__gather {
-    const cgd__micro *micro;
-    cgd__bf16 *map;                        /* copy of in, see [impl:tiles]   */
-    size_t map_c;
-    const float *in, *zeros;               /* map and a run of zeros         */
-    size_t n, ih, iw, ic;
-    int padded;                            /* in has margins: all taps see,
-                                              and those of a row are one     */
-    size_t in_step, in_pad;                /* taps count from -in_pad        */
-    int pad_mode;
-    cgd__tap taps[256];                    /* phase by phase                 */
-    cgd__phase phases[256];
-    size_t n_taps, n_phases;
-    const float *panels, *bias;
-    float *out, *sums;                     /* sums: rows of moments, or NULL */
-    size_t oh, ow, oc, out_step;
-    int accumulate;
-    size_t chunk, chunks, part;            /* a slice is so many pixels of a
-                                              phase, of so many chunks in a
-                                              picture, and so many outputs   */
-} cgd__gather;
-
-static size_t cgd__panel_kind(const cgd__micro *m, size_t left)
+/* Lanes for so many slices: enough of them that threads end together. */
+static size_t cgd__lanes(const cgd_ctx *ctx, size_t slices)
 {
-    size_t k = 0;
-    while (k + 1 < m->kinds
-           && m->vectors[k] * m->vector >= left + m->vector) k++;
-    return k;
+    int threads = cgd_threads(ctx);        /* 0: unknown                     */
+    return cgd__min(slices, threads == 1 ? 1
+                          : threads == 0 ? CGD__SLICES : 4 * (size_t)threads);
+}
+
+static size_t cgd__panel_kind(const cgd__kernels *k, size_t left)
+{
+    size_t kind = 0;
+    while (kind + 1 < k->kinds
+           && k->vectors[kind] * k->vector >= left + k->vector) kind++;
+    return kind;
+}
+
+static size_t cgd__panel_width(const cgd__kernels *k, size_t left)
+{
+    return k->vectors[cgd__panel_kind(k, left)] * k->vector;
 }
 
 /* The variant that takes an even share of the pixels left: 6 + 5 + 5 of 16,
  * not 6 + 6 + 4. */
-static size_t cgd__micro_rows(const cgd__micro *m, size_t kind, size_t left)
+static size_t cgd__panel_group(const cgd__kernels *k, size_t kind, size_t left)
 {
-    size_t groups = cgd__ceil_div(left, m->rows[kind][0]), k = 2;
-    while (m->rows[kind][k] < cgd__ceil_div(left, groups)) k--;
-    return k;
+    const size_t *groups = k->groups[kind];
+    size_t share = cgd__ceil_div(left, cgd__ceil_div(left, groups[0])), g = 2;
+    while (groups[g] < share) g--;
+    return g;
 }
 
 /* Floats of one packed row of `outputs`, all panels together. */
-static size_t cgd__panels_width(const cgd__micro *m, size_t outputs)
+static size_t cgd__panels_width(const cgd__kernels *k, size_t outputs)
 {
     size_t o = 0;
-    while (o < outputs)
-        o += m->vectors[cgd__panel_kind(m, outputs - o)] * m->vector;
+    while (o < outputs) o += cgd__panel_width(k, outputs - o);
     return o;
 }
 
-/* Taps of a padded map stand in reading order, so those of one row of the
- * window follow each other, in the packed weights too: one long tap. */
-static size_t cgd__taps_across(const cgd__gather *q, const cgd__phase *f)
+/* Does an adjoint make the whole padded map, and fold its margins? */
+static int cgd__folds(const cgd__shape *s, int sum)
 {
-    const cgd__tap *taps = q->taps + f->tap;
-    size_t across = 1;
-    if (q->padded)
-        while (across < f->n_taps && taps[across].di == taps[0].di) across++;
-    return across;
+    return sum == CGD__ADJOINT && s->pad_mode == CGD_PAD_REFLECT && s->pad > 0;
 }
 
-/* Where some taps (every across-th) read for `count` pixels of a picture,
- * rounded up to whole groups: table[tap * CGD__CHUNK + pixel]. */
-CGD__OPTIMIZED static void cgd__gather_pointers(const cgd__gather *q,
-                               const cgd__phase *f, const float **table,
-                               const float *in, size_t first, size_t count,
-                               size_t tap0, size_t taps, size_t across)
+typedef struct cgd__direct {
+    const cgd__kernels *k;
+    int packing, adjoint;
+    cgd__lines in;                     /* the map read                       */
+    size_t n, in_step, deep;           /* deep: values of a pixel in a band  */
+    size_t kernel, stride, pad;        /* of the window; pad: its outputs'   */
+    float *out;
+    size_t oh, ow, oc, out_step;
+    const float *bias, *start, *zeros; /* start: bias or zeros, a panel row  */
+    const float *panels;
+    int accumulate;
+    size_t made, width;                /* values of a pixel; in its panels   */
+    size_t lines, taps;                /* columns: of outputs at once, read  */
+    size_t phases, across;             /* across: phases in a row            */
+    float *sums;                       /* rows of moments, or NULL           */
+    size_t plane;
+    size_t reach, line;                /* lines of a window; values in one   */
+    size_t band, bands, part, parts;   /* output lines, outputs in a slice   */
+    float *buffers, *spills;           /* lanes of them                      */
+    size_t lanes, buffer, spill;
+} cgd__direct;
+
+/* The taps of a phase down or across: how many, where the first one reads,
+ * counted from the margin, and which tap of the window that is; in reading
+ * order, from the last one if this is an adjoint. */
+typedef struct cgd__taps_of { size_t count, at, tap, before; } cgd__taps_of;
+
+static cgd__taps_of cgd__phase_taps(const cgd__direct *q, size_t f)
 {
-    size_t p, t, j = first % f->cols, i = first / f->cols;
-    size_t offset[CGD__TAPS];
-    const cgd__tap *tap = q->taps + f->tap + tap0 * across;
-    for (t = 0; t < taps; t++)
-        offset[t] = (tap[t * across].di * q->iw + tap[t * across].dj) * q->ic;
-    for (p = 0; p < count; p++) {
-        if (q->padded) {
-            const float *at = in + (i * q->iw + j) * q->in_step * q->ic;
-            for (t = 0; t < taps; t++)
-                table[t * CGD__CHUNK + p] = at + offset[t];
-        } else
-            for (t = 0; t < taps; t++) {
-                size_t a = cgd__tap_index(i * q->in_step + tap[t].di,
-                                          q->in_pad, q->ih, q->pad_mode);
-                size_t b = cgd__tap_index(j * q->in_step + tap[t].dj,
-                                          q->in_pad, q->iw, q->pad_mode);
-                table[t * CGD__CHUNK + p] =
-                    a == CGD__OUTSIDE || b == CGD__OUTSIDE ? q->zeros
-                    : in + (a * q->iw + b) * q->ic;
-            }
-        if (++j == f->cols) { j = 0; i++; }
+    size_t s = q->stride, k = q->kernel, low, e;
+    cgd__taps_of t;
+    t.count = k;
+    t.at = t.tap = t.before = 0;
+    if (!q->adjoint) return t;
+    for (e = 0; e <= f; e++) {             /* tap u, if s divides e+pad-u    */
+        if (e > 0) t.before += t.count;
+        low = (e + q->pad) % s;
+        t.count = low < k ? (k - 1 - low) / s + 1 : 0;
     }
-    for (; p % CGD__GROUP != 0; p++)
-        for (t = 0; t < taps; t++) table[t * CGD__CHUNK + p] = q->zeros;
+    if (t.count == 0) return t;
+    t.tap = low + (t.count - 1) * s;
+    t.at = (f + q->pad + q->in.pad * s - t.tap) / s;
+    return t;
 }
 
-/* Where the outputs of a picture's pixel go. */
-static float *cgd__gather_target(const cgd__gather *q, const cgd__phase *f,
-                                 size_t n, size_t at)
+/* Outputs to which the same taps lead. */
+typedef struct cgd__phase {
+    cgd__taps_of down, across;
+    size_t first;                          /* taps of the phases before      */
+    size_t rows, cols, out_i, out_j;
+} cgd__phase;
+
+static cgd__phase cgd__phase_at(const cgd__direct *q, size_t at)
 {
-    size_t j = at % f->cols, i = at / f->cols;
-    return q->out + ((n * q->oh + i * q->out_step + f->out_i) * q->ow
-                     + j * q->out_step + f->out_j) * q->oc;
+    cgd__phase f;
+    f.out_i = at / q->across;
+    f.out_j = at % q->across;
+    f.down = cgd__phase_taps(q, f.out_i);
+    f.across = cgd__phase_taps(q, f.out_j);
+    f.first = f.down.before * q->kernel + f.down.count * f.across.before;
+    f.rows = cgd__ceil_div(q->oh - f.out_i, q->out_step);
+    f.cols = cgd__ceil_div(q->ow - f.out_j, q->out_step);
+    return f;
 }
 
-CGD__OPTIMIZED static void cgd__gather_targets(const cgd__gather *q,
-                               const cgd__phase *f, float **to, size_t n,
-                               size_t first, size_t count)
+/* ---- columns: few outputs ------------------------------------------------*/
+/* Three outputs would leave most of a vector's lanes empty. So the window is
+ * taken apart: what a column of it makes of a pixel, for each of its columns v
+ * and for R lines of outputs at once, are many outputs,
+ *
+ *   t[x, r, v, o] = sum_{a,c} w[a - r, v, c, o] * x[i + a, x, c]
+ *
+ * and each output the sum of a few: y[i + r, j, o] = sum_v t[j + v, r, v, o].
+ * On a head of 64 channels this takes a third of the panels' time. */
+
+/* What a pixel costs by so many lines at once, times 12: vectors of products,
+ * those with the zeros around the window too. */
+static size_t cgd__columns_cost(const cgd__kernels *k, size_t outputs,
+                                size_t kernel, size_t lines)
 {
-    size_t p, j = first % f->cols, step = q->out_step * q->oc;
-    float *row = cgd__gather_target(q, f, n, first - j);
-    for (p = 0; p < count; p++) {
-        to[p] = row + j * step;
-        if (++j == f->cols) { j = 0; row += q->ow * step; }
-    }
+    size_t width = cgd__panels_width(k, lines * kernel * outputs);
+    return width > CGD__PANEL ? (size_t)-1
+         : 12 * (kernel + lines - 1) * width / lines;
 }
 
-/* One group of pixels, one panel of outputs [o, o + valid), some taps. The
- * sums start from zero (plus bias) or go on from what the target holds; a
- * target that is narrower or shorter than the kernel goes through `spill`. */
-CGD__OPTIMIZED static void cgd__gather_group(const cgd__gather *q,
-                              size_t kind, size_t rows,
-                              const float *const *src, float *const *to,
-                              size_t taps, size_t run, const float *panel,
-                              size_t count, size_t o, int go_on)
+static size_t cgd__columns_lines(const cgd__kernels *k, size_t outputs,
+                                 size_t kernel)
 {
-    const cgd__micro *m = q->micro;
-    size_t width = m->vectors[kind] * m->vector, group = m->rows[kind][rows];
-    size_t valid = cgd__min(width, q->oc - o), p, k;
-    float spill[CGD__GROUP * CGD__PANEL], *dst[CGD__GROUP];
-    int direct = valid == width && count == group;
-    if (!go_on && q->bias)
-        for (p = 0; p < count; p++)
-            for (k = o; k < o + valid; k++)
-                to[p][k] = (q->accumulate ? to[p][k] : 0) + q->bias[k];
-    go_on = go_on || q->bias || q->accumulate;
-    if (direct) {
-        m->gather[kind][rows](to, o, src, taps, run, panel, panel, go_on);
-        return;
-    }
-    for (p = 0; p < group; p++) {
-        dst[p] = spill + p * width;
-        for (k = 0; go_on && k < width; k++)
-            dst[p][k] = p < count && k < valid ? to[p][o + k] : 0;
-    }
-    m->gather[kind][rows](dst, 0, src, taps, run, panel, panel, go_on);
-    for (p = 0; p < count; p++)
-        memcpy(to[p] + o, dst[p], valid * sizeof(float));
+    size_t lines, best = 1;
+    for (lines = 2; lines <= 4; lines++)
+        if (cgd__columns_cost(k, outputs, kernel, lines)
+            <= cgd__columns_cost(k, outputs, kernel, best)) best = lines;
+    return best;
 }
 
-/* All outputs of a part for a chunk of pixels, from some taps. */
-static void cgd__gather_taps(const cgd__gather *q, const cgd__phase *f,
-                             const float *const *table, float *const *to,
-                             size_t count, size_t tap, size_t taps, size_t run,
-                             size_t begin)
+/* Where it halves the work, since adding up takes time too. */
+static int cgd__columns_pay(const cgd__kernels *k, size_t outputs,
+                            size_t kernel)
 {
-    const cgd__micro *m = q->micro;
-    size_t depth = f->n_taps * q->ic, p, o, kind, rows, group, width;
-    size_t end = cgd__min(begin + q->part, q->oc);
-    const float *panels = q->panels + f->tap * q->ic
-                        * cgd__panels_width(m, q->oc);
-    for (o = begin; o < end; o += width) {
-        kind = cgd__panel_kind(m, q->oc - o);
-        width = m->vectors[kind] * m->vector;
-        for (p = 0; p < count; p += group) {
-            rows = cgd__micro_rows(m, kind, count - p);
-            group = m->rows[kind][rows];
-            cgd__gather_group(q, kind, rows, table + p, to + p, taps, run,
-                              panels + o * depth + tap * run * width,
-                              cgd__min(group, count - p), o, tap > 0);
-        }
-    }
-}
-
-/* The moments of a chunk's outputs, while they are in the nearest cache. */
-static void cgd__gather_sum(const cgd__gather *q, float *row,
-                            float *const *to, size_t count, size_t begin)
-{
-    const cgd__micro *m = q->micro;
-    size_t plane = cgd__round_up(q->oc, m->vector);
-    size_t end = cgd__min(begin + q->part, q->oc);
-    if (count > 0)
-        m->moments(row + begin, plane, to, begin, count, end - begin, 1);
-    if (begin == 0) row[3 * plane] = (float)count;
-}
-
-static void cgd__gather_slice(void *job, size_t slice)
-{
-    const cgd__gather *q = (const cgd__gather *)job;
-    const cgd__phase *f = q->phases + slice % q->n_phases;
-    size_t across = cgd__taps_across(q, f), tap = 0;
-    size_t rows = q->n * q->chunks * q->n_phases, row = slice % rows;
-    size_t begin = slice / rows * q->part, n, first, count;
-    size_t n_taps = f->n_taps / across, total = f->rows * f->cols;
-    const float *table[CGD__TAPS * CGD__CHUNK], *in;
-    float *to[CGD__CHUNK], *sums = NULL;
-    n = row / q->n_phases / q->chunks;
-    first = row / q->n_phases % q->chunks * q->chunk;
-    count = first < total ? cgd__min(q->chunk, total - first) : 0;
-    in = q->in + n * q->ih * q->iw * q->ic;
-    if (q->sums)
-        sums = q->sums + row * cgd__moments_row(cgd__round_up(q->oc,
-                                                    q->micro->vector));
-    cgd__gather_targets(q, f, to, n, first, count);
-    do {                        /* a stride may pass over outputs: no taps   */
-        size_t taps = cgd__min(CGD__TAPS, n_taps - tap);
-        cgd__gather_pointers(q, f, table, in, first, count, tap, taps, across);
-        cgd__gather_taps(q, f, table, to, count, tap, taps, across * q->ic,
-                         begin);
-        tap += taps;
-    } while (tap < n_taps);
-    if (sums) cgd__gather_sum(q, sums, to, count, begin);
-}
-
-/* Cut the work into slices: many pixels each, since every slice reads its
- * outputs' weights anew. Where a map has few, its outputs are shared out too,
- * the pixels of one panel side by side. The first phase is the largest. */
-static void cgd__panels_cut(cgd__gather *q)
-{
-    size_t pixels = q->phases->rows * q->phases->cols;
-    size_t panel = q->micro->vectors[0] * q->micro->vector;
-    size_t others = q->n * q->n_phases, parts;
-    q->chunks = cgd__ceil_div(pixels, CGD__CHUNK);
-    parts = cgd__min(cgd__ceil_div(q->oc, panel),
-                     cgd__ceil_div(CGD__SLICES, q->chunks * others));
-    q->chunks = cgd__max(q->chunks, cgd__min(
-        CGD__SLICES / (cgd__max(parts, 1) * others),
-        cgd__ceil_div(pixels, CGD__GROUP)));
-    q->chunk = cgd__round_up(cgd__ceil_div(pixels, q->chunks), CGD__GROUP);
-    q->chunks = cgd__ceil_div(pixels, q->chunk);
-    q->part = cgd__round_up(cgd__ceil_div(q->oc, parts), panel);
-}
-
-/* ---- the taps of forward and adjoint -------------------------------------*/
-
-static void cgd__forward_taps(cgd__gather *q, const cgd__shape *s)
-{
-    size_t t;
-    memset(q->phases, 0, sizeof *q->phases);
-    q->n_taps = q->phases->n_taps = s->kernel * s->kernel;
-    q->phases->rows = s->oh;
-    q->phases->cols = s->ow;
-    q->n_phases = 1;
-    for (t = 0; t < q->n_taps; t++) {
-        q->taps[t].di = t / s->kernel;
-        q->taps[t].dj = t % s->kernel;
-        q->taps[t].weight = t;
-        q->taps[t].phase = 0;
-    }
-}
-
-/* Phase (fi, fj) of the adjoint: outputs at i = fi + s*i', to which tap u
- * contributes from row i' + (fi + p - u)/s whenever s divides that. Taps
- * count from -in_pad = -kernel, which keeps them unsigned. */
-static void cgd__adjoint_phase(cgd__gather *q, const cgd__shape *s, size_t pad,
-                               size_t fi, size_t fj)
-{
-    cgd__phase *f = q->phases + q->n_phases;
-    size_t k = s->kernel, u, v;
-    f->tap = q->n_taps;
-    for (u = k; u-- > 0; )                 /* reading order: from the last   */
-        for (v = k; v-- > 0; ) {
-            size_t a = fi + pad + k * s->stride - u;
-            size_t b = fj + pad + k * s->stride - v;
-            cgd__tap *tap = q->taps + q->n_taps;
-            if (a % s->stride || b % s->stride) continue;
-            tap->di = a / s->stride;
-            tap->dj = b / s->stride;
-            tap->weight = u * k + v;
-            tap->phase = q->n_phases;
-            q->n_taps++;
-        }
-    f->n_taps = q->n_taps - f->tap;
-    f->out_i = fi;
-    f->out_j = fj;
-    f->rows = cgd__ceil_div(q->oh - fi, s->stride);
-    f->cols = cgd__ceil_div(q->ow - fj, s->stride);
-    q->n_phases++;
-}
-
-static void cgd__adjoint_taps(cgd__gather *q, const cgd__shape *s, size_t pad)
-{
-    size_t fi, fj;
-    q->n_taps = q->n_phases = 0;
-    for (fi = 0; fi < s->stride && fi < q->oh; fi++)
-        for (fj = 0; fj < s->stride && fj < q->ow; fj++)
-            cgd__adjoint_phase(q, s, pad, fi, fj);
+    size_t lines = cgd__columns_lines(k, outputs, kernel);
+    return kernel > 1 && outputs <= CGD__PANEL / kernel
+        && cgd__columns_cost(k, outputs, kernel, lines)
+           <= 6 * kernel * kernel * cgd__panels_width(k, outputs);
 }
 
 /* ---- packed weights ------------------------------------------------------*/
 
 typedef struct cgd__pack_job {
-    const cgd__gather *q;
+    const cgd__direct *q;
     const float *w;
     float *panels;
     size_t along, across;          /* steps of w: values read, outputs       */
 } cgd__pack_job;
 
-/* Pack the weights of one tap into the panels: row k of a panel holds the
- * weights from the k-th gathered value to the panel's outputs. */
-CGD__OPTIMIZED static void cgd__pack_tap(void *job, size_t t)
+/* Where tap u of the window stands in its phase f, down or across. */
+static cgd__taps_of cgd__pack_place(const cgd__direct *q, size_t u, size_t *f,
+                                    size_t *at)
+{
+    size_t s = q->stride;
+    cgd__taps_of t;
+    *f = q->adjoint ? (u % s + s - q->pad % s) % s : 0;
+    t = cgd__phase_taps(q, *f);
+    *at = q->adjoint ? (t.tap - u) / s : u;
+    return t;
+}
+
+/* Row k of a panel holds the weights from the k-th value of a window to the
+ * panel's outputs. */
+CGD__OPTIMIZED static void cgd__pack_panels(void *job, size_t tap)
 {
     const cgd__pack_job *q = (const cgd__pack_job *)job;
-    const cgd__gather *g = q->q;
-    const cgd__phase *f = g->phases + g->taps[t].phase;
-    size_t run = g->ic, outputs = g->oc, depth = f->n_taps * run;
-    const float *w = q->w + g->taps[t].weight * run * outputs;
-    float *panels = q->panels + f->tap * run
-                  * cgd__panels_width(g->micro, outputs);
-    size_t o, k, i, width;
-    for (o = 0; o < outputs; o += width) {
+    const cgd__direct *d = q->q;
+    size_t f, a, b, o, c, i, width;
+    cgd__taps_of down = cgd__pack_place(d, tap / d->kernel, &f, &a);
+    cgd__taps_of across = cgd__pack_place(d, tap % d->kernel, &f, &b);
+    const float *w = q->w + tap * d->in.c * d->oc;
+    float *phase = q->panels + (down.before * d->kernel + down.count
+                                * across.before) * d->in.c * d->width;
+    for (o = 0; o < d->oc; o += width) {
         float *row;
-        width = g->micro->vectors[cgd__panel_kind(g->micro, outputs - o)]
-              * g->micro->vector;
-        row = panels + o * depth + (t - f->tap) * run * width;
-        for (k = 0; k < run; k++, row += width)
+        width = cgd__panel_width(d->k, d->oc - o);
+        row = phase + d->in.c * (o * down.count * across.count
+                                 + (a * across.count + b) * width);
+        for (c = 0; c < d->in.c; c++, row += width)
             for (i = 0; i < width; i++)
-                row[i] = o + i < outputs
-                    ? w[(o + i) * q->across + k * q->along] : 0;
+                row[i] = o + i < d->oc
+                    ? w[(o + i) * q->across + c * q->along] : 0;
     }
 }
 
-/* ---- padded maps ---------------------------------------------------------*/
-/* Where few channels meet few outputs, finding out where a tap reads costs as
- * much as reading it. There the map is copied with its padding: then nothing
- * falls outside, the taps of a window's row are one run, and a pixel needs a
- * pointer for each row of the window only. */
-
-#define CGD__WIDE 2048             /* channels in times out, at most         */
-
-static int cgd__wide(const cgd__shape *s)
+/* Weights of one line of the map to all that is made of it. */
+CGD__OPTIMIZED static void cgd__pack_columns(void *job, size_t tap)
 {
-    return s->kernel > 1 && s->c * s->o <= CGD__WIDE;
-}
-
-/* Let q read a padded copy; returns the scratch behind it. */
-static float *cgd__gather_pad(cgd_ctx *ctx, cgd__gather *q,
-                              const cgd__conv *extra, float *scratch)
-{
-    cgd__pad_job pad;
-    pad.in = q->in; pad.out = scratch;
-    pad.scale = extra ? extra->scale : NULL;
-    pad.shift = extra ? extra->shift : NULL;
-    pad.slope = extra ? extra->slope : 1;
-    pad.n = q->n; pad.h = q->ih; pad.w = q->iw; pad.c = q->ic;
-    pad.pad = q->in_pad; pad.pad_mode = q->pad_mode;
-    cgd__pad_run(ctx, &pad);
-    q->in = scratch;
-    q->ih += 2 * q->in_pad;
-    q->iw += 2 * q->in_pad;
-    q->in_pad = 0;
-    q->padded = 1;
-    return scratch + cgd__round_up(q->n * q->ih * q->iw * q->ic, 16);
-}
-
-/* Does an adjoint make the whole padded map, and fold its margins? */
-static int cgd__folds(const cgd__shape *s)
-{
-    return s->pad_mode == CGD_PAD_REFLECT && s->pad > 0;
-}
-
-static int cgd__tiled(const cgd__micro *m, const cgd__shape *s);
-static float *cgd__tile_copy(cgd_ctx *ctx, cgd__gather *q,
-                             const cgd__conv *extra, float *scratch);
-static void cgd__tile_pack(cgd_ctx *ctx, const cgd__gather *q,
-                           const cgd__pack_job *pack);
-static void cgd__tile_run(cgd_ctx *ctx, cgd__gather *q);
-static size_t cgd__tile_panels(const cgd__gather *q);
-static int cgd__is_narrow(const cgd__micro *m, size_t outputs, size_t kernel,
-                          size_t stride);
-static size_t cgd__narrow_panels(const cgd__gather *q, size_t kernel);
-static void cgd__narrow_pack(cgd_ctx *ctx, const cgd__gather *q,
-                             size_t kernel, const cgd__pack_job *pack);
-static void cgd__narrow_run(cgd_ctx *ctx, cgd__gather *q, size_t kernel);
-
-static void cgd__tile_cut(cgd__gather *q);
-static size_t cgd__tile_map(size_t n, size_t h, size_t w, size_t c,
-                            size_t pad);
-static size_t cgd__halves(size_t count);
-
-/* How the gathers of a shape multiply. */
-enum { CGD__BY_PANELS, CGD__BY_ROWS, CGD__BY_TILES };
-
-static int cgd__gather_method(const cgd__micro *m, const cgd__shape *s,
-                              int adjoint)
-{
-    size_t outputs = adjoint ? s->c : s->o;
-    return cgd__tiled(m, s) ? CGD__BY_TILES
-         : cgd__wide(s) && cgd__is_narrow(m, outputs, s->kernel, s->stride)
-         ? CGD__BY_ROWS : CGD__BY_PANELS;
-}
-
-/* Taps and steps of a shape; the maps are up to the caller. */
-static void cgd__gather_init(cgd__gather *q, const cgd__micro *m,
-                             const cgd__shape *s, int adjoint)
-{
-    int folds = adjoint && cgd__folds(s);
-    q->micro = m;
-    q->map = NULL;
-    q->padded = 0;
-    q->sums = NULL;
-    q->n = s->n;
-    q->ih = adjoint ? s->oh : s->h;
-    q->iw = adjoint ? s->ow : s->w;
-    q->ic = adjoint ? s->o : s->c;
-    q->oc = adjoint ? s->c : s->o;
-    q->in_step = adjoint ? 1 : s->stride;
-    q->in_pad = adjoint ? s->kernel : s->pad;
-    q->pad_mode = adjoint ? CGD_PAD_ZERO : s->pad_mode;
-    q->out_step = adjoint ? s->stride : 1;
-    q->oh = adjoint ? s->h : s->oh;        /* an adjoint that reflects makes */
-    q->ow = adjoint ? s->w : s->ow;        /* the whole padded map           */
-    if (folds) {
-        q->oh += 2 * s->pad;
-        q->ow += 2 * s->pad;
+    const cgd__pack_job *q = (const cgd__pack_job *)job;
+    const cgd__direct *d = q->q;
+    size_t o, i, c, width, last = d->kernel - 1;
+    for (o = 0; o < d->made; o += width) {
+        float *to = q->panels + d->in.c * o * d->taps;
+        width = cgd__panel_width(d->k, d->made - o);
+        to += tap * d->in.c * width;
+        for (i = o; i < o + width; i++, to++) {
+            size_t v = i / d->oc % d->kernel;
+            size_t u = tap - i / d->oc / d->kernel;    /* wraps if negative  */
+            int none = i >= d->made || u >= d->kernel;
+            size_t at = none ? 0 : d->adjoint
+                ? (last - u) * d->kernel + last - v : u * d->kernel + v;
+            const float *w = q->w + at * d->in.c * d->oc
+                           + i % d->oc * q->across;
+            for (c = 0; c < d->in.c; c++)
+                to[c * width] = none ? 0 : w[c * q->along];
+        }
     }
-    if (adjoint) cgd__adjoint_taps(q, s, folds ? 0 : s->pad);
-    else cgd__forward_taps(q, s);
 }
 
-static size_t cgd__gather_panels(const cgd__gather *q, const cgd__shape *s,
-                                 int method)
+/* Sixteen outputs' weights from one channel, zeros beyond the last. */
+static void cgd__pack_channel(const cgd__pack_job *q, const float *w,
+                              size_t channel, size_t o, float *to)
 {
-    return method == CGD__BY_TILES ? cgd__tile_panels(q)
-         : method == CGD__BY_ROWS ? cgd__narrow_panels(q, s->kernel)
-         : q->n_taps * q->ic * cgd__panels_width(q->micro, q->oc);
+    size_t valid = o < q->q->oc ? cgd__min(CGD__TILE, q->q->oc - o) : 0, i;
+    if (channel >= q->q->in.c) valid = 0;
+    for (i = 0; i < CGD__TILE; i++)
+        to[i] = i < valid ? w[channel * q->along + (o + i) * q->across] : 0;
 }
 
-static void cgd__gather_pack(cgd_ctx *ctx, const cgd__gather *q,
-                             const cgd__shape *s, int method, int adjoint,
+/* Where those of a phase for 32 outputs lie: (phase, panel, tap, channel),
+ * each 32 channels as 16 pairs for the first 16 outputs, then for the rest. */
+static cgd__bf16 *cgd__halves_at(const cgd__direct *q, const float *panels,
+                                 size_t first, size_t taps, size_t o)
+{
+    return (cgd__bf16 *)(void *)(float *)panels
+         + (first * q->width + taps * o) * q->deep;
+}
+
+CGD__OPTIMIZED static void cgd__pack_halves(void *job, size_t tap)
+{
+    const cgd__pack_job *q = (const cgd__pack_job *)job;
+    const cgd__direct *d = q->q;
+    size_t f, a, b, c, o, half, r;
+    cgd__taps_of down = cgd__pack_place(d, tap / d->kernel, &f, &a);
+    cgd__taps_of across = cgd__pack_place(d, tap % d->kernel, &f, &b);
+    const float *w = q->w + tap * d->in.c * d->oc;
+    float even[CGD__TILE], odd[CGD__TILE];
+    for (o = 0; o < d->width; o += CGD__PAIR) {
+        cgd__bf16 *to = cgd__halves_at(d, q->panels, down.before * d->kernel
+            + down.count * across.before, down.count * across.count, o)
+            + (a * across.count + b) * d->deep * CGD__PAIR;
+        for (c = 0; c < d->in.c; c += CGD__PAIR)
+            for (half = 0; half < CGD__PAIR; half += CGD__TILE)
+                for (r = 0; r < CGD__PAIR; r += 2, to += CGD__PAIR) {
+                    cgd__pack_channel(q, w, c + r, o + half, even);
+                    cgd__pack_channel(q, w, c + r + 1, o + half, odd);
+                    d->k->pair(to, even, odd);
+                }
+    }
+}
+
+static size_t cgd__direct_pack_size(const cgd__direct *q)
+{
+    size_t taps = q->packing == CGD__COLUMNS ? q->taps : q->kernel * q->kernel;
+    size_t size = taps * q->deep * q->width;
+    return cgd__round_up(q->packing == CGD__HALVES ? size / 2 : size, 16);
+}
+
+static void cgd__direct_pack(cgd_ctx *ctx, const cgd__direct *q,
                              const float *w, float *panels)
 {
-    cgd__pack_job pack;
-    pack.q = q; pack.w = w; pack.panels = panels;
-    pack.along = adjoint ? 1 : s->o;
-    pack.across = adjoint ? s->o : 1;
-    if (method == CGD__BY_TILES) cgd__tile_pack(ctx, q, &pack);
-    else if (method == CGD__BY_ROWS)
-        cgd__narrow_pack(ctx, q, s->kernel, &pack);
-    else cgd__for(ctx, q->n_taps, cgd__pack_tap, &pack);
+    size_t taps = q->kernel * q->kernel;
+    cgd__pack_job job;
+    job.q = q; job.w = w; job.panels = panels;
+    job.along = q->adjoint ? 1 : q->oc;
+    job.across = q->adjoint ? q->in.c : 1;
+    if (q->packing == CGD__COLUMNS)
+        cgd__for(ctx, q->taps, cgd__pack_columns, &job);
+    else
+        cgd__for(ctx, taps, q->packing == CGD__HALVES ? cgd__pack_halves
+                                                      : cgd__pack_panels, &job);
 }
 
-static void cgd__gather_cut(cgd__gather *q, int method)
+/* ---- the work cut into bands ---------------------------------------------*/
+
+/* Lines in a band so that it has enough pixels, but that there are slices for
+ * the threads; outputs are shared out where a map has few lines, if there is
+ * more than one lane to take them. */
+static void cgd__direct_cut(cgd__direct *q, const cgd_ctx *ctx)
 {
-    if (method == CGD__BY_TILES) cgd__tile_cut(q);
-    else cgd__panels_cut(q);
+    cgd__phase f = cgd__phase_at(q, 0);    /* the largest                    */
+    size_t least = q->packing == CGD__COLUMNS ? 4 * CGD__CHUNK : CGD__CHUNK;
+    size_t unit = q->packing == CGD__HALVES ? CGD__PAIR
+                : q->k->vectors[0] * q->k->vector;
+    size_t bands = cgd__ceil_div(f.rows, cgd__ceil_div(least, f.cols)), i;
+    bands = cgd__max(bands, cgd__min(f.rows,
+                     CGD__SLICES / (q->n * cgd__ceil_div(q->oc, unit))));
+    q->band = cgd__round_up(cgd__ceil_div(f.rows, bands), q->lines);
+    q->bands = cgd__ceil_div(f.rows, q->band);
+    q->parts = q->packing == CGD__COLUMNS || cgd__lanes(ctx, 2) == 1 ? 1
+             : cgd__min(cgd__ceil_div(q->oc, unit),
+                        cgd__ceil_div(CGD__SLICES, q->n * q->bands));
+    q->part = cgd__round_up(cgd__ceil_div(q->oc, q->parts), unit);
+    q->parts = cgd__ceil_div(q->oc, q->part);
+    q->lanes = cgd__lanes(ctx, q->n * q->bands * q->parts);
+    q->reach = q->lines + q->kernel - 1;
+    for (i = 0; i < q->across; i++) {
+        cgd__taps_of t = cgd__phase_taps(q, i);
+        q->reach = i == 0 ? t.at + t.count + q->lines - 1
+                          : cgd__max(q->reach, t.at + t.count);
+    }
+    q->line = ((f.cols - 1) * q->in_step + q->reach) * q->deep;
+    /* Lines of the band, and what a last group reads beyond them. */
+    q->buffer = ((q->band - q->lines) * q->in_step + q->reach) * q->line
+              + CGD__PAIR * q->in_step * q->deep;
+    q->spill = q->packing == CGD__HALVES ? CGD__PAIR * CGD__PAIR
+             : q->packing == CGD__PANELS ? CGD__GROUP * CGD__PANEL
+             : (CGD__NARROW + q->kernel + CGD__GROUP) * q->width;
+    if (q->packing == CGD__HALVES) q->buffer = cgd__ceil_div(q->buffer, 2);
+    q->buffer = cgd__round_up(q->buffer, 16);
 }
 
-/* Rows of moments in a picture, once the work is cut. */
-static size_t cgd__gather_rows(const cgd__gather *q)
+/* All of a shape and a packing that does not depend on a map. */
+static void cgd__direct_init(cgd__direct *q, const cgd__kernels *k,
+                             const cgd__shape *s, int sum, int packing)
 {
-    return q->chunks * q->n_phases;
+    int adjoint = sum == CGD__ADJOINT, folds = cgd__folds(s, sum);
+    memset(q, 0, sizeof *q);
+    q->k = k;
+    q->packing = packing;
+    q->adjoint = adjoint;
+    q->n = s->n;
+    q->kernel = s->kernel;
+    q->stride = s->stride;
+    q->pad = folds ? 0 : s->pad;
+    q->in.h = adjoint ? s->oh : s->h;
+    q->in.w = adjoint ? s->ow : s->w;
+    q->in.c = adjoint ? s->o : s->c;
+    q->in.pad = adjoint ? cgd__ceil_div(s->kernel - 1 - q->pad, s->stride)
+                        : s->pad;
+    q->in.pad_mode = adjoint ? CGD_PAD_ZERO : s->pad_mode;
+    q->in.slope = 1;
+    q->in_step = adjoint ? 1 : s->stride;
+    q->out_step = adjoint ? s->stride : 1;
+    q->oh = adjoint ? s->h + 2 * (s->pad - q->pad) : s->oh;
+    q->ow = adjoint ? s->w + 2 * (s->pad - q->pad) : s->ow;
+    q->oc = adjoint ? s->c : s->o;
+    q->across = cgd__min(q->out_step, q->ow);
+    q->phases = cgd__min(q->out_step, q->oh) * q->across;
+    q->lines = packing == CGD__COLUMNS
+             ? cgd__columns_lines(k, q->oc, s->kernel) : 1;
+    q->taps = q->lines + s->kernel - 1;
+    q->made = packing == CGD__COLUMNS ? q->lines * s->kernel * q->oc : q->oc;
+    q->width = packing == CGD__HALVES ? cgd__round_up(q->oc, CGD__PAIR)
+             : cgd__panels_width(k, q->made);
+    q->deep = packing == CGD__HALVES ? cgd__round_up(q->in.c, CGD__PAIR)
+            : q->in.c;
+    q->plane = cgd__round_up(q->oc, k->vector);
 }
+
+/* A slice of a lane: lines [first, first + rows) of picture n, outputs
+ * [begin, end), phase by phase. */
+typedef struct cgd__piece {
+    size_t slice, n, first, begin, end;
+    size_t phase, rows;                    /* rows: of this phase            */
+    cgd__phase f;
+    float *band, *spill;
+} cgd__piece;
+
+static cgd__piece cgd__piece_of(const cgd__direct *q, size_t lane)
+{
+    cgd__piece w;
+    memset(&w, 0, sizeof w);
+    w.slice = lane - q->lanes;             /* next adds the lanes: wraps     */
+    w.phase = q->phases;
+    w.band = q->buffers + lane * q->buffer;
+    w.spill = q->spills + lane * q->spill;
+    return w;
+}
+
+/* Round a pixel's channels, normalised where the map is raw. */
+CGD__OPTIMIZED static void cgd__round_pixel(const cgd__direct *q,
+                                            cgd__bf16 *out, const float *in,
+                                            size_t n)
+{
+    size_t c, k;
+    float v[CGD__PANEL];
+    if (!q->in.scale) {
+        q->k->round(out, in, q->in.c);
+        return;
+    }
+    for (c = 0; c < q->in.c; c += CGD__PANEL) {
+        const float *scale = q->in.scale + n * q->in.c + c;
+        const float *shift = q->in.shift + n * q->in.c + c;
+        size_t count = cgd__min(CGD__PANEL, q->in.c - c);
+        for (k = 0; k < count; k++) {
+            float y = in[c + k] * scale[k] + shift[k], less = q->in.slope * y;
+            v[k] = y > less ? y : less;
+        }
+        q->k->round(out + c, v, count);
+    }
+}
+
+static void cgd__round_line(const cgd__direct *q, cgd__bf16 *out, size_t n,
+                            size_t i, size_t pixels)
+{
+    size_t a = cgd__tap_index(i, q->in.pad, q->in.h, q->in.pad_mode), j;
+    for (j = 0; j < pixels; j++, out += q->deep) {
+        size_t b = cgd__tap_index(j, q->in.pad, q->in.w, q->in.pad_mode);
+        size_t count = a == CGD__OUTSIDE || b == CGD__OUTSIDE ? 0 : q->in.c;
+        if (count > 0)
+            cgd__round_pixel(q, out, q->in.in + ((n * q->in.h + a) * q->in.w
+                                                 + b) * q->in.c, n);
+        memset(out + count, 0, (q->deep - count) * sizeof *out);
+    }
+}
+
+/* Copy the lines that a band reads, and clear what lies behind them. */
+static void cgd__piece_read(const cgd__direct *q, const cgd__piece *w)
+{
+    size_t size = q->packing == CGD__HALVES ? sizeof(cgd__bf16)
+                                            : sizeof(float);
+    unsigned char *band = (unsigned char *)w->band;
+    size_t lines = (q->band - q->lines) * q->in_step + q->reach, i;
+    for (i = 0; i < lines; i++, band += q->line * size) {
+        size_t at = w->first * q->in_step + i, pixels = q->line / q->deep;
+        if (q->packing == CGD__HALVES)
+            cgd__round_line(q, (cgd__bf16 *)(void *)band, w->n, at, pixels);
+        else
+            q->k->line(&q->in, (float *)(void *)band, w->n, at, pixels);
+    }
+    memset(band, 0, CGD__PAIR * q->in_step * q->deep * size);
+}
+
+/* On to the next phase, or to the next slice of the lane; 0: none is left. */
+static int cgd__piece_next(const cgd__direct *q, cgd__piece *w)
+{
+    if (w->phase + 1 < q->phases) w->phase++;
+    else {
+        size_t others = q->n * q->bands;
+        w->slice += q->lanes;
+        if (w->slice >= others * q->parts) return 0;
+        w->phase = 0;
+        w->n = w->slice % others / q->bands;
+        w->first = w->slice % q->bands * q->band;
+        w->begin = w->slice / others * q->part;
+        w->end = cgd__min(w->begin + q->part, q->oc);
+        cgd__piece_read(q, w);
+    }
+    w->f = cgd__phase_at(q, w->phase);
+    w->rows = w->first < w->f.rows
+            ? cgd__min(q->band, w->f.rows - w->first) : 0;
+    return 1;
+}
+
+/* Where the output of line i of a piece, pixel j of its phase, goes. */
+static float *cgd__piece_to(const cgd__direct *q, const cgd__piece *w,
+                            size_t i, size_t j)
+{
+    size_t a = (w->first + i) * q->out_step + w->f.out_i;
+    return q->out + ((w->n * q->oh + a) * q->ow + j * q->out_step + w->f.out_j)
+                  * q->oc;
+}
+
+/* The moments of a piece's outputs, while they are in a near cache. */
+static void cgd__piece_sum(const cgd__direct *q, const cgd__piece *w)
+{
+    size_t row = (w->slice % (q->n * q->bands)) * q->phases + w->phase, i;
+    float *sums;
+    if (!q->sums) return;
+    sums = q->sums + row * cgd__moments_row(q->plane);
+    for (i = 0; i < w->rows; i++)
+        q->k->moments(sums + w->begin, q->plane,
+                      cgd__piece_to(q, w, i, 0) + w->begin,
+                      q->out_step * q->oc, w->f.cols, w->end - w->begin,
+                      i == 0);
+    if (w->begin == 0) sums[3 * q->plane] = (float)(w->rows * w->f.cols);
+}
+
+/* Pixels by outputs from a spill to their places: those of a target that is
+ * narrower or shorter than the kernel. */
+CGD__OPTIMIZED static void cgd__emit(float *to, size_t step,
+                                     const float *spill, size_t width,
+                                     size_t pixels, size_t outputs, int add)
+{
+    size_t p, k;
+    for (p = 0; p < pixels; p++, to += step, spill += width)
+        for (k = 0; k < outputs; k++)
+            to[k] = (add ? to[k] : 0) + spill[k];
+}
+
+/* Rows of a window whose weights, `run` each by a panel, stay near. */
+static size_t cgd__near_rows(size_t tall, size_t run)
+{
+    size_t most = cgd__max(1, CGD__NEAR / (run * CGD__PANEL));
+    return cgd__ceil_div(tall, cgd__ceil_div(tall, most));
+}
+
+/* ---- the three inner loops -----------------------------------------------*/
+
+/* Bands by panels. Sums begin with the bias, or with what the target holds. */
+static void cgd__panels_lane(void *job, size_t lane)
+{
+    const cgd__direct *q = (const cgd__direct *)job;
+    const cgd__kernels *k = q->k;
+    cgd__piece w = cgd__piece_of(q, lane);
+    size_t step = q->out_step * q->oc, a, o, i, p, width, group;
+    cgd__block b;
+    b.src_step = q->in_step * q->deep;
+    b.row_step = q->line;
+    for (; cgd__piece_next(q, &w); cgd__piece_sum(q, &w)) {
+        size_t tall = w.f.across.count ? w.f.down.count : 0;
+        const float *panels = q->panels + w.f.first * q->deep * q->width;
+        const float *band = w.band + w.f.down.at * q->line
+                          + w.f.across.at * q->deep;
+        b.run = w.f.across.count * q->deep;
+        a = 0;
+        do {                           /* a stride may pass over outputs     */
+            b.rows = tall ? cgd__min(cgd__near_rows(tall, b.run), tall - a)
+                          : 0;
+            for (o = w.begin; o < w.end; o += width) {
+                size_t kind = cgd__panel_kind(k, q->oc - o), valid;
+                const float *panel;
+                width = k->vectors[kind] * k->vector;
+                valid = cgd__min(width, q->oc - o);
+                panel = panels + b.run * (o * tall + a * width);
+                for (i = 0; i < w.rows; i++)
+                for (p = 0; p < w.f.cols; p += group) {
+                    size_t g = cgd__panel_group(k, kind, w.f.cols - p);
+                    size_t count = cgd__min(w.f.cols - p, k->groups[kind][g]);
+                    int add = a > 0 || q->accumulate, whole;
+                    float *to = cgd__piece_to(q, &w, i, p) + o;
+                    group = k->groups[kind][g];
+                    whole = count == group && valid == width
+                         && !(add && a == 0 && q->bias);
+                    b.dst_step = whole ? step : width;
+                    b.init_step = whole && add ? step : 0;
+                    k->panel[kind][g](&b, whole ? to : w.spill,
+                        whole && add ? to : a > 0 ? q->zeros : q->start + o,
+                        band + (i * q->in_step + a) * q->line
+                        + p * b.src_step, panel, panel);
+                    if (!whole)
+                        cgd__emit(to, step, w.spill, width, count, valid, add);
+                }
+            }
+            a += b.rows;
+        } while (a < tall);
+    }
+}
+
+/* Add up the columns of `count` pixels of one line of outputs. */
+CGD__OPTIMIZED static void cgd__columns_emit(const cgd__direct *q, float *out,
+                                             const float *t, size_t count)
+{
+    size_t j, v, o, k;
+    for (j = 0; j < count; j++, out += q->oc)
+        for (o = 0; o < q->oc; o += 4) {           /* four lanes, some idle  */
+            const float *at = t + j * q->width + o;
+            float sum[4] = { 0, 0, 0, 0 };
+            for (v = 0; v < q->kernel; v++, at += q->width + q->oc)
+                for (k = 0; k < 4; k++) sum[k] += at[k];
+            for (k = 0; k < 4 && o + k < q->oc; k++)
+                out[o + k] = (q->accumulate ? out[o + k] : 0)
+                           + q->start[o + k] + sum[k];
+        }
+}
+
+/* Bands by columns: the values t of some pixels, then their sums. */
+static void cgd__columns_lane(void *job, size_t lane)
+{
+    const cgd__direct *q = (const cgd__direct *)job;
+    const cgd__kernels *k = q->k;
+    cgd__piece w = cgd__piece_of(q, lane);
+    size_t i, j, o, p, r, width, group, count;
+    cgd__block b;
+    b.src_step = b.run = q->deep;
+    b.row_step = q->line;
+    b.rows = q->taps;
+    b.dst_step = q->width;
+    b.init_step = 0;
+    for (; cgd__piece_next(q, &w); cgd__piece_sum(q, &w))
+        for (i = 0; i < w.rows; i += q->lines)
+        for (j = 0; j < w.f.cols; j += count) {
+            size_t pixels;
+            count = cgd__min(CGD__NARROW, w.f.cols - j);
+            pixels = count + q->kernel - 1;
+            for (o = 0; o < q->made; o += width) {
+                size_t kind = cgd__panel_kind(k, q->made - o);
+                const float *panel = q->panels + o * q->taps * q->deep;
+                width = k->vectors[kind] * k->vector;
+                for (p = 0; p < pixels; p += group) {
+                    size_t g = cgd__panel_group(k, kind, pixels - p);
+                    group = k->groups[kind][g];
+                    k->panel[kind][g](&b, w.spill + p * q->width + o, q->zeros,
+                        w.band + i * q->line + (j + p) * q->deep, panel,
+                        panel);
+                }
+            }
+            for (r = 0; r < q->lines && i + r < w.rows; r++)
+                cgd__columns_emit(q, cgd__piece_to(q, &w, i + r, j),
+                    w.spill + r * q->kernel * q->oc, count);
+        }
+}
+
+/* Bands by tiles, two at a time, anywhere in the band. */
+static void cgd__halves_lane(void *job, size_t lane)
+{
+    const cgd__direct *q = (const cgd__direct *)job;
+    cgd__piece w = cgd__piece_of(q, lane);
+    size_t step = q->out_step * q->oc, o, t, h;
+    cgd__block b;
+    b.src_step = q->in_step * q->deep;
+    b.row_step = q->line;
+    q->k->begin();
+    for (; cgd__piece_next(q, &w); cgd__piece_sum(q, &w)) {
+        size_t across = cgd__ceil_div(w.f.cols, CGD__TILE);
+        size_t tiles = w.rows * across, taps = w.f.down.count
+                                             * w.f.across.count;
+        b.rows = w.f.across.count ? w.f.down.count : 0;
+        b.run = w.f.across.count * q->deep;
+        for (o = w.begin; o < w.end; o += CGD__PAIR)
+        for (t = 0; t < tiles; t += 2) {
+            size_t valid = cgd__min(CGD__PAIR, q->oc - o), pixels[2];
+            float *to[2], *dst[2];
+            const float *init[2];
+            const cgd__bf16 *src[2];
+            int whole = valid == CGD__PAIR && !(q->accumulate && q->bias);
+            for (h = 0; h < 2; h++) {
+                size_t at = cgd__min(t + h, tiles - 1), i = at / across;
+                size_t j = at % across * CGD__TILE;
+                pixels[h] = t + h > at ? 0 : cgd__min(CGD__TILE, w.f.cols - j);
+                whole = whole && pixels[h] == CGD__TILE;
+                to[h] = cgd__piece_to(q, &w, i, j) + o;
+                src[h] = (const cgd__bf16 *)(const void *)w.band
+                       + (i * q->in_step + w.f.down.at) * q->line
+                       + (j * q->in_step + w.f.across.at) * q->deep;
+            }
+            b.dst_step = whole ? step : CGD__PAIR;
+            b.init_step = whole && q->accumulate ? step : 0;
+            for (h = 0; h < 2; h++) {
+                dst[h] = whole ? to[h] : w.spill + h * CGD__TILE * CGD__PAIR;
+                init[h] = whole && q->accumulate ? to[h] : q->start + o;
+            }
+            q->k->tile(&b, dst, init, src, cgd__halves_at(q, q->panels,
+                                               w.f.first, taps, o));
+            for (h = 0; h < 2 && !whole; h++)
+                cgd__emit(to[h], step, dst[h], CGD__PAIR, pixels[h], valid,
+                          q->accumulate);
+        }
+    }
+    q->k->end();
+}
+
+/* ---- all of it -----------------------------------------------------------*/
 
 /* Add up each picture's rows of moments. */
-static void cgd__merge_moments(cgd_ctx *ctx, double *moments,
+static void cgd__merge_moments(const cgd__kernels *k, double *moments,
                                const float *sums, size_t n, size_t rows,
                                size_t plane, size_t c)
 {
     size_t i;
     for (i = 0; i < n; i++)
-        ctx->kernels->maps->merge(sums + i * rows * cgd__moments_row(plane),
-                                  rows, plane, c, moments + i * c,
-                                  moments + (n + i) * c);
+        k->merge(sums + i * rows * cgd__moments_row(plane), rows, plane, c,
+                 moments + i * c, moments + (n + i) * c);
 }
 
-/* Read, multiply, write: zeros, sums, maps and panels come from scratch. */
-static void cgd__gather_run(cgd_ctx *ctx, cgd__gather *q, const cgd__shape *s,
-                            int adjoint, const float *w,
-                            const cgd__conv *extra, float *scratch)
+/* Forward or adjoint by one of the packings. */
+static int cgd__direct_run(cgd_ctx *ctx, const cgd__kernels *k,
+                           const cgd__conv *job, int packing,
+                           cgd__arena *scratch)
 {
-    int method = cgd__gather_method(q->micro, s, adjoint);
-    size_t plane = cgd__round_up(q->oc, q->micro->vector);
-    size_t zeros = cgd__round_up(q->ic * s->kernel, 16);
-    memset(scratch, 0, zeros * sizeof(float));
-    q->zeros = scratch;
-    scratch += zeros;
-    if (method == CGD__BY_TILES)
-        scratch = cgd__tile_copy(ctx, q, extra, scratch);
-    else if (cgd__wide(s))
-        scratch = cgd__gather_pad(ctx, q, extra, scratch);
-    cgd__gather_cut(q, method);
-    if (extra && extra->moments) {
-        q->sums = scratch;
-        scratch += cgd__moments_size(q->n * cgd__gather_rows(q), plane);
-    }
-    q->panels = extra ? extra->packed : NULL;
-    if (!q->panels) {
-        q->panels = scratch;
-        cgd__gather_pack(ctx, q, s, method, adjoint, w, scratch);
-        scratch += cgd__round_up(cgd__gather_panels(q, s, method), 16);
-    }
-    if (method == CGD__BY_TILES) cgd__tile_run(ctx, q);
-    else if (method == CGD__BY_ROWS)
-        cgd__narrow_run(ctx, q, s->kernel);
-    else
-        cgd__for(ctx, cgd__ceil_div(q->oc, q->part) * q->n
-                      * cgd__gather_rows(q), cgd__gather_slice, q);
-    if (q->sums)
-        cgd__merge_moments(ctx, extra->moments, q->sums, q->n,
-                           cgd__gather_rows(q), plane, q->oc);
+    static void (*const lane_of[3])(void *job, size_t lane) = {
+        cgd__panels_lane, cgd__columns_lane, cgd__halves_lane
+    };
+    const cgd__shape *s = &job->s;
+    size_t rows, wide;
+    int folds = cgd__folds(s, job->sum);
+    float *start, *panels = NULL;
+    cgd__direct q;
+    cgd__direct_init(&q, k, s, job->sum, packing);
+    cgd__direct_cut(&q, ctx);
+    rows = q.n * q.bands * q.phases;
+    wide = cgd__round_up(cgd__max(q.oc, q.width), CGD__PANEL);
+    start = cgd__take_floats(scratch, wide + CGD__PANEL);
+    if (!job->packed)
+        panels = cgd__take_floats(scratch, cgd__direct_pack_size(&q));
+    if (job->moments)
+        q.sums = cgd__take_floats(scratch, rows * cgd__moments_row(q.plane));
+    q.out = folds ? cgd__take_floats(scratch, q.n * q.oh * q.ow * q.oc)
+                  : job->out;
+    q.buffers = cgd__take_floats(scratch, q.lanes * q.buffer);
+    q.spills = cgd__take_floats(scratch, q.lanes * q.spill);
+    if (!cgd__arena_holds(scratch)) return 0;
+    if (panels) cgd__direct_pack(ctx, &q, job->by, panels);
+    q.panels = panels ? panels : job->packed;
+    memset(start, 0, (wide + CGD__PANEL) * sizeof(float));
+    if (job->bias && !folds) memcpy(start, job->bias, q.oc * sizeof(float));
+    q.start = start;
+    q.zeros = start + wide;
+    q.bias = folds ? NULL : job->bias;
+    q.accumulate = !folds && job->accumulate;
+    q.in.in = job->in;
+    q.in.scale = job->scale; q.in.shift = job->shift;
+    q.in.slope = job->slope;
+    cgd__for(ctx, q.lanes, lane_of[packing], &q);
+    if (folds) cgd__fold(ctx, k, job, q.out);
+    if (q.sums)
+        cgd__merge_moments(k, job->moments, q.sums, q.n, q.bands * q.phases,
+                           q.plane, q.oc);
+    return 1;
 }
 
-static void cgd__conv_forward_gemm(cgd_ctx *ctx, const cgd__micro *micro,
-                                   const cgd__shape *s, float *y,
-                                   const float *x, const float *w,
-                                   const float *b, int accumulate,
-                                   const cgd__conv *extra, float *scratch)
-{
-    cgd__gather q;
-    cgd__gather_init(&q, micro, s, 0);
-    q.in = x; q.out = y; q.bias = b;
-    q.accumulate = accumulate;
-    cgd__gather_run(ctx, &q, s, 0, w, extra, scratch);
-}
+/* ======================================================================== */
+/* [impl:gradient] The weight gradient of convolutions                      */
+/* ======================================================================== */
+/* Owns the weight gradient of any window. A row of the gradient (tap, channel)
+ * is a sum over pixels, and the rows of one window row are a run in each line
+ * of the padded map, so the inner loop holds some rows by a panel of outputs
+ * and walks over pixels, y packed in panels.
+ *
+ * A slice takes a band of output lines and some rows. Where pixels are many,
+ * each band sums into a gradient of its own, and these are added in order, so
+ * that both maps are read once; where weights are many, there is one band and
+ * the slices share out the rows. Either is counted from the shape alone.
+ *
+ * With one or three outputs (a discriminator's last layer, a head) the sides
+ * change places: lanes run over what is read, which lies ready as a panel, and
+ * a row is an output. That is 4 times as fast there as idle lanes would be. */
+#ifndef CGD_NO_TRAIN
 
-static void cgd__conv_adjoint_gemm(cgd_ctx *ctx, const cgd__micro *micro,
-                                   const cgd__shape *s, float *x,
-                                   const float *y, const float *w,
-                                   const float *b, int accumulate,
-                                   const cgd__conv *extra, float *scratch)
-{
-    cgd__gather q;
-    cgd__fold_job fold;
-    cgd__gather_init(&q, micro, s, 1);
-    q.in = y; q.out = x; q.bias = b;
-    q.accumulate = accumulate;
-    if (!cgd__folds(s)) {
-        cgd__gather_run(ctx, &q, s, 1, w, extra, scratch);
-        return;
-    }
-    q.out = scratch;               /* the whole padded map, then fold it     */
-    q.bias = NULL;
-    q.accumulate = 0;
-    scratch += cgd__round_up(s->n * q.oh * q.ow * q.oc, 16);
-    fold.in = q.out; fold.out = x; fold.bias = b;
-    fold.h = s->h; fold.w = s->w; fold.c = s->c;
-    fold.pad = s->pad; fold.pad_mode = s->pad_mode;
-    fold.accumulate = accumulate;
-    cgd__gather_run(ctx, &q, s, 1, w, extra, scratch);
-    cgd__for(ctx, s->n * s->h, ctx->kernels->maps->fold, &fold);
-}
-
-/* What gathers do beside multiplying. A map without a copy is read as it is;
- * sums that are folded, or turned from points to outputs, come too late. */
-static int cgd__gather_extras(const cgd__micro *m, const cgd__shape *s,
-                              int adjoint)
-{
-    int method = cgd__gather_method(m, s, adjoint);
-    int reads = method == CGD__BY_TILES || cgd__wide(s) ? CGD__READS_RAW : 0;
-    if (adjoint && cgd__folds(s)) return reads;
-    return reads | (method == CGD__BY_ROWS ? 0 : CGD__TAKES_MOMENTS);
-}
-
-/* ---- the weight gradient -------------------------------------------------*/
-/* A slice takes a band of pixels and some rows (tap, channel) of the gradient.
- * Where pixels are many, each band sums into a gradient of its own, and these
- * are then added in order, so that both maps are read once; where weights are
- * many, there is one band, and the slices share out the rows. */
+#define CGD__PIXELS 128          /* pixels at once: their panels stay near   */
 
 typedef struct cgd__outer {
-    const cgd__micro *micro;
+    const cgd__kernels *k;
     const cgd__shape *s;
-    const float *x, *y, *zeros;
-    float *dw, *sums, *panels;
-    size_t h, w, pad;              /* of x, which may be a padded copy       */
-    size_t across, run;            /* taps in a row of the window; values in
-                                      each                                   */
-    size_t pixels, rows, width;    /* rows of dw, floats of a packed pixel   */
-    size_t bands, band, chunk;     /* pixels in a band, rows in a slice      */
+    cgd__lines x;
+    const float *y;
+    float *dw, *sums;
+    int few;                       /* outputs as rows                        */
+    size_t run, plane;             /* values in a window's row; filled up    */
+    size_t size;                   /* floats of a band's gradient            */
+    size_t width;                  /* floats of a packed pixel               */
+    size_t lines, pixels;          /* at once: lines of y, pixels of a line  */
+    size_t bands, band;            /* lines of y in a band                   */
+    size_t steps, chunk;           /* a step: some rows; of a window, of a
+                                      slice                                  */
+    size_t rows, line, ring;       /* rows of a step; values of a line of x  */
+    float *buffers, *dots;         /* lanes of them: lines of x, ...         */
+    size_t lanes, buffer, pack, spill;
 } cgd__outer;
 
-/* Copy a block of y's pixels into panels of pixel rows. */
-CGD__OPTIMIZED static void cgd__outer_pack(const cgd__outer *q, float *panel,
-                                           size_t first, size_t count)
+/* Weights of a band while they weigh no more than the map. */
+static void cgd__outer_cut(cgd__outer *q, const cgd_ctx *ctx,
+                           const cgd__kernels *k, const cgd__shape *s, int few)
 {
-    size_t oc = q->s->o, o, p, width;
-    for (o = 0; o < oc; o += width) {
-        size_t valid;
-        width = q->micro->vectors[cgd__panel_kind(q->micro, oc - o)]
-              * q->micro->vector;
-        valid = cgd__min(width, oc - o);
-        for (p = 0; p < count; p++, panel += width) {
-            memcpy(panel, q->y + (first + p) * oc + o, valid * sizeof(float));
-            if (valid < width)
-                memset(panel + valid, 0, (width - valid) * sizeof(float));
-        }
-    }
+    size_t per_row, weights = s->kernel * s->kernel * s->c;
+    size_t pixels = s->n * s->oh * s->ow, lines = s->n * s->oh;
+    memset(q, 0, sizeof *q);
+    q->k = k; q->s = s; q->few = few;
+    q->x.h = s->h; q->x.w = s->w; q->x.c = s->c;
+    q->x.pad = s->pad; q->x.pad_mode = s->pad_mode;
+    q->run = s->kernel * s->c;
+    q->rows = few ? k->vectors[0] * k->vector : CGD__GROUP;
+    q->plane = cgd__round_up(q->run, k->vector);
+    q->size = few ? s->o * s->kernel * q->plane : weights * s->o;
+    q->width = cgd__panels_width(k, s->o);
+    q->lines = few ? 1 : cgd__min(cgd__max(CGD__PIXELS / s->ow, 1), s->oh);
+    q->pixels = cgd__ceil_div(s->ow, cgd__ceil_div(s->ow, CGD__PIXELS));
+    q->bands = cgd__min(pixels / weights, pixels / (2 * CGD__PIXELS));
+    if (few) q->bands = cgd__max(4, lines / (2 * s->kernel));
+    q->bands = cgd__min(cgd__max(q->bands, 1), cgd__min(CGD__SLICES, lines));
+    q->band = cgd__ceil_div(lines, q->bands);
+    q->bands = cgd__ceil_div(lines, q->band);
+    per_row = cgd__ceil_div(q->run, q->rows);
+    q->steps = s->kernel * per_row;
+    q->chunk = cgd__ceil_div(q->steps * q->bands, CGD__SLICES);
+    if (few) q->chunk = q->steps;
+    q->line = ((s->ow - 1) * s->stride + s->kernel) * s->c;
+    q->ring = (q->lines - 1) * s->stride + s->kernel;
+    q->lanes = cgd__lanes(ctx, q->bands * cgd__ceil_div(q->steps, q->chunk));
+    q->buffer = cgd__round_up(q->ring * q->line + q->rows, 16);
+    q->pack = few ? 0 : q->lines * q->pixels * q->width;
+    q->spill = few ? 0 : CGD__GROUP * CGD__PANEL;
 }
 
-/* table[tap][pixel]: what a tap reads at each pixel of a block. */
-CGD__OPTIMIZED static void cgd__outer_pointers(const cgd__outer *q,
-                               const float *(*table)[CGD__PIXEL_BLOCK],
-                               size_t tap, size_t taps, size_t first,
-                               size_t count)
+/* What a lane is at: a slice's band and steps, and a block of its lines. */
+typedef struct cgd__patch_of {
+    size_t band, begin, end;               /* steps                          */
+    size_t n, first, lines, filled;        /* lines of y; x is copied to     */
+    float *x, *y, *spill, *dw;
+} cgd__patch_of;
+
+/* Where line i of x lies: one after another, or where y's lines come singly
+ * in a ring, so that none is copied twice. */
+static float *cgd__outer_line(const cgd__outer *q, const cgd__patch_of *w,
+                              size_t i)
+{
+    size_t at = q->lines > 1 ? i - w->first * q->s->stride : i % q->ring;
+    return w->x + at * q->line;
+}
+
+/* Copy the lines of x that a block needs. */
+static void cgd__outer_read(const cgd__outer *q, cgd__patch_of *w)
 {
     const cgd__shape *s = q->s;
-    for (; taps > 0; taps--, tap++, table++) {
-        size_t u = tap / q->across, v = tap % q->across, p, a = 0, b;
-        size_t j = first % s->ow, i = first / s->ow;   /* of all the rows    */
-        for (p = 0; p < count; p++) {
-            if (p == 0 || j == 0)
-                a = cgd__tap_index(i % s->oh * s->stride + u, q->pad, q->h,
-                                   s->pad_mode);
-            b = cgd__tap_index(j * s->stride + v, q->pad, q->w, s->pad_mode);
-            (*table)[p] = a == CGD__OUTSIDE || b == CGD__OUTSIDE ? q->zeros
-                : q->x + ((i / s->oh * q->h + a) * q->w + b) * s->c;
-            if (++j == s->ow) { j = 0; i++; }
-        }
-    }
+    size_t per_row = q->steps / s->kernel;
+    size_t i = w->first * s->stride + w->begin / per_row;
+    size_t end = (w->first + w->lines - 1) * s->stride
+               + (w->end - 1) / per_row + 1;
+    if (q->lines == 1 && w->first > 0) i = cgd__max(i, w->filled);
+    for (; i < end; i++)
+        q->k->line(&q->x, cgd__outer_line(q, w, i), w->n, i,
+                   q->line / s->c);
+    w->filled = end;
 }
 
-/* Rows [row, row + group) of the weight matrix (tap, channel) over a block of
- * pixels. Rows of one tap are read in place, others are gathered first. */
-CGD__OPTIMIZED static void cgd__outer_sources(const cgd__outer *q,
-                               const float *(*table)[CGD__PIXEL_BLOCK],
-                               size_t tap0, const float **src, float *rows,
-                               size_t row, size_t group, size_t end,
-                               size_t count)
+/* Copy pixels [j, j + count) of a block's lines of y into panels. */
+CGD__OPTIMIZED static void cgd__outer_pack(const cgd__outer *q,
+                                           const cgd__patch_of *w, size_t j,
+                                           size_t count)
 {
-    size_t c = q->run, p, r, tap = row / c;
-    if (row + group <= end && (row + group - 1) / c == tap) {
-        for (p = 0; p < count; p++) src[p] = table[tap - tap0][p] + row % c;
-        return;
-    }
-    for (r = 0; r < group; r++) {
-        size_t k = (row + r) % c;
-        if (row + r >= end) {
-            for (p = 0; p < count; p++) rows[p * group + r] = 0;
-            continue;
-        }
-        tap = (row + r) / c - tap0;
-        for (p = 0; p < count; p++) rows[p * group + r] = table[tap][p][k];
-    }
-    for (p = 0; p < count; p++) src[p] = rows + p * group;
-}
-
-/* One block of pixels into rows [begin, end) of a gradient. */
-static void cgd__outer_block(const cgd__outer *q, float *dw,
-                             const float *(*table)[CGD__PIXEL_BLOCK],
-                             const float *panel, size_t begin, size_t end,
-                             size_t count)
-{
-    const cgd__micro *m = q->micro;
-    size_t oc = q->s->o, o, row, r, k, width;
-    const float *src[CGD__PIXEL_BLOCK];
-    float rows[CGD__PIXEL_BLOCK * CGD__GROUP], spill[CGD__GROUP * CGD__PANEL];
-    float *dst[CGD__GROUP];
+    size_t oc = q->s->o, o, i, p, width, ow = q->s->ow;
+    float *panel = w->y;
     for (o = 0; o < oc; o += width) {
-        size_t kind = cgd__panel_kind(m, oc - o), group = m->rows[kind][0];
         size_t valid;
-        width = m->vectors[kind] * m->vector;
+        width = cgd__panel_width(q->k, oc - o);
         valid = cgd__min(width, oc - o);
-        for (row = begin; row < end; row += group) {
-            int direct = valid == width && row + group <= end;
-            cgd__outer_sources(q, table, begin / q->run, src, rows, row,
-                               group, end, count);
-            for (r = 0; r < group; r++)
-                dst[r] = direct ? dw + (row + r) * oc + o : spill + r * width;
-            if (!direct) memset(spill, 0, group * width * sizeof(float));
-            m->outer[kind](dst, src, count, panel);
-            if (direct) continue;
-            for (r = 0; r < group && row + r < end; r++)
-                for (k = 0; k < valid; k++)
-                    dw[(row + r) * oc + o + k] += dst[r][k];
+        for (i = 0; i < w->lines; i++) {
+            const float *y = q->y + ((w->n * q->s->oh + w->first + i) * ow + j)
+                           * oc + o;
+            for (p = 0; p < count; p++, panel += width, y += oc) {
+                memcpy(panel, y, valid * sizeof(float));
+                if (valid < width)
+                    memset(panel + valid, 0, (width - valid) * sizeof(float));
+            }
         }
-        panel += count * width;
     }
 }
 
-static void cgd__outer_slice(void *job, size_t slice)
+/* Some pixels of a block into the rows of a slice, a step at a time. */
+static void cgd__outer_steps(const cgd__outer *q, const cgd__patch_of *w,
+                             size_t j, size_t count)
+{
+    const cgd__kernels *k = q->k;
+    const cgd__shape *s = q->s;
+    size_t oc = s->o, o, at, width, r, per_row = q->steps / s->kernel;
+    const float *panel = w->y;
+    cgd__block b;
+    b.src_step = s->stride * s->c;
+    b.row_step = s->stride * q->line;
+    b.rows = w->lines;
+    b.run = count;
+    for (o = 0; o < oc; o += width, panel += w->lines * count * width) {
+        size_t kind = cgd__panel_kind(k, oc - o), group = k->groups[kind][0];
+        size_t valid;
+        width = k->vectors[kind] * k->vector;
+        valid = cgd__min(width, oc - o);
+        b.panel_step = width;
+        b.panel_row = count * width;
+        for (at = w->begin; at < w->end; at++)
+        for (r = at % per_row * CGD__GROUP;
+             r < cgd__min((at % per_row + 1) * CGD__GROUP, q->run);
+             r += group) {
+            size_t u = at / per_row, rows = cgd__min(group, q->run - r);
+            float *to = w->dw + (u * q->run + r) * oc + o;
+            int whole = rows == group && valid == width;
+            b.dst_step = whole ? oc : width;
+            if (!whole) memset(w->spill, 0, group * width * sizeof(float));
+            k->outer[kind](&b, whole ? to : w->spill,
+                cgd__outer_line(q, w, w->first * s->stride + u)
+                + j * b.src_step + r, panel);
+            if (!whole) cgd__emit(to, oc, w->spill, width, rows, valid, 1);
+        }
+    }
+}
+
+/* The same where the sides change places, into (output, tap row, value). */
+static void cgd__outer_few(const cgd__outer *q, const cgd__patch_of *w)
+{
+    const cgd__kernels *k = q->k;
+    const cgd__shape *s = q->s;
+    size_t u, r, width;
+    cgd__block b;
+    b.dst_step = q->size / s->o;
+    b.src_step = s->o;
+    b.row_step = s->ow * s->o;
+    b.rows = w->lines;
+    b.run = s->ow;
+    b.panel_step = s->stride * s->c;
+    b.panel_row = s->stride * q->line;
+    for (u = 0; u < s->kernel; u++)
+        for (r = 0; r < q->run; r += width) {
+            int full = q->run - r >= q->rows;
+            width = full ? q->rows : k->vector;
+            k->outer_few[s->o == 3][full](&b, w->dw + u * q->plane + r,
+                q->y + (w->n * s->oh + w->first) * s->ow * s->o,
+                cgd__outer_line(q, w, w->first * s->stride + u) + r);
+        }
+}
+
+static void cgd__outer_slice(const cgd__outer *q, cgd__patch_of *w)
+{
+    const cgd__shape *s = q->s;
+    size_t first = w->band * q->band, last = s->n * s->oh, j, count;
+    size_t per_row = q->steps / s->kernel;
+    last = cgd__min(first + q->band, last);
+    w->dw = q->sums ? q->sums + w->band * q->size : q->dw;
+    if (q->few) memset(w->dw, 0, q->size * sizeof(float));
+    else if (q->sums) {
+        size_t from = w->begin / per_row * q->run
+                    + w->begin % per_row * CGD__GROUP;
+        size_t to = w->end / per_row * q->run
+                  + cgd__min(w->end % per_row * CGD__GROUP, q->run);
+        memset(w->dw + from * s->o, 0, (to - from) * s->o * sizeof(float));
+    }
+    for (w->filled = 0; first < last; first += w->lines) {
+        w->n = first / s->oh;
+        w->first = first % s->oh;
+        w->lines = cgd__min(q->lines, cgd__min(last - first,
+                                               s->oh - w->first));
+        if (w->first == 0) w->filled = 0;
+        cgd__outer_read(q, w);
+        if (q->few) cgd__outer_few(q, w);
+        for (j = 0; !q->few && j < s->ow; j += count) {
+            count = cgd__min(q->pixels, s->ow - j);
+            cgd__outer_pack(q, w, j, count);
+            cgd__outer_steps(q, w, j, count);
+        }
+    }
+}
+
+static void cgd__outer_lane(void *job, size_t lane)
 {
     const cgd__outer *q = (const cgd__outer *)job;
-    size_t band = slice % q->bands, size = q->rows * q->s->o;
-    size_t first = band * q->band, last = cgd__min(first + q->band, q->pixels);
-    size_t begin = slice / q->bands * q->chunk;
-    size_t end = cgd__min(begin + q->chunk, q->rows), tap = begin / q->run;
-    const float *table[CGD__TAP_BLOCK][CGD__PIXEL_BLOCK];
-    float *panel = q->panels + slice * CGD__PIXEL_BLOCK * q->width;
-    float *dw = q->bands > 1 ? q->sums + band * size : q->dw;
-    if (q->bands > 1)
-        memset(dw + begin * q->s->o, 0,
-               (end - begin) * q->s->o * sizeof(float));
-    for (; first < last; first += CGD__PIXEL_BLOCK) {
-        size_t count = cgd__min(CGD__PIXEL_BLOCK, last - first);
-        cgd__outer_pointers(q, table, tap, (end - 1) / q->run - tap + 1,
-                            first, count);
-        cgd__outer_pack(q, panel, first, count);
-        cgd__outer_block(q, dw, table, panel, begin, end, count);
+    size_t chunks = cgd__ceil_div(q->steps, q->chunk), at;
+    cgd__patch_of w;
+    w.x = q->buffers + lane * (q->buffer + q->pack + q->spill);
+    w.y = w.x + q->buffer;
+    w.spill = w.y + q->pack;
+    for (at = lane; at < q->bands * chunks; at += q->lanes) {
+        w.band = at % q->bands;
+        w.begin = at / q->bands * q->chunk;
+        w.end = cgd__min(w.begin + q->chunk, q->steps);
+        cgd__outer_slice(q, &w);
     }
 }
 
-/* Add the bands' gradients of one row. */
+/* Add the bands' gradients, in order: those of one row. */
 CGD__OPTIMIZED static void cgd__outer_add(void *job, size_t row)
 {
     const cgd__outer *q = (const cgd__outer *)job;
-    size_t oc = q->s->o, band, k;
+    size_t oc = q->s->o, band, k, along = 1;
     float *dw = q->dw + row * oc;
-    for (band = 0; band < q->bands; band++) {
-        const float *sums = q->sums + (band * q->rows + row) * oc;
-        for (k = 0; k < oc; k++) dw[k] += sums[k];
+    const float *sums = q->sums + row * oc;
+    if (q->few) {
+        along = q->size / oc;
+        sums = q->sums + row / q->run * q->plane + row % q->run;
     }
+    for (band = 0; band < q->bands; band++, sums += q->size)
+        for (k = 0; k < oc; k++) dw[k] += sums[k * along];
 }
 
-/* Bands while their gradients weigh no more than the map; rows for the rest
- * of the slices, as many as the table of taps holds. */
-static void cgd__outer_cut(cgd__outer *q, const cgd__micro *m,
-                           const cgd__shape *s)
-{
-    int wide = cgd__wide(s);
-    q->micro = m; q->s = s;
-    q->across = wide ? 1 : s->kernel;
-    q->run = wide ? s->kernel * s->c : s->c;
-    q->rows = s->kernel * s->kernel * s->c;
-    q->width = cgd__panels_width(m, s->o);
-    q->pixels = s->n * s->oh * s->ow;
-    q->bands = cgd__min(q->pixels / q->rows,
-                        q->pixels / (2 * CGD__PIXEL_BLOCK));
-    q->bands = cgd__min(cgd__max(q->bands, 1), CGD__SLICES);
-    q->band = cgd__round_up(cgd__ceil_div(q->pixels, q->bands),
-                            CGD__PIXEL_BLOCK);
-    q->bands = cgd__ceil_div(q->pixels, q->band);
-    q->chunk = cgd__ceil_div(q->rows * q->bands, CGD__SLICES);
-    q->chunk = cgd__min(cgd__round_up(q->chunk, CGD__GROUP),
-                        (CGD__TAP_BLOCK - 1) * q->run);
-}
-
-static size_t cgd__outer_slices(const cgd__outer *q)
-{
-    return q->bands * cgd__ceil_div(q->rows, q->chunk);
-}
-
-static void cgd__conv_weights_gemm(cgd_ctx *ctx, const cgd__micro *micro,
-                                   const cgd__shape *s, float *dw,
-                                   const float *x, const float *y,
-                                   float *scratch)
+static int cgd__outer_run(cgd_ctx *ctx, const cgd__kernels *k,
+                          const cgd__conv *job, int few, cgd__arena *scratch)
 {
     cgd__outer q;
-    size_t zeros = cgd__round_up(s->c + CGD__GROUP, 16);
-    cgd__outer_cut(&q, micro, s);
-    q.x = x; q.y = y; q.dw = dw;
-    q.h = s->h; q.w = s->w; q.pad = s->pad;
-    if (cgd__wide(s)) {
-        cgd__pad(ctx, scratch, x, s->n, s->h, s->w, s->c, s->pad,
-                 s->pad_mode);
-        q.x = scratch;
-        q.h += 2 * s->pad;
-        q.w += 2 * s->pad;
-        q.pad = 0;
-        scratch += cgd__round_up(s->n * q.h * q.w * s->c, 16);
-    }
-    memset(scratch, 0, zeros * sizeof(float));
-    q.zeros = scratch;
-    q.panels = scratch + zeros;
-    q.sums = q.panels + cgd__outer_slices(&q) * CGD__PIXEL_BLOCK * q.width;
-    cgd__for(ctx, cgd__outer_slices(&q), cgd__outer_slice, &q);
-    if (q.bands > 1) cgd__for(ctx, q.rows, cgd__outer_add, &q);
+    cgd__outer_cut(&q, ctx, k, &job->s, few);
+    q.x.in = job->in;
+    q.y = job->by;
+    q.dw = job->out;
+    if (few || q.bands > 1)
+        q.sums = cgd__take_floats(scratch, q.bands * q.size);
+    q.buffers = cgd__take_floats(scratch, q.lanes * (q.buffer + q.pack
+                                                     + q.spill));
+    if (!cgd__arena_holds(scratch)) return 0;
+    cgd__for(ctx, q.lanes, cgd__outer_lane, &q);
+    if (q.sums)
+        cgd__for(ctx, q.s->kernel * q.run, cgd__outer_add, &q);
+    return 1;
 }
 
-static size_t cgd__outer_scratch(const cgd__micro *m, const cgd__shape *s)
-{
-    cgd__outer q;
-    cgd__outer_cut(&q, m, s);
-    return cgd__outer_slices(&q) * CGD__PIXEL_BLOCK * q.width
-         + (q.bands > 1 ? q.bands * q.rows * s->o : 0);
-}
-
-/* A map of c channels with a margin all around, in floats. */
-static size_t cgd__padded(size_t n, size_t h, size_t w, size_t c, size_t pad)
-{
-    return cgd__round_up(n * (h + 2 * pad) * (w + 2 * pad) * c, 16);
-}
-
-/* Floats of scratch for a gather of tiles or panels. */
-static size_t cgd__gather_scratch(const cgd__micro *m, const cgd__shape *s,
-                                  int adjoint)
-{
-    cgd__gather q;
-    int method = cgd__gather_method(m, s, adjoint);
-    size_t size, plane;
-    cgd__gather_init(&q, m, s, adjoint);
-    cgd__gather_cut(&q, method);
-    plane = cgd__round_up(q.oc, m->vector);
-    size = cgd__round_up(q.ic * s->kernel, 16)
-         + cgd__moments_size(q.n * cgd__gather_rows(&q), plane)
-         + cgd__round_up(cgd__gather_panels(&q, s, method), 16);
-    if (adjoint && cgd__folds(s))
-        size += cgd__padded(s->n, s->h, s->w, s->c, s->pad);
-    if (method == CGD__BY_TILES)
-        size += cgd__halves(cgd__tile_map(q.n, q.ih, q.iw, q.ic, q.in_pad));
-    else if (cgd__wide(s))
-        size += cgd__padded(q.n, q.ih, q.iw, q.ic, q.in_pad);
-    return size;
-}
-
-static size_t cgd__conv_scratch_gemm(const cgd__micro *m, const cgd__shape *s,
-                                     int sum)
-{
-    size_t weights;
-    if (sum != CGD__WEIGHTS)
-        return cgd__gather_scratch(m, s, sum == CGD__ADJOINT);
-    weights = cgd__round_up(s->c + CGD__GROUP, 16) + cgd__outer_scratch(m, s);
-    if (cgd__wide(s))
-        weights += cgd__padded(s->n, s->h, s->w, s->c, s->pad);
-    return weights;
-}
-
-/* ======================================================================== */
-/* [impl:narrow] Convolutions with few outputs                              */
-/* ======================================================================== */
-/* Owns the head's path (64 channels to RGB), its weight gradient, and that of
- * a discriminator's last layer. Three outputs would leave most of a vector's
- * lanes empty. So the window is taken apart: what a column of it makes of a
- * pixel, for each of its columns v and for R rows of outputs at once, are
- * many outputs,
- *
- *   t[x, r, v, o] = sum_{a,c} w[a - r, v, c, o] * x[i + a, x, c]
- *
- * and each output the sum of a few: y[i + r, j, o] = sum_v t[j + v, r, v, o].
- * Reads a padded map. */
-
-#define CGD__NARROW 64             /* most pixels of a row at once           */
-
-/* What a pixel costs by so many rows at once, times 12: vectors of products,
- * those with the zeros around the window too. */
-static size_t cgd__narrow_cost(const cgd__micro *m, size_t outputs,
-                               size_t kernel, size_t rows)
-{
-    size_t width = cgd__panels_width(m, rows * kernel * outputs);
-    return width > CGD__PANEL ? (size_t)-1
-         : 12 * (kernel + rows - 1) * width / rows;
-}
-
-static size_t cgd__narrow_rows(const cgd__micro *m, size_t outputs,
-                               size_t kernel)
-{
-    size_t rows, best = 1;
-    for (rows = 2; rows <= 4 && kernel + rows <= CGD__TAP_BLOCK; rows++)
-        if (cgd__narrow_cost(m, outputs, kernel, rows)
-            <= cgd__narrow_cost(m, outputs, kernel, best)) best = rows;
-    return best;
-}
-
-/* Where it halves the work, since adding up takes time too. */
-static int cgd__is_narrow(const cgd__micro *m, size_t outputs, size_t kernel,
-                          size_t stride)
-{
-    size_t rows = cgd__narrow_rows(m, outputs, kernel);
-    return stride == 1 && kernel > 1 && outputs <= CGD__PANEL / kernel
-        && cgd__narrow_cost(m, outputs, kernel, rows)
-           <= 6 * kernel * kernel * cgd__panels_width(m, outputs);
-}
-
-typedef struct cgd__narrow_job {
-    const cgd__gather *q;
-    const cgd__pack_job *pack;
-    size_t kernel, rows, taps;         /* rows of outputs, of the map read   */
-    size_t made, width;                /* values t of a pixel, and room      */
-    size_t chunk, chunks, bands;       /* in a row, and in a picture         */
-} cgd__narrow_job;
-
-static void cgd__narrow_cut(cgd__narrow_job *job, const cgd__gather *q,
-                            size_t kernel)
-{
-    const cgd__phase *f = q->phases;
-    job->q = q;
-    job->kernel = kernel;
-    job->rows = cgd__narrow_rows(q->micro, q->oc, kernel);
-    job->taps = kernel + job->rows - 1;
-    job->made = job->rows * kernel * q->oc;
-    job->width = cgd__panels_width(q->micro, job->made);
-    job->chunks = cgd__ceil_div(f->cols, CGD__NARROW);
-    job->chunk = cgd__ceil_div(f->cols, job->chunks);
-    job->bands = cgd__ceil_div(f->rows, job->rows);
-}
-
-static size_t cgd__narrow_panels(const cgd__gather *q, size_t kernel)
-{
-    cgd__narrow_job job;
-    cgd__narrow_cut(&job, q, kernel);
-    return job.taps * q->ic * job.width;
-}
-
-/* Weights of one row of the map to all that is made of it. */
-CGD__OPTIMIZED static void cgd__narrow_pack_row(void *data, size_t tap)
-{
-    const cgd__narrow_job *job = (const cgd__narrow_job *)data;
-    const cgd__gather *q = job->q;
-    size_t depth = job->taps * q->ic, o, i, k, width;
-    for (o = 0; o < job->made; o += width) {
-        float *to = job->pack->panels + o * depth;
-        width = q->micro->vectors[cgd__panel_kind(q->micro, job->made - o)]
-              * q->micro->vector;
-        to += tap * q->ic * width;
-        for (i = o; i < o + width; i++, to++) {
-            size_t v = i / q->oc % job->kernel;
-            size_t u = tap - i / q->oc / job->kernel;  /* wraps if negative  */
-            const float *w = job->pack->w + i % q->oc * job->pack->across;
-            int none = i >= job->made || u >= job->kernel;
-            if (!none) w += q->taps[u * job->kernel + v].weight * q->ic * q->oc;
-            for (k = 0; k < q->ic; k++)
-                to[k * width] = none ? 0 : w[k * job->pack->along];
-        }
-    }
-}
-
-static void cgd__narrow_pack(cgd_ctx *ctx, const cgd__gather *q,
-                             size_t kernel, const cgd__pack_job *pack)
-{
-    cgd__narrow_job job;
-    cgd__narrow_cut(&job, q, kernel);
-    job.pack = pack;
-    cgd__for(ctx, job.taps, cgd__narrow_pack_row, &job);
-}
-
-/* t of some pixels from (n, i, j) on. */
-static void cgd__narrow_make(const cgd__narrow_job *job, float *t, size_t n,
-                             size_t i, size_t j, size_t pixels)
-{
-    const cgd__gather *q = job->q;
-    const cgd__micro *m = q->micro;
-    const float *src[CGD__TAP_BLOCK * CGD__CHUNK];
-    float *dst[CGD__GROUP];
-    size_t o, p, r, a, width, group;
-    for (o = 0; o < job->made; o += width) {
-        size_t kind = cgd__panel_kind(m, job->made - o);
-        const float *panel = q->panels + o * job->taps * q->ic;
-        width = m->vectors[kind] * m->vector;
-        for (p = 0; p < pixels; p += group) {
-            size_t rows = cgd__micro_rows(m, kind, pixels - p);
-            group = m->rows[kind][rows];
-            for (a = 0; a < job->taps; a++) {
-                size_t row = cgd__min(i + q->taps[0].di + a, q->ih - 1);
-                const float *in = q->in + ((n * q->ih + row) * q->iw
-                                + j + q->taps[0].dj) * q->ic;
-                for (r = 0; r < group; r++)
-                    src[a * CGD__CHUNK + r] =
-                        in + cgd__min(p + r, pixels - 1) * q->ic;
-            }
-            for (r = 0; r < group; r++) dst[r] = t + (p + r) * job->width;
-            m->gather[kind][rows](dst, o, src, job->taps, q->ic, panel, panel,
-                                  0);
-        }
-    }
-}
-
-CGD__OPTIMIZED static void cgd__narrow_slice(void *data, size_t slice)
-{
-    const cgd__narrow_job *job = (const cgd__narrow_job *)data;
-    const cgd__gather *q = job->q;
-    const cgd__phase *f = q->phases;
-    float t[(CGD__NARROW + 16 + CGD__GROUP) * CGD__PANEL];
-    size_t first = slice % job->chunks * job->chunk, j, r, v, o, k;
-    size_t count = cgd__min(job->chunk, f->cols - first);
-    size_t i = slice / job->chunks % job->bands * job->rows;
-    size_t n = slice / job->chunks / job->bands;
-    cgd__narrow_make(job, t, n, i, first, count + job->kernel - 1);
-    for (r = 0; r < job->rows && i + r < f->rows; r++) {
-        float *out = cgd__gather_target(q, f, n, (i + r) * f->cols + first);
-        for (j = 0; j < count; j++, out += q->oc)
-            for (o = 0; o < q->oc; o += 4) {       /* four lanes, some idle  */
-                const float *at = t + j * job->width
-                                + r * job->kernel * q->oc + o;
-                float sum[4] = { 0, 0, 0, 0 };
-                for (v = 0; v < job->kernel; v++, at += job->width + q->oc)
-                    for (k = 0; k < 4; k++) sum[k] += at[k];
-                for (k = 0; k < 4 && o + k < q->oc; k++)
-                    out[o + k] = (q->accumulate ? out[o + k] : 0)
-                               + (q->bias ? q->bias[o + k] : 0) + sum[k];
-            }
-    }
-}
-
-static void cgd__narrow_run(cgd_ctx *ctx, cgd__gather *q, size_t kernel)
-{
-    cgd__narrow_job job;
-    cgd__narrow_cut(&job, q, kernel);
-    cgd__for(ctx, q->n * job.bands * job.chunks, cgd__narrow_slice, &job);
-}
-
-/* ---- the weight gradient of one or three outputs -------------------------*/
-/* A band of output rows sums into a buffer of its own, (output, tap row, run),
- * lanes over what is read; the bands are then added in order. Needs windows
- * whose rows fill vectors. */
-#define CGD__BANDS 16
-
-static int cgd__is_narrow_outer(const cgd__micro *m, const cgd__shape *s)
-{
-    return (s->o == 1 || s->o == 3) && s->kernel > 1
-        && s->c * s->kernel % m->vector == 0;
-}
-
-typedef struct cgd__narrow {
-    const cgd__micro *micro;
-    const cgd__shape *s;
-    const float *x, *y;            /* x padded                               */
-    float *sums, *dw;
-    size_t w, run, size, bands;    /* padded width, K*C, values of dw        */
-} cgd__narrow;
-
-static void cgd__narrow_row(const cgd__narrow *q, size_t row, float *sums)
-{
-    const cgd__shape *s = q->s;
-    const cgd__micro *m = q->micro;
-    size_t u, r, width, wide = m->vectors[0] * m->vector;
-    size_t n = row / s->oh, i = row % s->oh;
-    for (u = 0; u < s->kernel; u++)
-        for (r = 0; r < q->run; r += width) {
-            size_t full = q->run - r >= wide;
-            width = full ? wide : m->vector;
-            m->outer_narrow[s->o == 3][full](sums + u * q->run + r,
-                q->size / s->o, q->x + ((n * (s->h + 2 * s->pad)
-                + i * s->stride + u) * q->w) * s->c + r, s->stride * s->c,
-                q->y + row * s->ow * s->o, s->ow);
-        }
-}
-
-static void cgd__narrow_band(void *job, size_t band)
-{
-    const cgd__narrow *q = (const cgd__narrow *)job;
-    size_t rows = q->s->n * q->s->oh, row = rows * band / q->bands;
-    size_t end = rows * (band + 1) / q->bands;
-    float *sums = q->sums + band * q->size;
-    memset(sums, 0, q->size * sizeof(float));
-    for (; row < end; row++) cgd__narrow_row(q, row, sums);
-}
-
-static void cgd__narrow_weights(cgd_ctx *ctx, const cgd__micro *m,
-                                const cgd__shape *s, float *dw,
-                                const float *x, const float *y,
-                                float *scratch)
-{
-    cgd__narrow q;
-    size_t k, o, band, ph = s->h + 2 * s->pad;
-    q.micro = m; q.s = s; q.x = scratch; q.y = y; q.dw = dw;
-    q.w = s->w + 2 * s->pad;
-    q.run = s->kernel * s->c;
-    q.size = s->kernel * q.run * s->o;
-    q.bands = cgd__min(CGD__BANDS, s->n * s->oh);
-    q.sums = scratch + cgd__round_up(s->n * ph * q.w * s->c, 16);
-    cgd__pad(ctx, scratch, x, s->n, s->h, s->w, s->c, s->pad, s->pad_mode);
-    cgd__for(ctx, q.bands, cgd__narrow_band, &q);
-    for (band = 0; band < q.bands; band++)
-        for (o = 0; o < s->o; o++)
-            for (k = 0; k < q.size / s->o; k++)
-                dw[k * s->o + o] += q.sums[band * q.size
-                                           + o * (q.size / s->o) + k];
-}
-
-static size_t cgd__narrow_scratch(const cgd__shape *s)
-{
-    return cgd__padded(s->n, s->h, s->w, s->c, s->pad)
-         + CGD__BANDS * s->kernel * s->kernel * s->c * s->o;
-}
-
-/* ======================================================================== */
-/* [impl:tiles] Convolution in bf16, tile by tile                           */
-/* ======================================================================== */
-/* Owns the kernels of mixed precision: maps and weights are rounded to bf16
- * (a float's upper half) while they are packed, their products are summed in
- * float32, and all else stays float32: the weights that learn, Adam, norms
- * and losses. Each of the three sums becomes
- *
- *   C (32 x 32) = A (32 x K) B (K x 32)
- *
- * where a row of A is a run of memory, rows lie a fixed step apart, and B is
- * packed in pairs along K. An instruction for matrix tiles (Intel's AMX) takes
- * that as it is, one for dot products of pairs row by row. Forward and
- * adjoint: rows are pixels side by side, K runs over taps and channels.
- * Weights: rows are channels, K runs over pixels.
- *
- * Three channels in or out have no use for this; such layers and those of
- * less than 32 channels take the kernels above. */
-
-#define CGD__TILE 16
-#define CGD__TILE_PAIR 32          /* rows, columns and depth of one step    */
-#define CGD__TILE_STEP 1024        /* values of B in a step                  */
-#define CGD__TILE_BAND 1024        /* pixels per band of a weight gradient,  */
-#define CGD__TILE_DEPTH 512        /* and at once: 32 lines fit a near cache */
-
-typedef struct cgd__tiles {
-    int beat_winograd;             /* on its own ground                      */
-    void (*begin)(void);           /* before a thread's first block ...      */
-    void (*end)(void);             /* ... and after its last                 */
-    /* c[2*row + column]: where each 16 x 16 tile goes, rows c_step apart;
-     * load: it is added to what is there; a: the first row of each half, rows
-     * a_step apart; offsets: what a tap adds to them; depth: values in a tap,
-     * a multiple of 32. */
-    void (*block)(float *const c[4], size_t c_step, int load,
-                  const cgd__bf16 *const a[2], size_t a_step,
-                  const size_t *offsets, size_t taps, size_t depth,
-                  const cgd__bf16 *b);
-    void (*round)(cgd__bf16 *out, const float *in, size_t count);
-    /* 16 pairs: even in the lower halves, odd in the upper. */
-    void (*pair)(cgd__bf16 *out, const float *even, const float *odd);
-    /* Such pairs to lines: at out[k * step] and behind it, k < 16. */
-    void (*turn)(cgd__bf16 *out, size_t step, const float *even,
-                 const float *odd);
-} cgd__tiles;
-
-static int cgd__wino_fits(const cgd__micro *m, const cgd__shape *s);
-
-static int cgd__tiled(const cgd__micro *m, const cgd__shape *s)
-{
-    return m->tiles && s->c >= CGD__TILE_PAIR && s->o >= CGD__TILE_PAIR
-        && s->stride <= 2
-        && (m->tiles->beat_winograd || !cgd__wino_fits(m, s));
-}
-
-/* Floats that hold so many bf16 values. */
-static size_t cgd__halves(size_t count)
-{
-    return cgd__round_up(cgd__ceil_div(count, 2), 16);
-}
-
-/* A padded copy, and the rows that a last tile may read beyond it. */
-static size_t cgd__tile_map(size_t n, size_t h, size_t w, size_t c,
-                            size_t pad)
-{
-    return (n * (h + 2 * pad) * (w + 2 * pad) + 2 * CGD__TILE)
-         * cgd__round_up(c, CGD__TILE_PAIR);
-}
-
-typedef struct cgd__tile_pad {
-    const cgd__gather *q;
-    const cgd__conv *extra;
-} cgd__tile_pad;
-
-/* Round a pixel's channels, normalised where the map is raw. */
-static void cgd__tile_round(const cgd__tile_pad *job, cgd__bf16 *out,
-                            const float *in, size_t n)
-{
-    const cgd__gather *q = job->q;
-    const cgd__conv *e = job->extra;
-    size_t c, k;
-    if (!e || !e->scale) {
-        q->micro->tiles->round(out, in, q->ic);
-        return;
-    }
-    for (c = 0; c < q->ic; c += CGD__PANEL) {
-        float v[CGD__PANEL];
-        const float *scale = e->scale + n * q->ic + c;
-        const float *shift = e->shift + n * q->ic + c;
-        size_t count = cgd__min(CGD__PANEL, q->ic - c);
-        for (k = 0; k < count; k++) {
-            float y = in[c + k] * scale[k] + shift[k], less = e->slope * y;
-            v[k] = y > less ? y : less;
-        }
-        q->micro->tiles->round(out + c, v, count);
-    }
-}
-
-CGD__OPTIMIZED static void cgd__tile_pad_row(void *data, size_t row)
-{
-    const cgd__tile_pad *job = (const cgd__tile_pad *)data;
-    const cgd__gather *q = job->q;
-    size_t pw = q->iw + 2 * q->in_pad, ph = q->ih + 2 * q->in_pad, j;
-    size_t n = row / ph;
-    size_t a = cgd__tap_index(row % ph, q->in_pad, q->ih, q->pad_mode);
-    for (j = 0; j < pw; j++) {
-        cgd__bf16 *out = q->map + (row * pw + j) * q->map_c;
-        size_t b = cgd__tap_index(j, q->in_pad, q->iw, q->pad_mode);
-        size_t count = a == CGD__OUTSIDE || b == CGD__OUTSIDE ? 0 : q->ic;
-        if (count > 0)
-            cgd__tile_round(job, out, q->in + ((n * q->ih + a) * q->iw + b)
-                                      * q->ic, n);
-        memset(out + count, 0, (q->map_c - count) * sizeof *out);
-    }
-}
-
-static float *cgd__tile_copy(cgd_ctx *ctx, cgd__gather *q,
-                             const cgd__conv *extra, float *scratch)
-{
-    size_t rows = q->n * (q->ih + 2 * q->in_pad);
-    size_t size = cgd__tile_map(q->n, q->ih, q->iw, q->ic, q->in_pad), used;
-    cgd__tile_pad job;
-    q->map = (cgd__bf16 *)(void *)scratch;
-    q->map_c = cgd__round_up(q->ic, CGD__TILE_PAIR);
-    used = rows * (q->iw + 2 * q->in_pad) * q->map_c;
-    memset(q->map + used, 0, (size - used) * sizeof *q->map);
-    job.q = q;
-    job.extra = extra;
-    cgd__for(ctx, rows, cgd__tile_pad_row, &job);
-    return scratch + cgd__halves(size);
-}
-
-/* Packed weights, in floats: (phase, 32 outputs, tap, 32 channels). */
-static size_t cgd__tile_panels(const cgd__gather *q)
-{
-    return cgd__halves(q->n_taps * cgd__round_up(q->ic, CGD__TILE_PAIR)
-                       * cgd__round_up(q->oc, CGD__TILE_PAIR));
-}
-
-/* Where those of a phase for 32 outputs lie. */
-static size_t cgd__tile_panel(const cgd__gather *q, const cgd__phase *f,
-                              size_t panel)
-{
-    return (f->tap * cgd__ceil_div(q->oc, CGD__TILE_PAIR) + panel * f->n_taps)
-         * cgd__round_up(q->ic, CGD__TILE_PAIR) * CGD__TILE_PAIR;
-}
-
-/* Sixteen outputs' weights from one channel, zeros beyond the last. */
-static void cgd__tile_weights_of(const cgd__pack_job *q, const float *w,
-                                 size_t channel, size_t o, float *to)
-{
-    size_t valid = o < q->q->oc ? cgd__min(CGD__TILE, q->q->oc - o) : 0, i;
-    if (channel >= q->q->ic) valid = 0;
-    for (i = 0; i < CGD__TILE; i++)
-        to[i] = i < valid ? w[channel * q->along + (o + i) * q->across] : 0;
-}
-
-CGD__OPTIMIZED static void cgd__tile_pack_panel(void *job, size_t panel)
-{
-    const cgd__pack_job *q = (const cgd__pack_job *)job;
-    const cgd__gather *g = q->q;
-    size_t t, c, half, r;
-    float even[CGD__TILE], odd[CGD__TILE];
-    for (t = 0; t < g->n_taps; t++) {
-        const float *w = q->w + g->taps[t].weight * g->ic * g->oc;
-        const cgd__phase *f = g->phases + g->taps[t].phase;
-        cgd__bf16 *to = (cgd__bf16 *)(void *)q->panels
-                      + cgd__tile_panel(g, f, panel) + (t - f->tap)
-                      * cgd__round_up(g->ic, CGD__TILE_PAIR) * CGD__TILE_PAIR;
-        for (c = 0; c < g->ic; c += CGD__TILE_PAIR)
-            for (half = 0; half < 2; half++)
-                for (r = 0; r < CGD__TILE; r++, to += CGD__TILE_PAIR) {
-                    size_t o = panel * CGD__TILE_PAIR + half * CGD__TILE;
-                    cgd__tile_weights_of(q, w, c + 2 * r, o, even);
-                    cgd__tile_weights_of(q, w, c + 2 * r + 1, o, odd);
-                    g->micro->tiles->pair(to, even, odd);
-                }
-    }
-}
-
-static void cgd__tile_pack(cgd_ctx *ctx, const cgd__gather *q,
-                           const cgd__pack_job *pack)
-{
-    cgd__pack_job job = *pack;
-    cgd__for(ctx, cgd__ceil_div(q->oc, CGD__TILE_PAIR), cgd__tile_pack_panel,
-             &job);
-}
-
-/* A slice: tiles of 16 pixels in a row, and panels of 32 outputs. */
-#define CGD__TILE_CHUNK 8
-
-static void cgd__tile_cut(cgd__gather *q)
-{
-    size_t panels = cgd__ceil_div(q->oc, CGD__TILE_PAIR);
-    q->chunk = CGD__TILE_CHUNK;
-    q->chunks = cgd__ceil_div(q->phases->rows * cgd__ceil_div(q->phases->cols,
-                              CGD__TILE), q->chunk);
-    q->part = cgd__ceil_div(panels, cgd__min(panels,
-        cgd__ceil_div(CGD__SLICES, q->n * q->chunks * q->n_phases)));
-}
-
-/* One slice's work: some tiles of a phase of picture n. */
-typedef struct cgd__tile_job {
-    const cgd__gather *q;
-    const cgd__phase *f;
-    size_t n, first, tiles;
-    float *sums;                   /* a row of moments, or NULL              */
-    size_t offsets[256];           /* of the taps                            */
-} cgd__tile_job;
-
-/* Pixels of a tile, and where it reads and writes its first. */
-static size_t cgd__tile_place(const cgd__tile_job *job, size_t tile,
-                              const cgd__bf16 **from, float **to)
-{
-    const cgd__gather *q = job->q;
-    size_t across = cgd__ceil_div(job->f->cols, CGD__TILE);
-    size_t i = tile / across, j = tile % across * CGD__TILE;
-    *from = q->map + ((job->n * (q->ih + 2 * q->in_pad) + i * q->in_step)
-                      * (q->iw + 2 * q->in_pad) + j * q->in_step) * q->map_c;
-    *to = cgd__gather_target(q, job->f, job->n, i * job->f->cols + j);
-    return cgd__min(CGD__TILE, job->f->cols - j);
-}
-
-/* Two tiles of sums to their pixels, outputs [o, o + 32). */
-CGD__OPTIMIZED static void cgd__tile_emit(const cgd__gather *q, float *to,
-                                          size_t pixels, const float *sums,
-                                          size_t o)
-{
-    size_t valid = cgd__min(CGD__TILE_PAIR, q->oc - o), p, k;
-    for (p = 0, to += o; p < pixels; p++, to += q->out_step * q->oc)
-        for (k = 0; k < valid; k++)
-            to[k] = (q->accumulate ? to[k] : 0) + (q->bias ? q->bias[o + k] : 0)
-                  + sums[p * CGD__TILE_PAIR + k];
-}
-
-static void cgd__tile_sum(const cgd__tile_job *job, float *to, size_t pixels,
-                          size_t o, int first)
-{
-    const cgd__gather *q = job->q;
-    float *px[CGD__TILE];
-    size_t p;
-    for (p = 0; p < pixels; p++) px[p] = to + p * q->out_step * q->oc;
-    q->micro->moments(job->sums + o, cgd__round_up(q->oc, q->micro->vector),
-                      px, o, pixels, cgd__min(CGD__TILE_PAIR, q->oc - o),
-                      first);
-}
-
-/* Two tiles by one panel: straight to the outputs where all of them exist,
- * else by way of a buffer. */
-static void cgd__tile_block(const cgd__tile_job *job, size_t tile,
-                            size_t panel)
-{
-    const cgd__gather *q = job->q;
-    float sums[CGD__TILE_PAIR * CGD__TILE_PAIR], *to[2], *c[4];
-    const cgd__bf16 *a[2];
-    size_t o = panel * CGD__TILE_PAIR, step = CGD__TILE_PAIR, pixels[2], k;
-    int two = tile + 1 < job->tiles, direct;
-    pixels[0] = cgd__tile_place(job, tile, &a[0], &to[0]);
-    pixels[1] = two ? cgd__tile_place(job, tile + 1, &a[1], &to[1]) : 0;
-    direct = pixels[0] == CGD__TILE && pixels[1] == CGD__TILE && !q->bias
-          && o + CGD__TILE_PAIR <= q->oc;
-    if (!two) a[1] = a[0];
-    if (direct) step = q->out_step * q->oc;
-    for (k = 0; k < 4; k++)
-        c[k] = (direct ? to[k / 2] + o
-                : sums + k / 2 * CGD__TILE * CGD__TILE_PAIR)
-             + k % 2 * CGD__TILE;
-    q->micro->tiles->block(c, step, direct && q->accumulate, a,
-                           q->in_step * q->map_c, job->offsets, job->f->n_taps,
-                           q->map_c, (const cgd__bf16 *)(const void *)q->panels
-                           + cgd__tile_panel(q, job->f, panel));
-    for (k = 0; k < 2 && pixels[k] > 0; k++) {
-        if (!direct)
-            cgd__tile_emit(q, to[k], pixels[k],
-                           sums + k * CGD__TILE * CGD__TILE_PAIR, o);
-        if (job->sums)
-            cgd__tile_sum(job, to[k], pixels[k], o, tile + k == job->first);
-    }
-}
-
-static void cgd__tile_slice(void *data, size_t slice)
-{
-    const cgd__gather *q = (const cgd__gather *)data;
-    size_t rows = q->n * q->chunks * q->n_phases, row = slice % rows, t;
-    size_t panels = cgd__ceil_div(q->oc, CGD__TILE_PAIR), pixels = 0;
-    size_t panel = slice / rows * q->part, tile;
-    size_t last = cgd__min(panel + q->part, panels);
-    cgd__tile_job job;
-    job.q = q;
-    job.f = q->phases + row % q->n_phases;
-    job.n = row / q->n_phases / q->chunks;
-    job.first = row / q->n_phases % q->chunks * q->chunk;
-    job.tiles = cgd__min(job.first + q->chunk, job.f->rows
-                         * cgd__ceil_div(job.f->cols, CGD__TILE));
-    job.sums = q->sums ? q->sums + row * cgd__moments_row(
-                         cgd__round_up(q->oc, q->micro->vector)) : NULL;
-    for (t = 0; t < job.f->n_taps; t++) {
-        const cgd__tap *tap = q->taps + job.f->tap + t;
-        job.offsets[t] = (tap->di * (q->iw + 2 * q->in_pad) + tap->dj)
-                       * q->map_c;
-    }
-    q->micro->tiles->begin();
-    for (; panel < last; panel++)
-        for (tile = job.first; tile < job.tiles; tile += 2)
-            cgd__tile_block(&job, tile, panel);
-    q->micro->tiles->end();
-    if (!job.sums || slice >= rows) return;
-    for (tile = job.first; tile < job.tiles; tile++) {
-        const cgd__bf16 *from;
-        float *to;
-        pixels += cgd__tile_place(&job, tile, &from, &to);
-    }
-    job.sums[3 * cgd__round_up(q->oc, q->micro->vector)] = (float)pixels;
-}
-
-static void cgd__tile_run(cgd_ctx *ctx, cgd__gather *q)
-{
-    size_t panels = cgd__ceil_div(q->oc, CGD__TILE_PAIR);
-    cgd__for(ctx, cgd__ceil_div(panels, q->part) * q->n * cgd__gather_rows(q),
-             cgd__tile_slice, q);
-}
-
-/* ---- the weight gradient -------------------------------------------------*/
+/* ---- in bf16 -------------------------------------------------------------*/
 /* Pixels run through the padded map, so that a tap is a shift: x is turned
  * into a line per channel (with stride 2 four of them, one for each parity of
  * row and column), y into pairs of pixels at the same places, with zeros where
  * it has none. */
 
-typedef struct cgd__tile_outer {
-    const cgd__micro *micro;
+#define CGD__TILE_STEP (CGD__PAIR * CGD__PAIR)  /* values of B in a step     */
+#define CGD__TILE_BAND 1024      /* pixels per band of a weight gradient,    */
+#define CGD__TILE_DEPTH 512      /* and at once: 32 lines fit a near cache   */
+
+typedef struct cgd__turned {
+    const cgd__kernels *k;
     const cgd__shape *s;
     const float *x, *y;
-    float *dw, *sums;
+    float *dw, *sums, *spills;
     cgd__bf16 *lines, *pairs;
     size_t h, w, c;                /* of a parity's map; channels, filled up */
     size_t depth, line;            /* pixels in all; and behind them         */
     size_t panels, blocks;         /* of 32 outputs; of 32 channels and a tap */
-    size_t bands, chunk;
-} cgd__tile_outer;
+    size_t bands, chunk, lanes;
+} cgd__turned;
 
-static void cgd__tile_outer_cut(cgd__tile_outer *q, const cgd__micro *m,
-                                const cgd__shape *s)
+static void cgd__turned_cut(cgd__turned *q, const cgd_ctx *ctx,
+                            const cgd__kernels *k, const cgd__shape *s)
 {
     size_t taps = s->kernel * s->kernel, reach = (s->kernel - 1) / s->stride;
-    q->micro = m; q->s = s;
+    memset(q, 0, sizeof *q);
+    q->k = k; q->s = s;
     q->h = cgd__ceil_div(s->h + 2 * s->pad, s->stride);
     q->w = cgd__ceil_div(s->w + 2 * s->pad, s->stride);
-    q->c = cgd__round_up(s->c, CGD__TILE_PAIR);
-    q->depth = cgd__round_up(s->n * q->h * q->w, CGD__TILE_PAIR);
-    q->line = cgd__round_up(q->depth + reach * (q->w + 1), CGD__TILE_PAIR)
-            + CGD__TILE_PAIR;
-    q->panels = cgd__ceil_div(s->o, CGD__TILE_PAIR);
-    q->blocks = taps * q->c / CGD__TILE_PAIR;
+    q->c = cgd__round_up(s->c, CGD__PAIR);
+    q->depth = cgd__round_up(s->n * q->h * q->w, CGD__PAIR);
+    q->line = cgd__round_up(q->depth + reach * (q->w + 1), CGD__PAIR)
+            + CGD__PAIR;
+    q->panels = cgd__ceil_div(s->o, CGD__PAIR);
+    q->blocks = taps * q->c / CGD__PAIR;
     q->bands = cgd__min(cgd__ceil_div(q->depth, CGD__TILE_BAND),
                         cgd__max(q->depth / (taps * s->c) * 4, 1));
     q->chunk = cgd__max(q->blocks * q->bands / (2 * CGD__SLICES), 1);
-}
-
-/* The parts of the scratch, in floats. */
-static size_t cgd__tile_lines(const cgd__tile_outer *q)
-{
-    return cgd__halves(q->s->stride * q->s->stride * q->c * q->line);
-}
-
-static size_t cgd__tile_pairs(const cgd__tile_outer *q)
-{
-    return cgd__halves(q->panels * CGD__TILE_PAIR * q->depth);
-}
-
-static size_t cgd__tile_outer_scratch(const cgd__micro *m, const cgd__shape *s)
-{
-    cgd__tile_outer q;
-    cgd__tile_outer_cut(&q, m, s);
-    return cgd__tile_lines(&q) + cgd__tile_pairs(&q)
-         + (q.bands > 1 ? q.bands * s->kernel * s->kernel * s->c * s->o : 0);
+    q->lanes = cgd__lanes(ctx, q->bands * cgd__ceil_div(q->blocks, q->chunk));
 }
 
 /* Up to sixteen channels of a pixel, the rest zeros. */
-static const float *cgd__tile_values(const float *pixel, size_t valid,
-                                     float *spill)
+static const float *cgd__turned_values(const float *pixel, size_t valid,
+                                       float *spill)
 {
     size_t k;
     if (valid == CGD__TILE) return pixel;
@@ -9008,8 +8611,9 @@ static const float *cgd__tile_values(const float *pixel, size_t valid,
 }
 
 /* Sixteen channels of x at place (i, j) of a parity's map, or zeros. */
-static const float *cgd__tile_input(const cgd__tile_outer *q, size_t parity,
-                                    size_t i, size_t j, size_t c, float *spill)
+static const float *cgd__turned_input(const cgd__turned *q, size_t parity,
+                                      size_t i, size_t j, size_t c,
+                                      float *spill)
 {
     const cgd__shape *s = q->s;
     size_t a = i % q->h * s->stride + parity / s->stride;
@@ -9023,31 +8627,31 @@ static const float *cgd__tile_input(const cgd__tile_outer *q, size_t parity,
             x += ((i / q->h * s->h + a) * s->w + b) * s->c + c;
         }
     }
-    return cgd__tile_values(x, valid, spill);
+    return cgd__turned_values(x, valid, spill);
 }
 
 /* Sixteen channels' lines of one parity. A row of odd length writes a zero
  * where the next one begins, before that does. */
-CGD__OPTIMIZED static void cgd__tile_turn(void *job, size_t slice)
+CGD__OPTIMIZED static void cgd__turn_lines(void *job, size_t slice)
 {
-    const cgd__tile_outer *q = (const cgd__tile_outer *)job;
+    const cgd__turned *q = (const cgd__turned *)job;
     size_t parity = slice / (q->c / CGD__TILE), i, j, end;
     size_t c = slice % (q->c / CGD__TILE) * CGD__TILE;
     cgd__bf16 *line = q->lines + (parity * q->c + c) * q->line;
     float even[CGD__TILE], odd[CGD__TILE];
     for (i = 0; i < q->s->n * q->h; i++)
         for (j = 0; j < q->w; j += 2)
-            q->micro->tiles->turn(line + i * q->w + j, q->line,
-                cgd__tile_input(q, parity, i, j, c, even),
-                cgd__tile_input(q, parity, i, j + 1, c, odd));
+            q->k->turn(line + i * q->w + j, q->line,
+                       cgd__turned_input(q, parity, i, j, c, even),
+                       cgd__turned_input(q, parity, i, j + 1, c, odd));
     end = q->s->n * q->h * q->w;
     for (i = 0; i < CGD__TILE; i++)
         memset(line + i * q->line + end, 0, (q->line - end) * sizeof *line);
 }
 
 /* Sixteen outputs of y at place k of the padded map, or zeros. */
-static const float *cgd__tile_pixel(const cgd__tile_outer *q, size_t k,
-                                    size_t o, float *spill)
+static const float *cgd__turned_output(const cgd__turned *q, size_t k,
+                                       size_t o, float *spill)
 {
     const cgd__shape *s = q->s;
     size_t j = k % q->w, i = k / q->w % q->h, n = k / q->w / q->h;
@@ -9055,112 +8659,118 @@ static const float *cgd__tile_pixel(const cgd__tile_outer *q, size_t k,
                  ? cgd__min(CGD__TILE, s->o - o) : 0;
     const float *y = q->y;
     if (valid > 0) y += ((n * s->oh + i) * s->ow + j) * s->o + o;
-    return cgd__tile_values(y, valid, spill);
+    return cgd__turned_values(y, valid, spill);
 }
 
-CGD__OPTIMIZED static void cgd__tile_pair_step(void *job, size_t step)
+CGD__OPTIMIZED static void cgd__turn_pairs(void *job, size_t step)
 {
-    const cgd__tile_outer *q = (const cgd__tile_outer *)job;
-    size_t steps = q->depth / CGD__TILE_PAIR, panel, half, r;
+    const cgd__turned *q = (const cgd__turned *)job;
+    size_t steps = q->depth / CGD__PAIR, panel, half, r;
     float even[CGD__TILE], odd[CGD__TILE];
     for (panel = 0; panel < q->panels; panel++) {
         cgd__bf16 *to = q->pairs + (panel * steps + step) * CGD__TILE_STEP;
         for (half = 0; half < 2; half++)
-            for (r = 0; r < CGD__TILE; r++, to += CGD__TILE_PAIR) {
-                size_t o = panel * CGD__TILE_PAIR + half * CGD__TILE;
-                size_t k = step * CGD__TILE_PAIR + 2 * r;
-                q->micro->tiles->pair(to, cgd__tile_pixel(q, k, o, even),
-                                      cgd__tile_pixel(q, k + 1, o, odd));
+            for (r = 0; r < CGD__TILE; r++, to += CGD__PAIR) {
+                size_t o = panel * CGD__PAIR + half * CGD__TILE;
+                size_t k = step * CGD__PAIR + 2 * r;
+                q->k->pair(to, cgd__turned_output(q, k, o, even),
+                           cgd__turned_output(q, k + 1, o, odd));
             }
     }
 }
 
-/* A block of rows by a panel over some pixels: straight into the gradient
- * where all of its channels exist, else by way of a buffer. */
-CGD__OPTIMIZED static void cgd__tile_outer_add(const cgd__tile_outer *q,
-                                  float *dw, size_t rows, size_t valid,
-                                  int load, const cgd__bf16 *const a[2],
-                                  size_t depth, const cgd__bf16 *b)
-{
-    int direct = rows == CGD__TILE_PAIR && valid == CGD__TILE_PAIR;
-    float sums[CGD__TILE_PAIR * CGD__TILE_PAIR], *to[4];
-    size_t step = direct ? q->s->o : CGD__TILE_PAIR, zero = 0, r, k;
-    for (k = 0; k < 4; k++)
-        to[k] = (direct ? dw : sums) + k / 2 * CGD__TILE * step
-              + k % 2 * CGD__TILE;
-    q->micro->tiles->block(to, step, direct && load, a, q->line, &zero, 1,
-                           depth, b);
-    for (r = 0; !direct && r < rows; r++)
-        for (k = 0; k < valid; k++) {
-            float *d = dw + r * q->s->o + k;
-            *d = (load ? *d : 0) + sums[r * CGD__TILE_PAIR + k];
-        }
-}
-
-/* One block of rows by all panels, over a band of pixels. */
-static void cgd__tile_outer_block(const cgd__tile_outer *q, float *dw,
-                                  size_t block, size_t first, size_t last)
+/* A block of 32 channels of a tap by all panels, over a band of pixels: into
+ * the gradient, by way of a spill where not all of its channels exist. */
+static void cgd__turned_block(const cgd__turned *q, float *dw, float *spill,
+                              size_t block, size_t first, size_t last)
 {
     const cgd__shape *s = q->s;
-    size_t per_tap = q->c / CGD__TILE_PAIR, tap = block / per_tap, panel, at;
-    size_t c = block % per_tap * CGD__TILE_PAIR, u = tap / s->kernel;
-    size_t v = tap % s->kernel;
+    size_t per_tap = q->c / CGD__PAIR, tap = block / per_tap, o, at, h;
+    size_t c = block % per_tap * CGD__PAIR;
+    size_t rows = cgd__min(CGD__PAIR, s->c - c);
+    size_t u = tap / s->kernel, v = tap % s->kernel;
     size_t parity = u % s->stride * s->stride + v % s->stride;
     const cgd__bf16 *line = q->lines + (parity * q->c + c) * q->line
                           + u / s->stride * q->w + v / s->stride;
-    for (at = first; at < last; at += CGD__TILE_DEPTH)
-        for (panel = 0; panel < q->panels; panel++) {
-            size_t o = panel * CGD__TILE_PAIR;
-            const cgd__bf16 *a[2];
-            a[0] = line + at;
-            a[1] = a[0] + CGD__TILE * q->line;
-            cgd__tile_outer_add(q, dw + (tap * s->c + c) * s->o + o,
-                cgd__min(CGD__TILE_PAIR, s->c - c),
-                cgd__min(CGD__TILE_PAIR, s->o - o), q->bands == 1 || at > first,
-                a, cgd__min(CGD__TILE_DEPTH, last - at),
-                q->pairs + (panel * q->depth + at) * CGD__TILE_PAIR);
+    static const float zeros[CGD__PAIR] = { 0 };
+    cgd__block b;
+    b.src_step = q->line;
+    b.row_step = 0;
+    b.rows = 1;
+    for (at = first; at < last; at += b.run)
+        for (b.run = cgd__min(CGD__TILE_DEPTH, last - at), o = 0; o < s->o;
+             o += CGD__PAIR) {
+            size_t valid = cgd__min(CGD__PAIR, s->o - o);
+            int whole = rows == CGD__PAIR && valid == CGD__PAIR;
+            int add = q->bands == 1 || at > first;
+            float *to = dw + (tap * s->c + c) * s->o + o, *dst[2];
+            const float *init[2];
+            const cgd__bf16 *src[2];
+            b.dst_step = whole ? s->o : CGD__PAIR;
+            b.init_step = whole && add ? s->o : 0;
+            for (h = 0; h < 2; h++) {
+                src[h] = line + at + h * CGD__TILE * q->line;
+                dst[h] = (whole ? to : spill) + h * CGD__TILE * b.dst_step;
+                init[h] = whole && add ? dst[h] : zeros;
+            }
+            q->k->tile(&b, dst, init, src,
+                       q->pairs + (o * q->depth + at * CGD__PAIR));
+            if (!whole) cgd__emit(to, s->o, spill, CGD__PAIR, rows, valid, add);
         }
 }
 
-static void cgd__tile_outer_slice(void *job, size_t slice)
+static void cgd__turned_lane(void *job, size_t lane)
 {
-    const cgd__tile_outer *q = (const cgd__tile_outer *)job;
-    size_t chunks = cgd__ceil_div(q->blocks, q->chunk), band = slice / chunks;
-    size_t steps = q->depth / CGD__TILE_PAIR;
-    size_t first = steps * band / q->bands * CGD__TILE_PAIR;
-    size_t last = steps * (band + 1) / q->bands * CGD__TILE_PAIR;
-    size_t block = slice % chunks * q->chunk;
-    size_t end = cgd__min(block + q->chunk, q->blocks);
-    float *dw = q->bands > 1 ? q->sums + band * q->s->kernel * q->s->kernel
-                               * q->s->c * q->s->o : q->dw;
-    q->micro->tiles->begin();
-    for (; block < end; block++)
-        cgd__tile_outer_block(q, dw, block, first, last);
-    q->micro->tiles->end();
+    const cgd__turned *q = (const cgd__turned *)job;
+    size_t chunks = cgd__ceil_div(q->blocks, q->chunk), at, block;
+    size_t steps = q->depth / CGD__PAIR;
+    q->k->begin();
+    for (at = lane; at < q->bands * chunks; at += q->lanes) {
+        size_t band = at / chunks, end;
+        size_t first = steps * band / q->bands * CGD__PAIR;
+        size_t last = steps * (band + 1) / q->bands * CGD__PAIR;
+        float *dw = q->bands > 1 ? q->sums + band * q->s->kernel * q->s->kernel
+                                   * q->s->c * q->s->o : q->dw;
+        block = at % chunks * q->chunk;
+        end = cgd__min(block + q->chunk, q->blocks);
+        for (; block < end; block++)
+            cgd__turned_block(q, dw, q->spills + lane * CGD__TILE_STEP, block,
+                              first, last);
+    }
+    q->k->end();
 }
 
-static void cgd__tile_weights(cgd_ctx *ctx, const cgd__micro *m,
-                              const cgd__shape *s, float *dw, const float *x,
-                              const float *y, float *scratch)
+static int cgd__turned_run(cgd_ctx *ctx, const cgd__kernels *k,
+                           const cgd__conv *job, int packing,
+                           cgd__arena *scratch)
 {
-    cgd__tile_outer q;
+    const cgd__shape *s = &job->s;
+    cgd__turned q;
     cgd__outer add;
-    cgd__tile_outer_cut(&q, m, s);
-    q.x = x; q.y = y; q.dw = dw;
-    q.lines = (cgd__bf16 *)(void *)scratch;
-    q.pairs = (cgd__bf16 *)(void *)(scratch + cgd__tile_lines(&q));
-    q.sums = scratch + cgd__tile_lines(&q) + cgd__tile_pairs(&q);
-    cgd__for(ctx, s->stride * s->stride * q.c / CGD__TILE, cgd__tile_turn, &q);
-    cgd__for(ctx, q.depth / CGD__TILE_PAIR, cgd__tile_pair_step, &q);
-    cgd__for(ctx, q.bands * cgd__ceil_div(q.blocks, q.chunk),
-             cgd__tile_outer_slice, &q);
-    if (q.bands < 2) return;
+    (void)packing;
+    cgd__turned_cut(&q, ctx, k, s);
     memset(&add, 0, sizeof add);
-    add.s = s; add.dw = dw; add.sums = q.sums;
+    add.s = s;
+    add.dw = job->out;
     add.bands = q.bands;
-    add.rows = s->kernel * s->kernel * s->c;
-    cgd__for(ctx, add.rows, cgd__outer_add, &add);
+    add.size = s->kernel * s->kernel * s->c * s->o;
+    q.x = job->in; q.y = job->by; q.dw = job->out;
+    q.lines = (cgd__bf16 *)cgd__take(scratch, s->stride * s->stride * q.c
+                                     * q.line, sizeof(cgd__bf16));
+    q.pairs = (cgd__bf16 *)cgd__take(scratch, q.panels * CGD__PAIR * q.depth,
+                                     sizeof(cgd__bf16));
+    if (q.bands > 1)
+        add.sums = q.sums = cgd__take_floats(scratch, q.bands * add.size);
+    q.spills = cgd__take_floats(scratch, q.lanes * CGD__TILE_STEP);
+    if (!cgd__arena_holds(scratch)) return 0;
+    cgd__for(ctx, s->stride * s->stride * q.c / CGD__TILE, cgd__turn_lines,
+             &q);
+    cgd__for(ctx, q.depth / CGD__PAIR, cgd__turn_pairs, &q);
+    cgd__for(ctx, q.lanes, cgd__turned_lane, &q);
+    if (q.bands > 1) cgd__for(ctx, add.size / s->o, cgd__outer_add, &add);
+    return 1;
 }
+#endif /* CGD_NO_TRAIN */
 
 /* ======================================================================== */
 /* [impl:winograd] Winograd convolution                                     */
@@ -9175,9 +8785,23 @@ static void cgd__tile_weights(cgd_ctx *ctx, const cgd__micro *m,
  *   weights   g += G' [ sum_tiles (B' x B) * (A y A') ] G
  *
  * so all three are matrix products over channels or tiles, point by point,
- * between transforms that are exact adjoints of each other. The points are 0,
- * 1, -1, 1/2, -2 and infinity, which loses less than the usual 0, +-1, +-2:
- * a polynomial through smaller numbers.
+ * between transforms that are exact adjoints of each other.
+ *
+ * Where the matrices come from (Toom & Cook; in one dimension, the second is
+ * the same on the columns). Read 3 weights and 4 gradients as polynomials
+ * g(t) and y(t); their product s has degree 5, so that its values at 5 points
+ * and its leading coefficient, "the value at infinity", determine it. At a
+ * point, s is the product of the values of g and y: 6 multiplications. So
+ * with p = 0, 1, -1, 1/2, -2 and infinity,
+ *
+ *   row p of A:  1 p p^2 p^3    of G:  (1 p p^2) / N_p,   N_p = prod (p - r)
+ *
+ * over the other finite points r; at infinity (0 0 0 1) and (0 0 1). Column p
+ * of B are the coefficients of N_p's polynomial prod (t - r), Lagrange's
+ * without its denominator, which G has; the column of infinity those of
+ * prod (t - r) over all five. So B [(G g) * (A y)] are the coefficients of s,
+ * which is the adjoint, and its transposes in y and g the two other sums. The
+ * usual points 0, +-1, +-2 lose more digits: these have smaller powers.
  *
  *   B' = 1 -3/2   -2  3/2    1  0    G = 1      0      0     A = 1  0   0   0
  *        0   -1  1/2  5/2    1  0        1/3    1/3    1/3       1  1   1   1
@@ -9187,44 +8811,56 @@ static void cgd__tile_weights(cgd_ctx *ctx, const cgd__micro *m,
  *        0    1 -3/2   -2  3/2  1        0      0      1         0  0   0   1
  *
  * Tiles are handled in blocks of whole rows, small enough that a block's
- * transforms stay in a core's cache; a lane is the work and the buffer of
- * several blocks. Lanes are counted from the shape alone. */
+ * transforms stay in a core's cache (32 tiles of 256 channels are a megabyte;
+ * 16 or 64 are slower); a lane, the work and the buffer of every lanes-th
+ * block, serves one thread at a time. */
 
 #define CGD__POINTS 36
 #define CGD__TILES 32            /* most tiles in a block                    */
-#define CGD__LANES 16
+#define CGD__M_TILES (CGD__TILES + 1)    /* lest points share cache sets     */
 #define CGD__TILE_BLOCK 256      /* tiles per pass of the weight gradient    */
 
 typedef struct cgd__wino {
-    const cgd__micro *micro;
+    const cgd__kernels *k;
     const cgd__shape *s;
+    size_t depth, outputs;             /* channels read and written          */
     size_t th, tw;                     /* tiles down and across              */
     size_t rows, cols;                 /* of tiles in a block                */
     size_t blocks;                     /* in a picture                       */
-    size_t lanes, lane_size;
+    size_t lanes, v_size, lane;        /* floats of V and of a lane          */
     size_t plane;                      /* floats between points of V         */
+    size_t line;                       /* values in a line of a strip        */
     const float *in, *zeros, *bias, *panels;
-    const float *scale, *shift;        /* see cgd__conv                     */
+    const float *scale, *shift;        /* see cgd__conv                      */
     float slope;
     float *out, *buffers, *strips;
     float *sums;                       /* moments, a row per block, or NULL  */
+    size_t sum_plane;
     int accumulate;
 } cgd__wino;
 
-/* Does a shape take this path? Channels must fill vectors. */
-static int cgd__wino_fits(const cgd__micro *m, const cgd__shape *s)
+/* Channels must fill vectors; a tiny map would be all edges. */
+static int cgd__wino_fits(const cgd__kernels *k, const cgd__shape *s, int sum)
 {
+#ifdef CGD_NO_TRAIN
+    if (sum != CGD__FORWARD) return 0;
+#endif
+    (void)sum;
     return s->kernel == 3 && s->stride == 1 && s->pad <= 2
-        && s->c % m->vector == 0 && s->o % m->vector == 0
+        && s->c % k->vector == 0 && s->o % k->vector == 0
         && s->oh * s->ow >= 64;
 }
 
-static void cgd__wino_tiles(cgd__wino *q, const cgd__micro *m,
-                            const cgd__shape *s, size_t depth, size_t outputs)
+static void cgd__wino_cut(cgd__wino *q, const cgd_ctx *ctx,
+                          const cgd__kernels *k, const cgd__shape *s, int sum)
 {
+    size_t width;
     memset(q, 0, sizeof *q);
-    q->micro = m;
+    q->k = k;
     q->s = s;
+    q->depth = sum == CGD__ADJOINT ? s->o : s->c;
+    q->outputs = sum == CGD__ADJOINT ? s->c : s->o;
+    width = cgd__panel_width(k, q->outputs);
     q->th = cgd__ceil_div(s->oh, 4);
     q->tw = cgd__ceil_div(s->ow, 4);
     q->rows = cgd__min(cgd__max(1, CGD__TILES / q->tw),
@@ -9233,20 +8869,22 @@ static void cgd__wino_tiles(cgd__wino *q, const cgd__micro *m,
     q->blocks = cgd__ceil_div(q->th, q->rows);
     q->rows = cgd__ceil_div(q->th, q->blocks);
     q->cols = cgd__min(q->tw, CGD__TILES / q->rows);
-    q->lanes = cgd__min(s->n * q->blocks, CGD__LANES);
-    /* Planes a power of two apart would share cache sets. */
-    q->plane = q->rows * q->cols * depth + 16;
-    q->lane_size = CGD__POINTS * (q->plane
-                 + CGD__TILES * cgd__min(cgd__round_up(outputs, 16),
-                                         CGD__PANEL));
+    q->line = (4 * q->tw + 2) * s->c;
+    q->lanes = cgd__lanes(ctx, s->n * q->blocks);
+    q->sum_plane = cgd__round_up(s->o, k->vector);
+    /* Planes a power of two apart would share cache sets; a last group of
+     * tiles reads and writes beyond what there is. */
+    q->plane = q->rows * q->cols * q->depth + 16;
+    q->v_size = CGD__POINTS * q->plane + CGD__GROUP * q->depth;
+    q->lane = cgd__round_up(q->v_size + CGD__POINTS * CGD__M_TILES * width, 16);
 }
 
 /* Floats of the transformed weights: all panels, all points. Each has a row
  * more than it fills, lest all points share cache sets. */
-static size_t cgd__wino_panels(const cgd__micro *m, size_t depth,
-                               size_t outputs)
+static size_t cgd__wino_pack_size(const cgd__kernels *k, size_t depth,
+                                  size_t outputs)
 {
-    return CGD__POINTS * (depth + 1) * cgd__panels_width(m, outputs);
+    return CGD__POINTS * (depth + 1) * cgd__panels_width(k, outputs);
 }
 
 /* Where the patch of tile (n, i, j) reads: 36 pointers to pixels of x. */
@@ -9270,8 +8908,9 @@ static void cgd__wino_patch(const cgd__wino *q, size_t n, size_t i, size_t j,
 }
 
 /* The 16 pixels of y that a tile covers; those beyond the edge are `none`. */
-static void cgd__wino_tile(const cgd__shape *s, float *y, float *none,
-                           size_t n, size_t i, size_t j, float *px[16])
+static void cgd__wino_tile(const cgd__shape *s, const float *y,
+                           const float *none, size_t n, size_t i, size_t j,
+                           const float *px[16])
 {
     size_t u, v;
     for (u = 0; u < 4; u++)
@@ -9281,159 +8920,148 @@ static void cgd__wino_tile(const cgd__shape *s, float *y, float *none,
                 : none;
 }
 
-/* Pixel pointers of a tile of y to read from; beyond the edge: zeros. */
-static void cgd__wino_tile_source(const cgd__wino *q, size_t n, size_t i,
-                                  size_t j, const float *px[16])
+/* Tile rows [first, first + rows) of picture n, columns [j0, j0 + cols), that
+ * a lane does at once: V (point, tile, depth), M (point, tile, width). */
+typedef struct cgd__wino_block {
+    size_t at, n, first, rows, j0, cols;
+    float *v, *m;
+} cgd__wino_block;
+
+static cgd__wino_block cgd__wino_block_of(const cgd__wino *q, size_t lane)
 {
-    const cgd__shape *s = q->s;
-    size_t u, v;
-    for (u = 0; u < 4; u++)
-        for (v = 0; v < 4; v++)
-            px[u * 4 + v] = 4 * i + u < s->oh && 4 * j + v < s->ow
-                ? q->in + ((n * s->oh + 4 * i + u) * s->ow + 4 * j + v) * s->o
-                : q->zeros;
+    cgd__wino_block b;
+    memset(&b, 0, sizeof b);
+    b.at = lane - q->lanes;                /* next adds the lanes: wraps     */
+    b.j0 = q->tw;
+    b.v = q->buffers + lane * q->lane;
+    b.m = b.v + q->v_size;
+    return b;
 }
 
-/* The products of a block: M (point, tile, width) for one panel. The weights
- * of all points seldom fit a core's cache, so the next point's are asked for
- * while this one's are at work. */
-static void cgd__wino_multiply(const cgd__wino *q, size_t kind, size_t depth,
-                               const float *v, const float *panel, float *m,
-                               size_t tiles)
+static int cgd__wino_next(const cgd__wino *q, cgd__wino_block *b)
 {
-    const cgd__micro *micro = q->micro;
-    size_t width = micro->vectors[kind] * micro->vector, point, t, k, r;
-    const float *src[CGD__GROUP];
-    float *dst[CGD__GROUP];
-    for (point = 0; point < CGD__POINTS; point++) {
-        const float *weights = panel + point * (depth + 1) * width;
-        const float *ahead = weights + (depth + 1) * width;
-        for (t = 0; t < tiles; t += r, ahead += 16 * depth) {
-            k = cgd__micro_rows(micro, kind, tiles - t);
-            r = micro->rows[kind][k];
-            for (r = 0; r < micro->rows[kind][k]; r++) {
-                size_t tile = cgd__min(t + r, tiles - 1);
-                src[r] = v + point * q->plane + tile * depth;
-                dst[r] = m + (point * CGD__TILES + tile) * width;
-            }
-            micro->gather[kind][k](dst, 0, src, 1, depth, weights, ahead, 0);
-        }
+    const cgd__shape *s = q->s;
+    b->j0 += b->cols;
+    if (b->j0 >= q->tw) {
+        b->at += q->lanes;
+        if (b->at >= s->n * q->blocks) return 0;
+        b->j0 = 0;
+        b->n = b->at / q->blocks;
+        b->first = b->at % q->blocks * q->rows;
+        b->rows = cgd__min(q->rows, q->th - b->first);
+        if (q->strips)
+            memset(q->strips + (b->n * q->th + b->first) * 6 * q->line, 0,
+                   b->rows * 6 * q->line * sizeof(float));
+        if (q->sums)                       /* a block's number of pixels     */
+            q->sums[b->at * cgd__moments_row(q->sum_plane) + 3 * q->sum_plane]
+                = (float)((cgd__min(4 * (b->first + b->rows), s->oh)
+                           - 4 * b->first) * s->ow);
     }
+    b->cols = cgd__min(q->cols, q->tw - b->j0);
+    return 1;
 }
 
-/* Tiles [first, first + rows) of picture n's tile rows, columns [j0, j0 +
- * cols), which a block does at once. */
-typedef struct cgd__wino_block { size_t n, first, rows, j0, cols; }
-    cgd__wino_block;
-
-/* Back from points to outputs [o, o + width), and their moments. */
-static void cgd__wino_forward_out(const cgd__wino *q, const cgd__wino_block *b,
-                                  const float *m, size_t o, size_t width)
+/* To points: patches of x forward, tiles of y for the adjoint. */
+static void cgd__wino_in(const cgd__wino *q, const cgd__wino_block *b)
 {
     const cgd__shape *s = q->s;
-    size_t t, k, count, plane = cgd__round_up(s->o, q->micro->vector);
-    float none[CGD__PANEL], *sums = NULL;
-    if (q->sums)
-        sums = q->sums + (b->n * q->blocks + b->first / q->rows)
-             * cgd__moments_row(plane);
+    size_t t, nc = b->n * s->c;
     for (t = 0; t < b->rows * b->cols; t++) {
-        float *px[16];
-        cgd__wino_tile(s, q->out + o, none, b->n, b->first + t / b->cols,
-                       b->j0 + t % b->cols, px);
-        q->micro->tile_out(px, m + t * width, CGD__TILES * width, width,
-                           q->bias ? q->bias + o : NULL, q->accumulate);
-        if (!sums) continue;
-        for (k = count = 0; k < 16; k++)
-            if (px[k] != none) px[count++] = px[k];
-        q->micro->moments(sums + o, plane, px, 0, count, width,
-                          t == 0 && b->j0 == 0);
-    }
-}
-
-/* One block of the forward convolution. */
-static void cgd__wino_forward_block(const cgd__wino *q,
-                                    const cgd__wino_block *b, float *v,
-                                    float *m)
-{
-    const cgd__micro *micro = q->micro;
-    const cgd__shape *s = q->s;
-    size_t t, o, width, tiles = b->rows * b->cols;
-    for (t = 0; t < tiles; t++) {
         const float *px[CGD__POINTS];
-        cgd__wino_patch(q, b->n, b->first + t / b->cols, b->j0 + t % b->cols,
-                        px);
-        micro->patch_in(v + t * s->c, q->plane, px,
-                        q->scale ? q->scale + b->n * s->c : NULL,
-                        q->scale ? q->shift + b->n * s->c : NULL, q->slope,
-                        s->c);
-    }
-    for (o = 0; o < s->o; o += width) {
-        size_t kind = cgd__panel_kind(micro, s->o - o);
-        width = micro->vectors[kind] * micro->vector;
-        cgd__wino_multiply(q, kind, s->c, v, q->panels
-                           + o * CGD__POINTS * (s->c + 1), m, tiles);
-        cgd__wino_forward_out(q, b, m, o, width);
+        size_t i = b->first + t / b->cols, j = b->j0 + t % b->cols;
+#ifndef CGD_NO_TRAIN
+        if (q->strips) {
+            cgd__wino_tile(s, q->in, q->zeros, b->n, i, j, px);
+            q->k->tile_in(b->v + t * s->o, q->plane, px, 0, s->o);
+            continue;
+        }
+#endif
+        cgd__wino_patch(q, b->n, i, j, px);
+        q->k->patch_in(b->v + t * s->c, q->plane, px,
+                       q->scale ? q->scale + nc : NULL,
+                       q->scale ? q->shift + nc : NULL, q->slope, s->c);
     }
 }
 
-/* The same for the adjoint: tiles of y in, patches added into the strips of
- * their tile rows, six lines each. */
-static void cgd__wino_adjoint_block(const cgd__wino *q,
-                                    const cgd__wino_block *b, float *v,
-                                    float *m)
+/* The moments of a block's outputs [o, o + width), line by line. */
+static void cgd__wino_sum(const cgd__wino *q, const cgd__wino_block *b,
+                          size_t o, size_t width)
 {
-    const cgd__micro *micro = q->micro;
     const cgd__shape *s = q->s;
-    size_t t, c, width, tiles = b->rows * b->cols;
-    size_t line = (4 * q->tw + 2) * s->c;
-    float *strips = q->strips + (b->n * q->th + b->first) * 6 * line;
-    for (t = 0; t < tiles; t++) {
-        const float *px[16];
-        cgd__wino_tile_source(q, b->n, b->first + t / b->cols,
-                              b->j0 + t % b->cols, px);
-        micro->tile_in(v + t * s->o, q->plane, px, 0, s->o);
-    }
-    for (c = 0; c < s->c; c += width) {
-        size_t kind = cgd__panel_kind(micro, s->c - c);
-        width = micro->vectors[kind] * micro->vector;
-        cgd__wino_multiply(q, kind, s->o, v, q->panels
-                           + c * CGD__POINTS * (s->o + 1), m, tiles);
-        for (t = 0; t < tiles; t++)
-            micro->patch_out(strips + t / b->cols * 6 * line
-                             + 4 * (b->j0 + t % b->cols) * s->c + c, line,
-                             s->c, m + t * width, CGD__TILES * width, width);
-    }
+    size_t i = 4 * b->first, end = cgd__min(4 * (b->first + b->rows), s->oh);
+    size_t count = cgd__min(4 * (b->j0 + b->cols), s->ow) - 4 * b->j0;
+    float *sums = q->sums + b->at * cgd__moments_row(q->sum_plane) + o;
+    for (; i < end; i++)
+        q->k->moments(sums, q->sum_plane, q->out + ((b->n * s->oh + i) * s->ow
+                                                    + 4 * b->j0) * s->o + o,
+                      s->o, count, width, i == 4 * b->first && b->j0 == 0);
 }
 
-/* A lane takes every lanes-th block. */
+/* Back from points to outputs [o, o + width): tiles of y, or patches added
+ * into the strips of their tile rows, six lines each. */
+static void cgd__wino_out(const cgd__wino *q, const cgd__wino_block *b,
+                          size_t o, size_t width)
+{
+    const cgd__shape *s = q->s;
+    size_t t, u;
+    float none[CGD__PANEL];
+    for (t = 0; t < b->rows * b->cols; t++) {
+        size_t i = b->first + t / b->cols, j = b->j0 + t % b->cols;
+        const float *px[16];
+        float *to[16], *m = b->m + t * width;
+#ifndef CGD_NO_TRAIN
+        if (q->strips) {
+            q->k->patch_out(q->strips + (b->n * q->th + i) * 6 * q->line
+                            + 4 * j * s->c + o, q->line, s->c, m,
+                            CGD__M_TILES * width, width);
+            continue;
+        }
+#endif
+        cgd__wino_tile(s, q->out + o, none, b->n, i, j, px);
+        for (u = 0; u < 16; u++) to[u] = (float *)px[u];
+        q->k->tile_out(to, m, CGD__M_TILES * width, width,
+                       q->bias ? q->bias + o : NULL, q->accumulate);
+    }
+    if (q->sums) cgd__wino_sum(q, b, o, width);
+}
+
+/* Forward or adjoint. The weights of all points seldom fit a core's cache, so
+ * the next point's are asked for while this one's are at work. */
 static void cgd__wino_lane(void *job, size_t lane)
 {
     const cgd__wino *q = (const cgd__wino *)job;
-    const cgd__shape *s = q->s;
-    float *v = q->buffers + lane * q->lane_size;
-    float *m = v + CGD__POINTS * q->plane;
-    size_t at, line = (4 * q->tw + 2) * s->c;
-    size_t plane = cgd__round_up(s->o, q->micro->vector);
-    for (at = lane; at < s->n * q->blocks; at += q->lanes) {
-        cgd__wino_block b;
-        b.n = at / q->blocks;
-        b.first = at % q->blocks * q->rows;
-        b.rows = cgd__min(q->rows, q->th - b.first);
-        if (q->strips)
-            memset(q->strips + (b.n * q->th + b.first) * 6 * line, 0,
-                   b.rows * 6 * line * sizeof(float));
-        if (q->sums)                       /* a block's number of pixels     */
-            q->sums[at * cgd__moments_row(plane) + 3 * plane] = (float)
-                ((cgd__min(4 * (b.first + b.rows), s->oh) - 4 * b.first)
-                 * s->ow);
-        for (b.j0 = 0; b.j0 < q->tw; b.j0 += q->cols) {
-            b.cols = cgd__min(q->cols, q->tw - b.j0);
-            if (q->strips) cgd__wino_adjoint_block(q, &b, v, m);
-            else cgd__wino_forward_block(q, &b, v, m);
+    const cgd__kernels *k = q->k;
+    cgd__wino_block b = cgd__wino_block_of(q, lane);
+    size_t o, width, point, t, g;
+    cgd__block p;
+    p.init_step = 0;
+    p.src_step = p.run = q->depth;
+    p.row_step = 0;
+    p.rows = 1;
+    while (cgd__wino_next(q, &b)) {
+        size_t tiles = b.rows * b.cols;
+        cgd__wino_in(q, &b);
+        for (o = 0; o < q->outputs; o += width) {
+            size_t kind = cgd__panel_kind(k, q->outputs - o);
+            width = p.dst_step = k->vectors[kind] * k->vector;
+            for (point = 0; point < CGD__POINTS; point++) {
+                const float *panel = q->panels + (q->depth + 1)
+                                   * (o * CGD__POINTS + point * width);
+                const float *ahead = panel + (q->depth + 1) * width;
+                for (t = 0; t < tiles; t += k->groups[kind][g]) {
+                    g = cgd__panel_group(k, kind, tiles - t);
+                    k->panel[kind][g](&p,
+                        b.m + (point * CGD__M_TILES + t) * width, q->zeros,
+                        b.v + point * q->plane + t * q->depth, panel, ahead);
+                    ahead += 16 * q->depth;
+                }
+            }
+            cgd__wino_out(q, &b, o, width);
         }
     }
 }
 
+#ifndef CGD_NO_TRAIN
 /* Lines of the strips that hold row i of the map: each of its mirror images
  * in the padded map lies in one tile row's strip, or in two. */
 static size_t cgd__wino_lines(const cgd__wino *q, size_t n, size_t i,
@@ -9441,13 +9069,12 @@ static size_t cgd__wino_lines(const cgd__wino *q, size_t n, size_t i,
 {
     const cgd__shape *s = q->s;
     size_t at[3], mirrors, k, t, count = 0;
-    size_t line = (4 * q->tw + 2) * s->c;
     mirrors = cgd__mirrors(at, i, s->h, s->pad, s->pad_mode);
     for (k = 0; k < mirrors; k++)
         for (t = at[k] < 6 ? 0 : (at[k] - 2) / 4; t * 4 <= at[k]; t++)
             if (t < q->th && at[k] - 4 * t < 6)
                 lines[count++] = q->strips
-                    + ((n * q->th + t) * 6 + at[k] - 4 * t) * line;
+                    + ((n * q->th + t) * 6 + at[k] - 4 * t) * q->line;
     return count;
 }
 
@@ -9470,171 +9097,115 @@ CGD__OPTIMIZED static void cgd__wino_fold_row(void *job, size_t row)
             }
     }
 }
+#endif
 
 /* ---- weights there and back ----------------------------------------------*/
 
-typedef struct cgd__wino_pack {
-    const cgd__micro *micro;
-    const cgd__shape *s;
+typedef struct cgd__wino_weights {
+    const cgd__kernels *k;
     const float *w;
     float *panels;
     size_t depth, outputs, along, across;  /* strides of w                   */
-} cgd__wino_pack;
+} cgd__wino_weights;
 
-/* Transform the weights from the k-th value of depth to all outputs. */
-static void cgd__wino_pack_row(void *job, size_t k)
+/* Transform the weights from the c-th value of depth to all outputs. */
+static void cgd__wino_pack_row(void *job, size_t c)
 {
-    const cgd__wino_pack *q = (const cgd__wino_pack *)job;
-    size_t o, i, width;
+    const cgd__wino_weights *q = (const cgd__wino_weights *)job;
+    size_t o, i, width, vector = q->k->vector;
     for (o = 0; o < q->outputs; o += width) {
         float *panel = q->panels + o * CGD__POINTS * (q->depth + 1);
-        width = q->micro->vectors[cgd__panel_kind(q->micro, q->outputs - o)]
-              * q->micro->vector;
-        for (i = 0; i < width; i += q->micro->vector)
-            q->micro->weights_in(panel + k * width + i,
-                                 (q->depth + 1) * width,
-                                 q->w + k * q->along + (o + i) * q->across,
-                                 q->s->c * q->s->o, q->across);
+        width = cgd__panel_width(q->k, q->outputs - o);
+        for (i = 0; i < width; i += vector)
+            q->k->weights_in(panel + c * width + i, (q->depth + 1) * width,
+                             q->w + c * q->along + (o + i) * q->across,
+                             q->depth * q->outputs, q->across);
     }
 }
 
-/* Transform all weights into panels; transposed: for the adjoint. */
-static void cgd__wino_pack_weights(cgd_ctx *ctx, const cgd__micro *m,
-                                   const cgd__shape *s, const float *w,
-                                   int transposed, float *panels)
+static void cgd__wino_pack(cgd_ctx *ctx, const cgd__kernels *k,
+                           const cgd__shape *s, int sum, const float *w,
+                           float *panels)
 {
-    cgd__wino_pack q;
-    q.micro = m; q.s = s; q.w = w;
+    int adjoint = sum == CGD__ADJOINT;
+    cgd__wino_weights q;
+    q.k = k; q.w = w;
     q.panels = panels;
-    q.depth = transposed ? s->o : s->c;
-    q.outputs = transposed ? s->c : s->o;
-    q.along = transposed ? 1 : s->o;
-    q.across = transposed ? s->o : 1;
+    q.depth = adjoint ? s->o : s->c;
+    q.outputs = adjoint ? s->c : s->o;
+    q.along = adjoint ? 1 : s->o;
+    q.across = adjoint ? s->o : 1;
     cgd__for(ctx, q.depth, cgd__wino_pack_row, &q);
 }
 
-/* The front of the scratch: zeros, which all three passes read. */
-static size_t cgd__wino_zeros(const cgd__shape *s)
+/* Forward or adjoint. */
+static int cgd__wino_run(cgd_ctx *ctx, const cgd__kernels *k,
+                         const cgd__conv *job, int packing,
+                         cgd__arena *scratch)
 {
-    return cgd__round_up(cgd__max(s->c, s->o), 16);
-}
-
-static void cgd__wino_forward(cgd_ctx *ctx, const cgd__micro *m,
-                              const cgd__shape *s, float *y, const float *x,
-                              const float *w, const float *b, int accumulate,
-                              const cgd__conv *extra, float *scratch)
-{
+    const cgd__shape *s = &job->s;
+    size_t wide = cgd__max(cgd__max(s->c, s->o), CGD__PANEL);
+    float *zeros, *panels = NULL;
     cgd__wino q;
-    size_t zeros = cgd__wino_zeros(s), plane = cgd__round_up(s->o, m->vector);
-    cgd__wino_tiles(&q, m, s, s->c, s->o);
-    q.in = x; q.out = y; q.bias = b; q.accumulate = accumulate;
-    memset(scratch, 0, zeros * sizeof(float));
-    q.zeros = scratch;
-    scratch += zeros;
-    if (extra && extra->scale) {
-        q.scale = extra->scale;
-        q.shift = extra->shift;
-        q.slope = extra->slope;
-    }
-    if (extra && extra->moments) {
-        q.sums = scratch;
-        scratch += cgd__moments_size(s->n * q.blocks, plane);
-    }
-    q.panels = extra ? extra->packed : NULL;
-    if (!q.panels) {
-        cgd__wino_pack_weights(ctx, m, s, w, 0, scratch);
-        q.panels = scratch;
-        scratch += cgd__wino_panels(m, s->c, s->o);
-    }
-    q.buffers = scratch;
+    (void)packing;
+    cgd__wino_cut(&q, ctx, k, s, job->sum);
+    q.in = job->in; q.out = job->out; q.bias = job->bias;
+    q.accumulate = job->accumulate;
+    q.scale = job->scale; q.shift = job->shift;
+    q.slope = job->slope;
+    q.zeros = zeros = cgd__take_floats(scratch, wide);
+    if (!job->packed)
+        panels = cgd__take_floats(scratch, cgd__wino_pack_size(k, q.depth,
+                                                               q.outputs));
+    if (job->sum == CGD__ADJOINT)
+        q.strips = cgd__take_floats(scratch, s->n * q.th * 6 * q.line);
+    else if (job->moments)
+        q.sums = cgd__take_floats(scratch, s->n * q.blocks
+                                           * cgd__moments_row(q.sum_plane));
+    q.buffers = cgd__take_floats(scratch, q.lanes * q.lane);
+    if (!cgd__arena_holds(scratch)) return 0;
+    memset(zeros, 0, wide * sizeof(float));
+    if (panels) cgd__wino_pack(ctx, k, s, job->sum, job->by, panels);
+    q.panels = panels ? panels : job->packed;
     cgd__for(ctx, q.lanes, cgd__wino_lane, &q);
     if (q.sums)
-        cgd__merge_moments(ctx, extra->moments, q.sums, s->n, q.blocks, plane,
-                           s->o);
-}
-
-static void cgd__wino_adjoint(cgd_ctx *ctx, const cgd__micro *m,
-                              const cgd__shape *s, float *x, const float *y,
-                              const float *w, const float *b, int accumulate,
-                              const cgd__conv *extra, float *scratch)
-{
-    cgd__wino q;
-    size_t zeros = cgd__wino_zeros(s);
-    float *panels = scratch + zeros;
-    cgd__wino_tiles(&q, m, s, s->o, s->c);
-    q.in = y; q.out = x; q.bias = b; q.accumulate = accumulate;
-    memset(scratch, 0, zeros * sizeof(float));
-    q.zeros = scratch;
-    q.panels = extra ? extra->packed : NULL;
-    if (!q.panels) {
-        cgd__wino_pack_weights(ctx, m, s, w, 1, panels);
-        q.panels = panels;
-    }
-    q.buffers = panels + cgd__wino_panels(m, s->o, s->c);
-    q.strips = q.buffers + q.lanes * q.lane_size;
-    cgd__for(ctx, q.lanes, cgd__wino_lane, &q);
-    cgd__for(ctx, s->n * s->h, cgd__wino_fold_row, &q);
+        cgd__merge_moments(k, job->moments, q.sums, s->n, q.blocks,
+                           q.sum_plane, s->o);
+#ifndef CGD_NO_TRAIN
+    if (q.strips) cgd__for(ctx, s->n * s->h, cgd__wino_fold_row, &q);
+#endif
+    return 1;
 }
 
 /* ---- the weight gradient -------------------------------------------------*/
+#ifndef CGD_NO_TRAIN
 
 typedef struct cgd__wino_outer {
-    cgd__wino x, y;                /* the patches' and the tiles' side       */
+    cgd__wino x;                   /* the patches' side                      */
+    const float *y;
     float *v, *m, *buffers, *dw;
-    size_t tiles, v_plane, chunk;
+    size_t tiles, v_plane, chunk, plane;
 } cgd__wino_outer;
 
 /* Transform one tile row of both maps: V (point, tile, c) and M (panel,
- * point, tile, width). */
+ * point, tile, width); a tile more than there is keeps points apart. */
 static void cgd__wino_outer_row(void *job, size_t row)
 {
     const cgd__wino_outer *q = (const cgd__wino_outer *)job;
-    const cgd__micro *micro = q->x.micro;
+    const cgd__kernels *k = q->x.k;
     const cgd__shape *s = q->x.s;
     size_t n = row / q->x.th, i = row % q->x.th, j, o, width;
     for (j = 0; j < q->x.tw; j++) {
         size_t tile = row * q->x.tw + j;
         const float *patch[CGD__POINTS], *px[16];
         cgd__wino_patch(&q->x, n, i, j, patch);
-        micro->patch_in(q->v + tile * s->c, q->v_plane, patch, NULL, NULL, 1,
-                        s->c);
-        cgd__wino_tile_source(&q->y, n, i, j, px);
+        k->patch_in(q->v + tile * s->c, q->v_plane, patch, NULL, NULL, 1,
+                    s->c);
+        cgd__wino_tile(s, q->y, q->x.zeros, n, i, j, px);
         for (o = 0; o < s->o; o += width) {
-            width = micro->vectors[cgd__panel_kind(micro, s->o - o)]
-                  * micro->vector;
-            micro->tile_in(q->m + o * CGD__POINTS * q->tiles + tile * width,
-                           q->tiles * width, px, o, width);
-        }
-    }
-}
-
-/* The products of channels [c, c + rows) at one point, into u (rows, O). */
-static void cgd__wino_outer_point(const cgd__wino_outer *q, size_t point,
-                                  size_t c, size_t rows, float *u)
-{
-    const cgd__micro *micro = q->x.micro;
-    size_t outputs = q->x.s->o, depth = q->x.s->c, first, o, row, r, width;
-    float spill[CGD__GROUP * CGD__PANEL];
-    for (first = 0; first < q->tiles; first += CGD__TILE_BLOCK) {
-        size_t count = cgd__min(CGD__TILE_BLOCK, q->tiles - first);
-        const float *src[CGD__TILE_BLOCK];
-        for (o = 0; o < outputs; o += width) {
-            size_t kind = cgd__panel_kind(micro, outputs - o);
-            size_t group = micro->rows[kind][0];
-            const float *panel;
-            width = micro->vectors[kind] * micro->vector;
-            panel = q->m + (o * CGD__POINTS + point * width) * q->tiles
-                  + first * width;
-            for (row = 0; row < rows; row += group) {
-                float *dst[CGD__GROUP];
-                for (r = 0; r < count; r++)
-                    src[r] = q->v + point * q->v_plane
-                           + (first + r) * depth + c + row;
-                for (r = 0; r < group; r++)
-                    dst[r] = row + r < rows ? u + (row + r) * outputs + o
-                                            : spill + r * width;
-                micro->outer[kind](dst, src, count, panel);
-            }
+            width = cgd__panel_width(k, s->o - o);
+            k->tile_in(q->m + o * CGD__POINTS * (q->tiles + 1) + tile * width,
+                       (q->tiles + 1) * width, px, o, width);
         }
     }
 }
@@ -9644,72 +9215,149 @@ static void cgd__wino_outer_point(const cgd__wino_outer *q, size_t point,
 static void cgd__wino_outer_chunk(void *job, size_t slice)
 {
     const cgd__wino_outer *q = (const cgd__wino_outer *)job;
+    const cgd__kernels *k = q->x.k;
     const cgd__shape *s = q->x.s;
-    size_t c = slice * q->chunk, rows = cgd__min(q->chunk, s->c - c), k;
-    size_t point, plane = q->chunk * s->o;
-    float *u = q->buffers + slice * CGD__POINTS * plane;
-    memset(u, 0, CGD__POINTS * plane * sizeof(float));
+    size_t c = slice * q->chunk, rows = cgd__min(q->chunk, s->c - c);
+    size_t point, first, o, r, width;
+    float *u = q->buffers + slice * CGD__POINTS * q->plane;
+    cgd__block b;
+    b.dst_step = s->o;
+    b.src_step = s->c;
+    b.row_step = b.panel_row = 0;
+    b.rows = 1;
+    memset(u, 0, CGD__POINTS * q->plane * sizeof(float));
     for (point = 0; point < CGD__POINTS; point++)
-        cgd__wino_outer_point(q, point, c, rows, u + point * plane);
-    for (k = 0; k < rows; k++)
-        q->x.micro->weights_out(q->dw + (c + k) * s->o, s->c * s->o,
-                                u + k * s->o, plane, s->o);
+    for (first = 0; first < q->tiles; first += CGD__TILE_BLOCK) {
+        b.run = cgd__min(CGD__TILE_BLOCK, q->tiles - first);
+        for (o = 0; o < s->o; o += width) {
+            size_t kind = cgd__panel_kind(k, s->o - o);
+            const float *panel;
+            width = b.panel_step = k->vectors[kind] * k->vector;
+            panel = q->m + (o * CGD__POINTS + point * width) * (q->tiles + 1)
+                  + first * width;
+            for (r = 0; r < rows; r += k->groups[kind][0])
+                k->outer[kind](&b, u + point * q->plane + r * s->o + o,
+                               q->v + point * q->v_plane + first * s->c + c
+                               + r, panel);
+        }
+    }
+    for (r = 0; r < rows; r++)
+        k->weights_out(q->dw + (c + r) * s->o, s->c * s->o, u + r * s->o,
+                       q->plane, s->o);
 }
 
-static size_t cgd__wino_outer_rows(size_t c)
+static int cgd__wino_outer_run(cgd_ctx *ctx, const cgd__kernels *k,
+                               const cgd__conv *job, int packing,
+                               cgd__arena *scratch)
 {
-    return cgd__round_up(cgd__ceil_div(c, 6), 6);
-}
-
-static void cgd__wino_weights(cgd_ctx *ctx, const cgd__micro *m,
-                              const cgd__shape *s, float *dw, const float *x,
-                              const float *y, float *scratch)
-{
+    const cgd__shape *s = &job->s;
+    size_t wide = cgd__max(s->c, s->o), chunks;
+    float *zeros;
     cgd__wino_outer q;
-    size_t zeros = cgd__wino_zeros(s);
-    memset(scratch, 0, zeros * sizeof(float));
-    cgd__wino_tiles(&q.x, m, s, s->c, s->o);
-    q.y = q.x;
-    q.x.in = x;
-    q.y.in = y;
-    q.x.zeros = q.y.zeros = scratch;
+    (void)packing;
+    cgd__wino_cut(&q.x, ctx, k, s, CGD__FORWARD);
+    q.x.in = job->in;
+    q.y = job->by;
+    q.dw = job->out;
     q.tiles = s->n * q.x.th * q.x.tw;
-    q.chunk = cgd__wino_outer_rows(s->c);
-    q.v_plane = q.tiles * s->c + 16;
-    q.v = scratch + zeros;
-    q.m = q.v + CGD__POINTS * q.v_plane;
-    q.buffers = q.m + CGD__POINTS * q.tiles * s->o;
-    q.dw = dw;
+    q.v_plane = q.tiles * s->c + 16;       /* 16: what a last group reads on */
+    q.chunk = cgd__round_up(cgd__ceil_div(s->c, 6), 6);
+    q.plane = cgd__round_up(q.chunk, CGD__GROUP) * s->o + 16;
+    chunks = cgd__ceil_div(s->c, q.chunk);
+    q.x.zeros = zeros = cgd__take_floats(scratch, wide);
+    q.v = cgd__take_floats(scratch, CGD__POINTS * q.v_plane);
+    q.m = cgd__take_floats(scratch, CGD__POINTS * (q.tiles + 1) * s->o);
+    q.buffers = cgd__take_floats(scratch, chunks * CGD__POINTS * q.plane);
+    if (!cgd__arena_holds(scratch)) return 0;
+    memset(zeros, 0, wide * sizeof(float));
     cgd__for(ctx, s->n * q.x.th, cgd__wino_outer_row, &q);
-    cgd__for(ctx, cgd__ceil_div(s->c, q.chunk), cgd__wino_outer_chunk, &q);
+    cgd__for(ctx, chunks, cgd__wino_outer_chunk, &q);
+    return 1;
+}
+#endif /* CGD_NO_TRAIN */
+
+/* ======================================================================== */
+/* [impl:choice] Which method takes which shape                             */
+/* ======================================================================== */
+/* Owns the one table of methods, and by it the engine's interface. The first
+ * row whose sums and shape fit takes the job. */
+
+enum { CGD__FOR_FORWARD = 1 << CGD__FORWARD, CGD__FOR_ADJOINT = 1 <<
+       CGD__ADJOINT, CGD__FOR_WEIGHTS = 1 << CGD__WEIGHTS };
+#define CGD__FOR_MAPS (CGD__FOR_FORWARD | CGD__FOR_ADJOINT)
+
+static int cgd__fits_plain(const cgd__kernels *k, const cgd__shape *s, int sum)
+{
+    (void)s;
+    (void)sum;
+    return k->vector == 0;
 }
 
-/* Floats of scratch for one of the sums. */
-static size_t cgd__wino_scratch(const cgd__micro *m, const cgd__shape *s,
-                                int sum)
+static int cgd__fits_few(const cgd__kernels *k, const cgd__shape *s, int sum)
 {
-    cgd__wino q;
-    size_t zeros = cgd__wino_zeros(s), chunk, tiles;
-    int adjoint = sum == CGD__ADJOINT;
-    cgd__wino_tiles(&q, m, s, adjoint ? s->o : s->c, adjoint ? s->c : s->o);
-    if (adjoint)
-        return zeros + cgd__wino_panels(m, s->o, s->c) + q.lanes * q.lane_size
-             + s->n * q.th * 6 * (4 * q.tw + 2) * s->c;
-    if (sum == CGD__FORWARD)
-        return zeros + cgd__wino_panels(m, s->c, s->o) + q.lanes * q.lane_size
-             + cgd__moments_size(s->n * q.blocks,
-                                 cgd__round_up(s->o, m->vector));
-    chunk = cgd__wino_outer_rows(s->c);
-    tiles = s->n * q.th * q.tw;
-    return zeros + CGD__POINTS * (tiles * s->c + 16 + tiles * s->o
-         + cgd__ceil_div(s->c, chunk) * chunk * s->o) + CGD__GROUP;
+    if (sum == CGD__WEIGHTS) return (s->o == 1 || s->o == 3) && s->kernel > 1;
+    return s->stride == 1
+        && cgd__columns_pay(k, sum == CGD__ADJOINT ? s->c : s->o, s->kernel);
 }
 
-/* ---- the choice ----------------------------------------------------------*/
-
-static int cgd__winograd(const cgd__micro *m, const cgd__shape *s)
+static int cgd__fits_halves(const cgd__kernels *k, const cgd__shape *s,
+                            int sum)
 {
-    return cgd__wino_fits(m, s) && !cgd__tiled(m, s);
+    return k->tile && s->c >= CGD__PAIR && s->o >= CGD__PAIR && s->stride <= 2
+        && (k->tiles_beat_winograd || !cgd__wino_fits(k, s, sum));
+}
+
+static int cgd__fits_any(const cgd__kernels *k, const cgd__shape *s, int sum)
+{
+    (void)k;
+    (void)s;
+    (void)sum;
+    return 1;
+}
+
+typedef struct cgd__method {
+    int sums;
+    int (*fits)(const cgd__kernels *k, const cgd__shape *s, int sum);
+    int (*run)(cgd_ctx *ctx, const cgd__kernels *k, const cgd__conv *job,
+               int packing, cgd__arena *scratch);
+    int packing;
+} cgd__method;
+
+#ifdef CGD_NO_TRAIN                    /* nobody asks, but the table is whole */
+#define CGD__GRADIENT cgd__plain_run
+#else
+#define CGD__GRADIENT cgd__outer_run
+#endif
+
+static const cgd__method cgd__methods[] = {
+    /* The definition, if asked for by name: it is what the rest must equal. */
+    { CGD__FOR_MAPS | CGD__FOR_WEIGHTS, cgd__fits_plain, cgd__plain_run, 0 },
+    /* One or three outputs: lanes over inputs, or else they idle. */
+#ifndef CGD_NO_TRAIN
+    { CGD__FOR_WEIGHTS, cgd__fits_few, cgd__outer_run, 1 },
+    /* bf16, if asked for, from 32 channels on: twice the products in an
+     * instruction. On 3x3 Winograd's, four times fewer, are faster still,
+     * except where an instruction takes whole tiles (AMX). */
+    { CGD__FOR_WEIGHTS, cgd__fits_halves, cgd__turned_run, 0 },
+#endif
+    { CGD__FOR_MAPS, cgd__fits_halves, cgd__direct_run, CGD__HALVES },
+    /* 3x3 of stride 1: twice as fast as panels on 256 channels. */
+    { CGD__FOR_MAPS, cgd__wino_fits, cgd__wino_run, 0 },
+#ifndef CGD_NO_TRAIN
+    { CGD__FOR_WEIGHTS, cgd__wino_fits, cgd__wino_outer_run, 0 },
+#endif
+    /* Few outputs, such as a head's: the window's columns as outputs. */
+    { CGD__FOR_MAPS, cgd__fits_few, cgd__direct_run, CGD__COLUMNS },
+    { CGD__FOR_MAPS, cgd__fits_any, cgd__direct_run, CGD__PANELS },
+    { CGD__FOR_WEIGHTS, cgd__fits_any, CGD__GRADIENT, 0 }
+};
+
+static const cgd__method *cgd__method_for(const cgd__kernels *k,
+                                      const cgd__shape *s, int sum)
+{
+    const cgd__method *m = cgd__methods;
+    while (!(m->sums >> sum & 1) || !m->fits(k, s, sum)) m++;
+    return m;
 }
 
 /* A shape of a size that does not change the method. */
@@ -9724,106 +9372,230 @@ static cgd__shape cgd__any_size(const cgd__shape *s)
 
 /* Weights are packed without regard to a map's size, which decides about the
  * method where it is tiny: such maps do not use them. */
-static const cgd__conv *cgd__usable(const cgd__micro *m, const cgd__shape *s,
-                                     const cgd__conv *extra,
-                                     cgd__conv *copy)
+static int cgd__convolve(cgd_ctx *ctx, const cgd__kernels *k,
+                         const cgd__conv *q, cgd__arena *scratch)
+{
+    const cgd__method *m = cgd__method_for(k, &q->s, q->sum);
+    cgd__shape any = cgd__any_size(&q->s);
+    cgd__conv job = *q;
+    size_t mark = cgd__mark(scratch);
+    int done;
+    if (q->packed && cgd__method_for(k, &any, q->sum) != m) job.packed = NULL;
+    done = m->run(ctx, k, &job, m->packing, scratch);
+    cgd__release(scratch, mark);
+    return done;
+}
+
+/* Winograd's patches cannot tell zeros around a map from its values; an
+ * adjoint that folds margins writes the map too late for its moments. */
+static int cgd__conv_extras(const cgd__kernels *k, const cgd__shape *s,
+                            int sum)
+{
+    const cgd__method *m = cgd__method_for(k, s, sum);
+    if (m->run == cgd__plain_run) return 0;
+    if (m->run == cgd__wino_run)
+        return sum == CGD__ADJOINT ? 0
+             : s->pad > 0 && s->pad_mode != CGD_PAD_REFLECT
+             ? CGD__TAKES_MOMENTS : CGD__TAKES_MOMENTS | CGD__READS_RAW;
+    return CGD__READS_RAW | (cgd__folds(s, sum) ? 0 : CGD__TAKES_MOMENTS);
+}
+
+static size_t cgd__pack_size(const cgd__kernels *k, const cgd__shape *s,
+                             int sum)
 {
     cgd__shape any = cgd__any_size(s);
-    if (!extra || cgd__winograd(m, s) == cgd__winograd(m, &any)) return extra;
-    *copy = *extra;
-    copy->packed = NULL;
-    return copy;
+    const cgd__method *m = cgd__method_for(k, &any, sum);
+    int adjoint = sum == CGD__ADJOINT;
+    cgd__direct q;
+    if (m->run == cgd__plain_run) return 0;
+    if (m->run == cgd__wino_run)
+        return cgd__wino_pack_size(k, adjoint ? s->o : s->c,
+                                   adjoint ? s->c : s->o);
+    cgd__direct_init(&q, k, &any, sum, m->packing);
+    return cgd__direct_pack_size(&q);
 }
 
-static void cgd__conv_forward_fast(cgd_ctx *ctx, const cgd__micro *m,
-                                   const cgd__conv *q, float *scratch)
-{
-    const cgd__shape *s = &q->s;
-    cgd__conv copy;
-    const cgd__conv *extra = cgd__usable(m, s, q, &copy);
-    if (cgd__winograd(m, s))
-        cgd__wino_forward(ctx, m, s, q->out, q->in, q->by, q->bias,
-                          q->accumulate, extra, scratch);
-    else
-        cgd__conv_forward_gemm(ctx, m, s, q->out, q->in, q->by, q->bias,
-                               q->accumulate, extra, scratch);
-}
-
-static void cgd__conv_adjoint_fast(cgd_ctx *ctx, const cgd__micro *m,
-                                   const cgd__conv *q, float *scratch)
-{
-    const cgd__shape *s = &q->s;
-    cgd__conv copy;
-    const cgd__conv *extra = cgd__usable(m, s, q, &copy);
-    if (cgd__winograd(m, s))
-        cgd__wino_adjoint(ctx, m, s, q->out, q->in, q->by, q->bias,
-                          q->accumulate, extra, scratch);
-    else
-        cgd__conv_adjoint_gemm(ctx, m, s, q->out, q->in, q->by, q->bias,
-                               q->accumulate, extra, scratch);
-}
-
-/* Winograd's patches cannot tell zeros around a map from its values. */
-static int cgd__extras_fast(const cgd__micro *m, const cgd__shape *s,
-                            int adjoint)
-{
-    if (!cgd__winograd(m, s)) return cgd__gather_extras(m, s, adjoint);
-    if (adjoint) return 0;
-    return CGD__TAKES_MOMENTS | (s->pad == 0 || cgd__folds(s)
-                                 ? CGD__READS_RAW : 0);
-}
-
-static void cgd__conv_weights_fast(cgd_ctx *ctx, const cgd__micro *m,
-                                   const cgd__conv *q, float *scratch)
-{
-    const cgd__shape *s = &q->s;
-    if (cgd__is_narrow_outer(m, s))
-        cgd__narrow_weights(ctx, m, s, q->out, q->in, q->by, scratch);
-    else if (cgd__tiled(m, s))
-        cgd__tile_weights(ctx, m, s, q->out, q->in, q->by, scratch);
-    else if (cgd__wino_fits(m, s))
-        cgd__wino_weights(ctx, m, s, q->out, q->in, q->by, scratch);
-    else
-        cgd__conv_weights_gemm(ctx, m, s, q->out, q->in, q->by, scratch);
-}
-
-static size_t cgd__pack_size_fast(const cgd__micro *m, const cgd__shape *s,
-                                  int adjoint)
+static void cgd__pack(cgd_ctx *ctx, const cgd__kernels *k,
+                      const cgd__shape *s, int sum, const float *w,
+                      float *packed)
 {
     cgd__shape any = cgd__any_size(s);
-    cgd__gather q;
-    if (cgd__winograd(m, &any))
-        return adjoint ? cgd__wino_panels(m, s->o, s->c)
-                       : cgd__wino_panels(m, s->c, s->o);
-    cgd__gather_init(&q, m, &any, adjoint);
-    return cgd__gather_panels(&q, &any, cgd__gather_method(m, &any, adjoint));
-}
-
-static void cgd__pack_fast(cgd_ctx *ctx, const cgd__micro *m,
-                           const cgd__shape *s, const float *w, int adjoint,
-                           float *packed)
-{
-    cgd__shape any = cgd__any_size(s);
-    cgd__gather q;
-    if (cgd__winograd(m, &any)) {
-        cgd__wino_pack_weights(ctx, m, s, w, adjoint, packed);
+    const cgd__method *m = cgd__method_for(k, &any, sum);
+    cgd__direct q;
+    if (m->run == cgd__plain_run) return;
+    if (m->run == cgd__wino_run) {
+        cgd__wino_pack(ctx, k, s, sum, w, packed);
         return;
     }
-    cgd__gather_init(&q, m, &any, adjoint);
-    cgd__gather_pack(ctx, &q, &any, cgd__gather_method(m, &any, adjoint),
-                     adjoint, w, packed);
+    cgd__direct_init(&q, k, &any, sum, m->packing);
+    cgd__direct_pack(ctx, &q, w, packed);
 }
 
-static size_t cgd__conv_scratch_fast(const cgd__micro *m, const cgd__shape *s,
-                                     int sum)
+/* ======================================================================== */
+/* [impl:bf16] Tiles of bf16                                                */
+/* ======================================================================== */
+/* Owns the kernels of mixed precision on x86: maps and weights are rounded to
+ * bf16 (a float's upper half) while they are packed, their products are summed
+ * in float32, and all else stays float32: the weights that learn, Adam, norms
+ * and losses. A tile kernel forms
+ *
+ *   C (32 x 32) = A (32 x K) B (K x 32)
+ *
+ * where a row of A is a run of memory, rows lie a fixed step apart, and B is
+ * packed in pairs along K. An instruction for matrix tiles (Intel's AMX) takes
+ * that as it is, one for dot products of pairs row by row. Forward and
+ * adjoint: rows are pixels side by side, K runs over taps and channels.
+ * Weights: rows are channels, K runs over pixels. */
+
+#if defined(__GNUC__)
+#define CGD__PREFETCH(p) __builtin_prefetch(p, 0, 2)
+#else
+#define CGD__PREFETCH(p) ((void)(p))
+#endif
+#if defined(__clang__)
+#define CGD__UNROLL _Pragma("unroll")
+#elif defined(__GNUC__)
+#define CGD__UNROLL _Pragma("GCC unroll 36")
+#else
+#define CGD__UNROLL
+#endif
+
+#if !defined(CGD_NO_SIMD) && defined(__GNUC__) && defined(__x86_64__)
+#define CGD__X86 1
+#include <immintrin.h>
+
+/* bf16 needs a compiler that knows the instructions; GCC's for tiles do not
+ * assemble where a long is shorter than a pointer, as on Windows. */
+#if !defined(_WIN32) && ((defined(__clang__) && __clang_major__ >= 12)        \
+    || (!defined(__clang__) && __GNUC__ >= 11))
+#define CGD__BF16 1
+#include <cpuid.h>
+#define CGD__TILE_HOT(set) CGD__OPTIMIZED __attribute__((target(              \
+    "avx512f,avx512bw,avx512vl,avx512bf16" set)))
+
+static void cgd__tile_idle(void) { }
+
+CGD__TILE_HOT("") static void cgd__round_bf16(cgd__bf16 *out, const float *in,
+                                              size_t count)
 {
-    if (sum == CGD__WEIGHTS && cgd__is_narrow_outer(m, s))
-        return cgd__narrow_scratch(s);
-    if (sum == CGD__WEIGHTS && cgd__tiled(m, s))
-        return cgd__tile_outer_scratch(m, s);
-    if (cgd__winograd(m, s)) return cgd__wino_scratch(m, s, sum);
-    return cgd__conv_scratch_gemm(m, s, sum);
+    size_t i;
+    for (i = 0; i < count; i += 16) {
+        __mmask16 mask = (__mmask16)(count - i < 16 ? (1U << (count - i)) - 1
+                                                    : 0xffffU);
+        _mm256_mask_storeu_epi16(out + i, mask, (__m256i)_mm512_cvtneps_pbh(
+            _mm512_maskz_loadu_ps(mask, in + i)));
+    }
 }
+
+/* The masked forms, since GCC warns of its own headers' others in C++. */
+CGD__TILE_HOT("") static void cgd__pair_bf16(cgd__bf16 *out, const float *even,
+                                             const float *odd)
+{
+    __mmask16 all = (__mmask16)-1;
+    __m512i low = _mm512_maskz_cvtepu16_epi32(all,
+        (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(even)));
+    __m512i high = _mm512_maskz_cvtepu16_epi32(all,
+        (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(odd)));
+    high = _mm512_maskz_slli_epi32(all, high, 16);
+    _mm512_storeu_si512(out, _mm512_or_si512(low, high));
+}
+
+#ifndef CGD_NO_TRAIN
+CGD__TILE_HOT("") static void cgd__turn_bf16(cgd__bf16 *out, size_t step,
+                                             const float *even,
+                                             const float *odd)
+{
+    cgd__bf16 row[32];
+    size_t k;
+    cgd__pair_bf16(row, even, odd);
+    CGD__UNROLL for (k = 0; k < 16; k++)
+        memcpy(out + k * step, row + 2 * k, 2 * sizeof *out);
+}
+#endif
+
+/* Eight rows by 32 columns: pairs of A broadcast, against rows of B. */
+CGD__TILE_HOT("") static void cgd__tile_dot(const cgd__block *b,
+    float *const dst[2], const float *const init[2],
+    const cgd__bf16 *const src[2], const cgd__bf16 *panel)
+{
+    size_t group, t, k, r;
+    for (group = 0; group < 4; group++) {
+        size_t half = group / 2, from = group % 2 * 8;
+        const cgd__bf16 *row = src[half] + from * b->src_step, *w = panel;
+        const float *start = init[half] + from * b->init_step;
+        float *to = dst[half] + from * b->dst_step;
+        __m512 sum[8][2];
+        CGD__UNROLL for (r = 0; r < 8; r++) {
+            sum[r][0] = _mm512_loadu_ps(start + r * b->init_step);
+            sum[r][1] = _mm512_loadu_ps(start + r * b->init_step + 16);
+        }
+        for (t = 0; t < b->rows; t++, row += b->row_step)
+            for (k = 0; k < b->run; k += 2, w += k % 32 ? 32 : 544) {
+                __m512bh w0 = (__m512bh)_mm512_loadu_si512(w);
+                __m512bh w1 = (__m512bh)_mm512_loadu_si512(w + 512);
+                CGD__UNROLL for (r = 0; r < 8; r++) {
+                    int pair;
+                    __m512bh v;
+                    memcpy(&pair, row + r * b->src_step + k, sizeof pair);
+                    v = (__m512bh)_mm512_set1_epi32(pair);
+                    sum[r][0] = _mm512_dpbf16_ps(sum[r][0], v, w0);
+                    sum[r][1] = _mm512_dpbf16_ps(sum[r][1], v, w1);
+                }
+            }
+        CGD__UNROLL for (r = 0; r < 8; r++) {
+            _mm512_storeu_ps(to + r * b->dst_step, sum[r][0]);
+            _mm512_storeu_ps(to + r * b->dst_step + 16, sum[r][1]);
+        }
+    }
+}
+
+/* Palette 1: eight tiles of 16 rows of 64 bytes. */
+static const unsigned char cgd__amx_config[64] = {
+    1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    64, 0, 64, 0, 64, 0, 64, 0, 64, 0, 64, 0, 64, 0, 64, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    16, 16, 16, 16, 16, 16, 16, 16
+};
+
+CGD__TILE_HOT(",amx-tile") static void cgd__amx_begin(void)
+{
+    _tile_loadconfig(cgd__amx_config);
+}
+
+CGD__TILE_HOT(",amx-tile") static void cgd__amx_end(void)
+{
+    _tile_release();
+}
+
+CGD__TILE_HOT(",amx-tile,amx-bf16") static void cgd__tile_amx(
+    const cgd__block *b, float *const dst[2], const float *const init[2],
+    const cgd__bf16 *const src[2], const cgd__bf16 *panel)
+{
+    size_t t, k, a_bytes = b->src_step * sizeof *panel;
+    size_t c_bytes = b->dst_step * sizeof(float);
+    size_t i_bytes = b->init_step * sizeof(float);
+    _tile_loadd(0, init[0], i_bytes);
+    _tile_loadd(1, init[0] + 16, i_bytes);
+    _tile_loadd(2, init[1], i_bytes);
+    _tile_loadd(3, init[1] + 16, i_bytes);
+    for (t = 0; t < b->rows; t++)
+        for (k = 0; k < b->run; k += 32, panel += 1024) {
+            _tile_loadd(4, src[0] + t * b->row_step + k, a_bytes);
+            _tile_loadd(6, panel, 64);
+            _tile_loadd(5, src[1] + t * b->row_step + k, a_bytes);
+            _tile_loadd(7, panel + 512, 64);
+            _tile_dpbf16ps(0, 4, 6);
+            _tile_dpbf16ps(2, 5, 6);
+            _tile_dpbf16ps(1, 4, 7);
+            _tile_dpbf16ps(3, 5, 7);
+        }
+    _tile_stored(0, dst[0], c_bytes);
+    _tile_stored(1, dst[0] + 16, c_bytes);
+    _tile_stored(2, dst[1], c_bytes);
+    _tile_stored(3, dst[1] + 16, c_bytes);
+}
+#endif
+#endif
 
 #endif /* CGD__IMPLEMENTED, first half */
 
@@ -9841,121 +9613,107 @@ static size_t cgd__conv_scratch_fast(const cgd__micro *m, const cgd__shape *s,
 #define CGD__JOIN(a, b) CGD__JOIN2(a, b)
 #define CGD__NAME(name) CGD__JOIN(name, CGD__ISA)
 
-/* R pixels by Q vectors of outputs in registers. The unrolling is what keeps
- * them there. */
-#define CGD__GATHER(name, R, Q)                                              \
-CGD__HOT static void CGD__NAME(name)(float *const *dst, size_t at,           \
-    const float *const *src, size_t taps, size_t run, const float *panel,    \
-    const float *ahead, int load)                                            \
+/* R pixels by Q vectors of outputs in registers, where the unrolling keeps
+ * them: R * Q sums, Q weights and one value broadcast. */
+#define CGD__PANEL_KERNEL(name, R, Q)                                        \
+CGD__HOT static void CGD__NAME(name)(const cgd__block *b, float *dst,        \
+    const float *init, const float *src, const float *panel,                 \
+    const float *ahead)                                                      \
 {                                                                            \
     CGD__V sum[R][Q];                                                        \
-    size_t t, k, r, q;                                                       \
-    CGD__UNROLL for (r = 0; r < R; r++)                                      \
+    const float *x[R];                                                       \
+    size_t t, k, r, q, run = b->run;                                         \
+    CGD__UNROLL for (r = 0; r < R; r++) {                                    \
+        x[r] = src + r * b->src_step;                                        \
         CGD__UNROLL for (q = 0; q < Q; q++)                                  \
-            sum[r][q] = load ? CGD__VLOAD(dst[r] + at + q * CGD__W)          \
-                             : CGD__VSET1(0.0f);                             \
-    for (t = 0; t < taps; t++, src += CGD__CHUNK)                            \
+            sum[r][q] = CGD__VLOAD(init + r * b->init_step + q * CGD__W);    \
+    }                                                                        \
+    for (t = b->rows; t > 0; t--) {                                          \
         for (k = 0; k < run; k++, panel += Q * CGD__W, ahead += 16) {        \
             CGD__V w[Q];                                                     \
             CGD__PREFETCH(ahead);                                            \
             CGD__UNROLL for (q = 0; q < Q; q++)                              \
                 w[q] = CGD__VLOAD(panel + q * CGD__W);                       \
             CGD__UNROLL for (r = 0; r < R; r++) {                            \
-                CGD__V x = CGD__VSET1(src[r][k]);                            \
+                CGD__V v = CGD__VSET1(x[r][k]);                              \
                 CGD__UNROLL for (q = 0; q < Q; q++)                          \
-                    sum[r][q] = CGD__VFMA(x, w[q], sum[r][q]);               \
+                    sum[r][q] = CGD__VFMA(v, w[q], sum[r][q]);               \
             }                                                                \
         }                                                                    \
+        CGD__UNROLL for (r = 0; r < R; r++) x[r] += b->row_step;             \
+    }                                                                        \
     CGD__UNROLL for (r = 0; r < R; r++)                                      \
         CGD__UNROLL for (q = 0; q < Q; q++)                                  \
-            CGD__VSTORE(dst[r] + at + q * CGD__W, sum[r][q]);                \
+            CGD__VSTORE(dst + r * b->dst_step + q * CGD__W, sum[r][q]);      \
 }
 
-/* R rows of the weight matrix by Q vectors, summed over pixels. */
-#define CGD__OUTER(name, R, Q)                                               \
-CGD__HOT static void CGD__NAME(name)(float *const *dst,                      \
-    const float *const *src, size_t pixels, const float *panel)              \
+/* Three numbers of pixels for each width; the first leaves just enough
+ * registers for the weights and one broadcast value. */
+CGD__PANEL_KERNEL(cgd__panel_wide6_, 6, CGD__Q0)
+CGD__PANEL_KERNEL(cgd__panel_wide5_, 5, CGD__Q0)
+CGD__PANEL_KERNEL(cgd__panel_wide4_, 4, CGD__Q0)
+CGD__PANEL_KERNEL(cgd__panel_half12_, 12, CGD__Q1)
+CGD__PANEL_KERNEL(cgd__panel_half8_, 8, CGD__Q1)
+CGD__PANEL_KERNEL(cgd__panel_half4_, 4, CGD__Q1)
+#if CGD__KINDS == 3
+CGD__PANEL_KERNEL(cgd__panel_one12_, 12, 1)
+CGD__PANEL_KERNEL(cgd__panel_one8_, 8, 1)
+CGD__PANEL_KERNEL(cgd__panel_one4_, 4, 1)
+#endif
+
+#ifndef CGD_NO_TRAIN
+/* R rows of a gradient by Q vectors, summed over lines of pixels. */
+#define CGD__OUTER_KERNEL(name, R, Q)                                        \
+CGD__HOT static void CGD__NAME(name)(const cgd__block *b, float *dst,        \
+    const float *src, const float *panel)                                    \
 {                                                                            \
     CGD__V sum[R][Q];                                                        \
-    size_t p, r, q;                                                          \
+    size_t t, p, r, q;                                                       \
     CGD__UNROLL for (r = 0; r < R; r++)                                      \
         CGD__UNROLL for (q = 0; q < Q; q++)                                  \
-            sum[r][q] = CGD__VLOAD(dst[r] + q * CGD__W);                     \
-    for (p = 0; p < pixels; p++, panel += Q * CGD__W) {                      \
-        const float *x = src[p];                                             \
-        CGD__V w[Q];                                                         \
-        CGD__UNROLL for (q = 0; q < Q; q++)                                  \
-            w[q] = CGD__VLOAD(panel + q * CGD__W);                           \
-        CGD__UNROLL for (r = 0; r < R; r++) {                                \
-            CGD__V v = CGD__VSET1(x[r]);                                     \
+            sum[r][q] = CGD__VLOAD(dst + r * b->dst_step + q * CGD__W);      \
+    for (t = b->rows; t > 0; t--, src += b->row_step, panel += b->panel_row) {\
+        const float *x = src, *y = panel;                                    \
+        for (p = b->run; p > 0; p--, x += b->src_step, y += b->panel_step) { \
+            CGD__V w[Q];                                                     \
             CGD__UNROLL for (q = 0; q < Q; q++)                              \
-                sum[r][q] = CGD__VFMA(v, w[q], sum[r][q]);                   \
+                w[q] = CGD__VLOAD(y + q * CGD__W);                           \
+            CGD__UNROLL for (r = 0; r < R; r++) {                            \
+                CGD__V v = CGD__VSET1(x[r]);                                 \
+                CGD__UNROLL for (q = 0; q < Q; q++)                          \
+                    sum[r][q] = CGD__VFMA(v, w[q], sum[r][q]);               \
+            }                                                                \
         }                                                                    \
     }                                                                        \
     CGD__UNROLL for (r = 0; r < R; r++)                                      \
         CGD__UNROLL for (q = 0; q < Q; q++)                                  \
-            CGD__VSTORE(dst[r] + q * CGD__W, sum[r][q]);                     \
+            CGD__VSTORE(dst + r * b->dst_step + q * CGD__W, sum[r][q]);      \
 }
 
-/* dw (O planes) += y (pixel, O) times Q vectors of x, `step` a pixel. */
-#define CGD__OUTER_NARROW(name, Q, O)                                        \
-CGD__HOT static void CGD__NAME(name)(float *dw, size_t plane,                \
-    const float *x, size_t step, const float *y, size_t pixels)              \
-{                                                                            \
-    CGD__V sum[O][Q];                                                        \
-    size_t p, q, o;                                                          \
-    CGD__UNROLL for (o = 0; o < O; o++)                                      \
-        CGD__UNROLL for (q = 0; q < Q; q++)                                  \
-            sum[o][q] = CGD__VLOAD(dw + o * plane + q * CGD__W);             \
-    for (p = 0; p < pixels; p++, x += step, y += O) {                        \
-        CGD__V v[Q];                                                         \
-        CGD__UNROLL for (q = 0; q < Q; q++)                                  \
-            v[q] = CGD__VLOAD(x + q * CGD__W);                               \
-        CGD__UNROLL for (o = 0; o < O; o++) {                                \
-            CGD__V d = CGD__VSET1(y[o]);                                     \
-            CGD__UNROLL for (q = 0; q < Q; q++)                              \
-                sum[o][q] = CGD__VFMA(d, v[q], sum[o][q]);                   \
-        }                                                                    \
-    }                                                                        \
-    CGD__UNROLL for (o = 0; o < O; o++)                                      \
-        CGD__UNROLL for (q = 0; q < Q; q++)                                  \
-            CGD__VSTORE(dw + o * plane + q * CGD__W, sum[o][q]);             \
-}
-
-CGD__OUTER_NARROW(cgd__outer_narrow_10_, 1, 1)
-CGD__OUTER_NARROW(cgd__outer_narrow_11_, CGD__Q0, 1)
-CGD__OUTER_NARROW(cgd__outer_narrow_30_, 1, 3)
-CGD__OUTER_NARROW(cgd__outer_narrow_31_, CGD__Q0, 3)
-
-/* Three numbers of rows for each width; the first leaves just enough
- * registers for the weights and one broadcast value. */
-CGD__GATHER(cgd__gather_00_, 6, CGD__Q0)
-CGD__GATHER(cgd__gather_01_, 5, CGD__Q0)
-CGD__GATHER(cgd__gather_02_, 4, CGD__Q0)
-CGD__OUTER(cgd__outer_0_, 6, CGD__Q0)
-CGD__GATHER(cgd__gather_10_, 12, CGD__Q1)
-CGD__GATHER(cgd__gather_11_, 8, CGD__Q1)
-CGD__GATHER(cgd__gather_12_, 4, CGD__Q1)
-CGD__OUTER(cgd__outer_1_, 12, CGD__Q1)
+CGD__OUTER_KERNEL(cgd__outer_wide6_, 6, CGD__Q0)
+CGD__OUTER_KERNEL(cgd__outer_half12_, 12, CGD__Q1)
 #if CGD__KINDS == 3
-CGD__GATHER(cgd__gather_20_, 12, 1)
-CGD__GATHER(cgd__gather_21_, 8, 1)
-CGD__GATHER(cgd__gather_22_, 4, 1)
-CGD__OUTER(cgd__outer_2_, 12, 1)
+CGD__OUTER_KERNEL(cgd__outer_one12_, 12, 1)
+#endif
+CGD__OUTER_KERNEL(cgd__outer_few1_, 1, 1)
+CGD__OUTER_KERNEL(cgd__outer_few1_wide_, 1, CGD__Q0)
+CGD__OUTER_KERNEL(cgd__outer_few3_, 3, 1)
+CGD__OUTER_KERNEL(cgd__outer_few3_wide_, 3, CGD__Q0)
 #endif
 
 /* Pixels in a row of moments: see cgd__moments_row. */
 CGD__HOT static void CGD__NAME(cgd__moments_)(float *sums, size_t plane,
-    float *const *px, size_t at, size_t count, size_t width, int first)
+    const float *px, size_t step, size_t count, size_t width, int first)
 {
     float *square = sums + 2 * plane, *sum = sums + plane, *shift = sums;
+    const float *x;
     size_t k, p;
     for (k = 0; k + CGD__W <= width; k += CGD__W) {
-        CGD__V s = CGD__VLOAD(first ? px[0] + at + k : shift + k);
+        CGD__V s = CGD__VLOAD(first ? px + k : shift + k);
         CGD__V a = first ? CGD__VSET1(0.0f) : CGD__VLOAD(sum + k);
         CGD__V b = first ? CGD__VSET1(0.0f) : CGD__VLOAD(square + k);
-        for (p = 0; p < count; p++) {
-            CGD__V d = CGD__VSUB(CGD__VLOAD(px[p] + at + k), s);
+        for (p = 0, x = px + k; p < count; p++, x += step) {
+            CGD__V d = CGD__VSUB(CGD__VLOAD(x), s);
             a = CGD__VADD(a, d);
             b = CGD__VFMA(d, d, b);
         }
@@ -9965,11 +9723,11 @@ CGD__HOT static void CGD__NAME(cgd__moments_)(float *sums, size_t plane,
     }
     for (; k < width; k++) {
         if (first) {
-            shift[k] = px[0][at + k];
+            shift[k] = px[k];
             sum[k] = square[k] = 0;
         }
-        for (p = 0; p < count; p++) {
-            float d = px[p][at + k] - shift[k];
+        for (p = 0, x = px + k; p < count; p++, x += step) {
+            float d = *x - shift[k];
             sum[k] += d;
             square[k] += d * d;
         }
@@ -10020,12 +9778,18 @@ CGD__AGAIN(cgd__add_, cgd__add_slice)
 CGD__AGAIN(cgd__norm_sums_, cgd__norm_sums_slice)
 CGD__AGAIN(cgd__norm_apply_, cgd__norm_apply_slice)
 CGD__AGAIN(cgd__fold_, cgd__fold_row)
-CGD__AGAIN(cgd__pad_, cgd__pad_slice)
 #ifndef CGD_NO_TRAIN
 CGD__AGAIN(cgd__activate_back_, cgd__activate_back_slice)
 CGD__AGAIN(cgd__norm_back_sums_, cgd__norm_back_sums_slice)
 CGD__AGAIN(cgd__norm_back_apply_, cgd__norm_back_apply_slice)
 #endif
+
+/* A line of a map with its margins: see cgd__lines. */
+CGD__HOT static void CGD__NAME(cgd__line_)(const cgd__lines *q, float *out,
+    size_t n, size_t i, size_t pixels)
+{
+    cgd__pad_line(q, out, n, i, pixels);
+}
 
 /* Depthwise convolutions by vectors: compilers did not make them of the loops
  * over taps, and the pixels of a run share a tap's weights. */
@@ -10034,7 +9798,7 @@ CGD__HOT static void CGD__NAME(cgd__depth_)(void *job, size_t row)
 {
     const cgd__depth_job *q = (const cgd__depth_job *)job;
     const cgd__shape *s = q->s;
-    size_t c = s->c, step = s->stride * c, j, k, t, p;
+    size_t c = s->c, step = s->stride * c, j, k, u, v, p;
     const float *x = q->x + row / s->oh * s->h * s->w * c;
     float *y = q->out + row * s->ow * c;
     cgd__taps taps;
@@ -10044,15 +9808,22 @@ CGD__HOT static void CGD__NAME(cgd__depth_)(void *job, size_t row)
             const float *from = x + p * step;
             for (k = 0; k + CGD__W <= c; k += CGD__W) {
                 CGD__V sum = q->b ? CGD__VLOAD(q->b + k) : CGD__VSET1(0.0f);
-                for (t = 0; t < taps.count; t++)
-                    sum = CGD__VFMA(CGD__VLOAD(q->w + taps.w[t] + k),
-                                    CGD__VLOAD(from + taps.at[t] + k), sum);
+                for (u = 0; u < taps.rows; u++) {
+                    const float *w = q->w + taps.row_w[u] + k;
+                    const float *line = from + taps.row_at[u] + k;
+                    for (v = 0; v < taps.cols; v++)
+                        sum = CGD__VFMA(CGD__VLOAD(w + taps.col_w[v]),
+                                        CGD__VLOAD(line + taps.col_at[v]),
+                                        sum);
+                }
                 CGD__VSTORE(y + k, sum);
             }
             for (; k < c; k++) {
                 float sum = q->b ? q->b[k] : 0;
-                for (t = 0; t < taps.count; t++)
-                    sum += q->w[taps.w[t] + k] * from[taps.at[t] + k];
+                for (u = 0; u < taps.rows; u++)
+                    for (v = 0; v < taps.cols; v++)
+                        sum += q->w[taps.row_w[u] + taps.col_w[v] + k]
+                             * from[taps.row_at[u] + taps.col_at[v] + k];
                 y[k] = sum;
             }
         }
@@ -10077,9 +9848,10 @@ CGD__HOT static void CGD__NAME(cgd__depth_data_)(void *job, size_t slice)
     for (i = 0; i < s->oh; i++) {
         const float *from = dy + (i * s->ow + j) * c;
         cgd__taps_at(&taps, s, i, j);
-        for (t = 0; t < taps.count; t++) {
-            const float *w = q->w + taps.w[t];
-            float *to = dx + taps.at[t];
+        for (t = 0; t < taps.rows * taps.cols; t++) {
+            size_t u = t / taps.cols, v = t % taps.cols;
+            const float *w = q->w + taps.row_w[u] + taps.col_w[v];
+            float *to = dx + taps.row_at[u] + taps.col_at[v];
             for (k = first; k + CGD__W <= end; k += CGD__W) {
                 CGD__V weight = CGD__VLOAD(w + k);
                 for (p = 0; p < taps.run; p++)
@@ -10107,9 +9879,10 @@ CGD__HOT static void CGD__NAME(cgd__depth_weights_)(void *job, size_t slice)
         const float *x = q->x + i / s->oh * s->h * s->w * c;
         const float *dy = q->y + (i * s->ow + j) * c;
         cgd__taps_at(&taps, s, i % s->oh, j);
-        for (t = 0; t < taps.count; t++) {
-            const float *from = x + taps.at[t];
-            float *dw = q->out + taps.w[t];
+        for (t = 0; t < taps.rows * taps.cols; t++) {
+            size_t u = t / taps.cols, v = t % taps.cols;
+            const float *from = x + taps.row_at[u] + taps.col_at[v];
+            float *dw = q->out + taps.row_w[u] + taps.col_w[v];
             for (k = first; k + CGD__W <= end; k += CGD__W) {
                 CGD__V sum = CGD__VLOAD(dw + k);
                 for (p = 0; p < taps.run; p++)
@@ -10125,206 +9898,165 @@ CGD__HOT static void CGD__NAME(cgd__depth_weights_)(void *job, size_t slice)
 }
 #endif
 
-static const cgd__maps CGD__NAME(cgd__maps_) = {
-    CGD__NAME(cgd__activate_), CGD__LEARNS(CGD__NAME(cgd__activate_back_)),
-    CGD__NAME(cgd__add_), CGD__NAME(cgd__norm_sums_),
-    CGD__NAME(cgd__norm_apply_), CGD__LEARNS(CGD__NAME(cgd__norm_back_sums_)),
-    CGD__LEARNS(CGD__NAME(cgd__norm_back_apply_)), CGD__NAME(cgd__fold_),
-    CGD__NAME(cgd__pad_), CGD__NAME(cgd__depth_),
-    CGD__LEARNS(CGD__NAME(cgd__depth_data_)),
-    CGD__LEARNS(CGD__NAME(cgd__depth_weights_)), CGD__NAME(cgd__merge_)
-};
-
 /* ---- Winograd transforms -------------------------------------------------*/
-/* One dimension of each, on vectors of channels; see [impl:winograd] for the
- * matrices. `a` is the step between the elements of in and out. */
+/* One dimension of each matrix of [impl:winograd], on vectors of channels.
+ * Both dimensions go by way of where the result will be, column by column and
+ * then row by row: it lies in the nearest cache, and 36 vectors would not fit
+ * into the registers of any instruction set. */
 
 #define CGD__SET(v) CGD__VSET1(v)
 
 /* 6 from 6: B' */
-#define CGD__WINO_BT(out, in, a)                                              \
+#define CGD__WINO_BT(y, x)                                                    \
 do {                                                                          \
-    CGD__V p = CGD__VSUB((in)[3 * a], (in)[1 * a]);                           \
-    CGD__V q = CGD__VSUB((in)[4 * a], (in)[2 * a]);                           \
-    CGD__V d1 = (in)[1 * a], d2 = (in)[2 * a], d3 = (in)[3 * a];              \
-    CGD__V d4 = (in)[4 * a], d5 = (in)[5 * a];                                \
-    (out)[0 * a] = CGD__VFMA(CGD__SET(1.5f), p, CGD__VFMA(CGD__SET(-2.0f),    \
-        d2, CGD__VADD((in)[0 * a], d4)));                                     \
-    (out)[1 * a] = CGD__VFMA(CGD__SET(2.5f), d3, CGD__VFMA(CGD__SET(0.5f),    \
-        d2, CGD__VSUB(d4, d1)));                                              \
-    (out)[2 * a] = CGD__VFMA(CGD__SET(0.5f), d3, CGD__VFMA(CGD__SET(-2.5f),   \
-        d2, CGD__VADD(d4, d1)));                                              \
-    (out)[3 * a] = CGD__VFMA(CGD__SET(2.0f), p, q);                           \
-    (out)[4 * a] = CGD__VFMA(CGD__SET(-0.5f), p, q);                          \
-    (out)[5 * a] = CGD__VFMA(CGD__SET(1.5f), q, CGD__VFMA(CGD__SET(-2.0f),    \
-        d3, CGD__VADD(d5, d1)));                                              \
+    CGD__V p = CGD__VSUB((x)[3], (x)[1]), q = CGD__VSUB((x)[4], (x)[2]);      \
+    (y)[0] = CGD__VFMA(CGD__SET(1.5f), p, CGD__VFMA(CGD__SET(-2.0f),          \
+        (x)[2], CGD__VADD((x)[0], (x)[4])));                                  \
+    (y)[1] = CGD__VFMA(CGD__SET(2.5f), (x)[3], CGD__VFMA(CGD__SET(0.5f),      \
+        (x)[2], CGD__VSUB((x)[4], (x)[1])));                                  \
+    (y)[2] = CGD__VFMA(CGD__SET(0.5f), (x)[3], CGD__VFMA(CGD__SET(-2.5f),     \
+        (x)[2], CGD__VADD((x)[4], (x)[1])));                                  \
+    (y)[3] = CGD__VFMA(CGD__SET(2.0f), p, q);                                 \
+    (y)[4] = CGD__VFMA(CGD__SET(-0.5f), p, q);                                \
+    (y)[5] = CGD__VFMA(CGD__SET(1.5f), q, CGD__VFMA(CGD__SET(-2.0f),          \
+        (x)[3], CGD__VADD((x)[5], (x)[1])));                                  \
 } while (0)
 
 /* 6 from 6: B */
-#define CGD__WINO_B(out, in, a)                                               \
+#define CGD__WINO_B(y, x)                                                     \
 do {                                                                          \
-    CGD__V t0 = (in)[0 * a], t1 = (in)[1 * a], t2 = (in)[2 * a];              \
-    CGD__V t3 = (in)[3 * a], t4 = (in)[4 * a], t5 = (in)[5 * a];              \
-    CGD__V p = CGD__VFMA(CGD__SET(2.0f), t3, CGD__VMUL(CGD__SET(-0.5f), t4)); \
-    CGD__V q = CGD__VADD(t3, t4);                                             \
-    (out)[0 * a] = t0;                                                        \
-    (out)[1 * a] = CGD__VADD(CGD__VFMA(CGD__SET(-1.5f), t0,                   \
-        CGD__VSUB(t2, t1)), CGD__VSUB(t5, p));                                \
-    (out)[2 * a] = CGD__VFMA(CGD__SET(-2.0f), t0, CGD__VFMA(CGD__SET(0.5f),   \
-        t1, CGD__VFMA(CGD__SET(-2.5f), t2, CGD__VFMA(CGD__SET(-1.5f), t5,     \
-        CGD__VSUB(CGD__SET(0.0f), q)))));                                     \
-    (out)[3 * a] = CGD__VFMA(CGD__SET(1.5f), t0, CGD__VFMA(CGD__SET(2.5f),    \
-        t1, CGD__VFMA(CGD__SET(0.5f), t2, CGD__VFMA(CGD__SET(-2.0f), t5,      \
-        p))));                                                                \
-    (out)[4 * a] = CGD__VADD(CGD__VADD(t0, CGD__VADD(t1, t2)),                \
-        CGD__VFMA(CGD__SET(1.5f), t5, q));                                    \
-    (out)[5 * a] = t5;                                                        \
+    CGD__V p = CGD__VFMA(CGD__SET(2.0f), (x)[3],                              \
+                         CGD__VMUL(CGD__SET(-0.5f), (x)[4]));                 \
+    CGD__V q = CGD__VADD((x)[3], (x)[4]);                                     \
+    (y)[0] = (x)[0];                                                          \
+    (y)[1] = CGD__VADD(CGD__VFMA(CGD__SET(-1.5f), (x)[0],                     \
+        CGD__VSUB((x)[2], (x)[1])), CGD__VSUB((x)[5], p));                    \
+    (y)[2] = CGD__VFMA(CGD__SET(-2.0f), (x)[0], CGD__VFMA(CGD__SET(0.5f),     \
+        (x)[1], CGD__VFMA(CGD__SET(-2.5f), (x)[2], CGD__VFMA(                 \
+        CGD__SET(-1.5f), (x)[5], CGD__VSUB(CGD__SET(0.0f), q)))));            \
+    (y)[3] = CGD__VFMA(CGD__SET(1.5f), (x)[0], CGD__VFMA(CGD__SET(2.5f),      \
+        (x)[1], CGD__VFMA(CGD__SET(0.5f), (x)[2], CGD__VFMA(CGD__SET(-2.0f),  \
+        (x)[5], p))));                                                        \
+    (y)[4] = CGD__VADD(CGD__VADD((x)[0], CGD__VADD((x)[1], (x)[2])),          \
+        CGD__VFMA(CGD__SET(1.5f), (x)[5], q));                                \
+    (y)[5] = (x)[5];                                                          \
 } while (0)
 
 /* 4 from 6: A' */
-#define CGD__WINO_AT(out, b, in, a)                                           \
+#define CGD__WINO_AT(y, x)                                                    \
 do {                                                                          \
-    CGD__V p = CGD__VADD((in)[1 * a], (in)[2 * a]);                           \
-    CGD__V q = CGD__VSUB((in)[1 * a], (in)[2 * a]);                           \
-    CGD__V m3 = (in)[3 * a], m4 = (in)[4 * a], m5 = (in)[5 * a];              \
-    (out)[0 * b] = CGD__VADD(CGD__VADD((in)[0 * a], p), CGD__VADD(m3, m4));   \
-    (out)[1 * b] = CGD__VFMA(CGD__SET(0.5f), m3, CGD__VFMA(CGD__SET(-2.0f),   \
-        m4, q));                                                              \
-    (out)[2 * b] = CGD__VFMA(CGD__SET(0.25f), m3, CGD__VFMA(CGD__SET(4.0f),   \
-        m4, p));                                                              \
-    (out)[3 * b] = CGD__VFMA(CGD__SET(0.125f), m3, CGD__VFMA(CGD__SET(-8.0f), \
-        m4, CGD__VADD(q, m5)));                                               \
+    CGD__V p = CGD__VADD((x)[1], (x)[2]), q = CGD__VSUB((x)[1], (x)[2]);      \
+    (y)[0] = CGD__VADD(CGD__VADD((x)[0], p), CGD__VADD((x)[3], (x)[4]));      \
+    (y)[1] = CGD__VFMA(CGD__SET(0.5f), (x)[3], CGD__VFMA(CGD__SET(-2.0f),     \
+        (x)[4], q));                                                          \
+    (y)[2] = CGD__VFMA(CGD__SET(0.25f), (x)[3], CGD__VFMA(CGD__SET(4.0f),     \
+        (x)[4], p));                                                          \
+    (y)[3] = CGD__VFMA(CGD__SET(0.125f), (x)[3], CGD__VFMA(CGD__SET(-8.0f),   \
+        (x)[4], CGD__VADD(q, (x)[5])));                                       \
 } while (0)
 
 /* 6 from 4: A */
-#define CGD__WINO_A(out, b, in, a)                                            \
+#define CGD__WINO_A(y, x)                                                     \
 do {                                                                          \
-    CGD__V y0 = (in)[0 * a], y1 = (in)[1 * a], y2 = (in)[2 * a];              \
-    CGD__V y3 = (in)[3 * a];                                                  \
-    CGD__V p = CGD__VADD(y0, y2), q = CGD__VADD(y1, y3);                      \
-    (out)[0 * b] = y0;                                                        \
-    (out)[1 * b] = CGD__VADD(p, q);                                           \
-    (out)[2 * b] = CGD__VSUB(p, q);                                           \
-    (out)[3 * b] = CGD__VFMA(CGD__SET(0.5f), y1, CGD__VFMA(CGD__SET(0.25f),   \
-        y2, CGD__VFMA(CGD__SET(0.125f), y3, y0)));                            \
-    (out)[4 * b] = CGD__VFMA(CGD__SET(-2.0f), y1, CGD__VFMA(CGD__SET(4.0f),   \
-        y2, CGD__VFMA(CGD__SET(-8.0f), y3, y0)));                             \
-    (out)[5 * b] = y3;                                                        \
+    CGD__V p = CGD__VADD((x)[0], (x)[2]), q = CGD__VADD((x)[1], (x)[3]);      \
+    (y)[0] = (x)[0];                                                          \
+    (y)[1] = CGD__VADD(p, q);                                                 \
+    (y)[2] = CGD__VSUB(p, q);                                                 \
+    (y)[3] = CGD__VFMA(CGD__SET(0.5f), (x)[1], CGD__VFMA(CGD__SET(0.25f),     \
+        (x)[2], CGD__VFMA(CGD__SET(0.125f), (x)[3], (x)[0])));                \
+    (y)[4] = CGD__VFMA(CGD__SET(-2.0f), (x)[1], CGD__VFMA(CGD__SET(4.0f),     \
+        (x)[2], CGD__VFMA(CGD__SET(-8.0f), (x)[3], (x)[0])));                 \
+    (y)[5] = (x)[3];                                                          \
 } while (0)
 
 /* 6 from 3: G */
-#define CGD__WINO_G(out, b, in, a)                                            \
+#define CGD__WINO_G(y, x)                                                     \
 do {                                                                          \
-    CGD__V g0 = (in)[0 * a], g1 = (in)[1 * a], g2 = (in)[2 * a];              \
-    CGD__V p = CGD__VMUL(CGD__SET(1.0f / 3), CGD__VADD(g0, g2));              \
-    CGD__V q = CGD__VMUL(CGD__SET(1.0f / 3), g1);                             \
-    (out)[0 * b] = g0;                                                        \
-    (out)[1 * b] = CGD__VADD(p, q);                                           \
-    (out)[2 * b] = CGD__VSUB(q, p);                                           \
-    (out)[3 * b] = CGD__VFMA(CGD__SET(-16.0f / 15), g0, CGD__VFMA(            \
-        CGD__SET(-8.0f / 15), g1, CGD__VMUL(CGD__SET(-4.0f / 15), g2)));      \
-    (out)[4 * b] = CGD__VFMA(CGD__SET(1.0f / 15), g0, CGD__VFMA(              \
-        CGD__SET(-2.0f / 15), g1, CGD__VMUL(CGD__SET(4.0f / 15), g2)));       \
-    (out)[5 * b] = g2;                                                        \
+    CGD__V p = CGD__VMUL(CGD__SET(1.0f / 3), CGD__VADD((x)[0], (x)[2]));      \
+    CGD__V q = CGD__VMUL(CGD__SET(1.0f / 3), (x)[1]);                         \
+    (y)[0] = (x)[0];                                                          \
+    (y)[1] = CGD__VADD(p, q);                                                 \
+    (y)[2] = CGD__VSUB(q, p);                                                 \
+    (y)[3] = CGD__VFMA(CGD__SET(-16.0f / 15), (x)[0], CGD__VFMA(              \
+        CGD__SET(-8.0f / 15), (x)[1], CGD__VMUL(CGD__SET(-4.0f / 15),         \
+        (x)[2])));                                                            \
+    (y)[4] = CGD__VFMA(CGD__SET(1.0f / 15), (x)[0], CGD__VFMA(                \
+        CGD__SET(-2.0f / 15), (x)[1], CGD__VMUL(CGD__SET(4.0f / 15),          \
+        (x)[2])));                                                            \
+    (y)[5] = (x)[2];                                                          \
 } while (0)
 
 /* 3 from 6: G' */
-#define CGD__WINO_GT(out, b, in, a)                                           \
+#define CGD__WINO_GT(y, x)                                                    \
 do {                                                                          \
-    CGD__V u3 = (in)[3 * a], u4 = (in)[4 * a];                                \
-    CGD__V p = CGD__VMUL(CGD__SET(1.0f / 3), CGD__VSUB((in)[1 * a],           \
-        (in)[2 * a]));                                                        \
-    CGD__V q = CGD__VMUL(CGD__SET(1.0f / 3), CGD__VADD((in)[1 * a],           \
-        (in)[2 * a]));                                                        \
-    (out)[0 * b] = CGD__VFMA(CGD__SET(-16.0f / 15), u3, CGD__VFMA(            \
-        CGD__SET(1.0f / 15), u4, CGD__VADD((in)[0 * a], p)));                 \
-    (out)[1 * b] = CGD__VFMA(CGD__SET(-8.0f / 15), u3, CGD__VFMA(             \
-        CGD__SET(-2.0f / 15), u4, q));                                        \
-    (out)[2 * b] = CGD__VFMA(CGD__SET(-4.0f / 15), u3, CGD__VFMA(             \
-        CGD__SET(4.0f / 15), u4, CGD__VADD((in)[5 * a], p)));                 \
+    CGD__V p = CGD__VMUL(CGD__SET(1.0f / 3), CGD__VSUB((x)[1], (x)[2]));      \
+    CGD__V q = CGD__VMUL(CGD__SET(1.0f / 3), CGD__VADD((x)[1], (x)[2]));      \
+    (y)[0] = CGD__VFMA(CGD__SET(-16.0f / 15), (x)[3], CGD__VFMA(              \
+        CGD__SET(1.0f / 15), (x)[4], CGD__VADD((x)[0], p)));                  \
+    (y)[1] = CGD__VFMA(CGD__SET(-8.0f / 15), (x)[3], CGD__VFMA(               \
+        CGD__SET(-2.0f / 15), (x)[4], q));                                    \
+    (y)[2] = CGD__VFMA(CGD__SET(-4.0f / 15), (x)[3], CGD__VFMA(               \
+        CGD__SET(4.0f / 15), (x)[4], CGD__VADD((x)[5], p)));                  \
 } while (0)
+
+/* n vectors, `step` floats apart. */
+#define CGD__GET(x, n, p, step)                                               \
+    CGD__UNROLL for (k = 0; k < (n); k++) (x)[k] = CGD__VLOAD((p) + k * (step))
+#define CGD__PUT(p, step, y, n)                                               \
+    CGD__UNROLL for (k = 0; k < (n); k++) CGD__VSTORE((p) + k * (step), (y)[k])
 
 /* A patch of 6x6 pixels to 36 points; of a raw map, normalised. */
 CGD__HOT static void CGD__NAME(cgd__patch_in_)(float *v, size_t plane,
     const float *const px[36], const float *scale, const float *shift,
     float slope, size_t count)
 {
-    size_t c, i;
-    for (c = 0; c < count; c += CGD__W) {
-        CGD__V d[36], t[36];
-        CGD__UNROLL for (i = 0; i < 36; i++) d[i] = CGD__VLOAD(px[i] + c);
-        if (scale) {
-            CGD__V a = CGD__VLOAD(scale + c), b = CGD__VLOAD(shift + c);
-            CGD__V less = CGD__VSET1(slope);
-            CGD__UNROLL for (i = 0; i < 36; i++) {
-                CGD__V y = CGD__VFMA(d[i], a, b);
-                d[i] = CGD__VMAX(y, CGD__VMUL(less, y));
+    size_t c, i, k;
+    CGD__V x[6], y[6];
+    for (c = 0; c < count; c += CGD__W, v += CGD__W) {
+        for (i = 0; i < 6; i++) {
+            CGD__UNROLL for (k = 0; k < 6; k++)
+                x[k] = CGD__VLOAD(px[6 * k + i] + c);
+            if (scale) {
+                CGD__V a = CGD__VLOAD(scale + c), b = CGD__VLOAD(shift + c);
+                CGD__V less = CGD__VSET1(slope);
+                CGD__UNROLL for (k = 0; k < 6; k++) {
+                    CGD__V d = CGD__VFMA(x[k], a, b);
+                    x[k] = CGD__VMAX(d, CGD__VMUL(less, d));
+                }
             }
+            CGD__WINO_BT(y, x);
+            CGD__PUT(v + i * plane, 6 * plane, y, 6);
         }
-        CGD__UNROLL for (i = 0; i < 6; i++) CGD__WINO_BT(t + i, d + i, 6);
-        CGD__UNROLL for (i = 0; i < 6; i++)
-            CGD__WINO_BT(d + 6 * i, t + 6 * i, 1);
-        CGD__UNROLL for (i = 0; i < 36; i++)
-            CGD__VSTORE(v + i * plane + c, d[i]);
+        for (i = 0; i < 6; i++) {
+            CGD__GET(x, 6, v + 6 * i * plane, plane);
+            CGD__WINO_BT(y, x);
+            CGD__PUT(v + 6 * i * plane, plane, y, 6);
+        }
     }
 }
 
-/* Points back to a patch, added to what lies there. */
-CGD__HOT static void CGD__NAME(cgd__patch_out_)(float *x, size_t line,
-    size_t pixel, const float *m, size_t plane, size_t count)
+/* Points to a tile of 4x4 outputs, with bias; m is used up. */
+CGD__HOT static void CGD__NAME(cgd__tile_out_)(float *const px[16], float *m,
+    size_t plane, size_t count, const float *bias, int accumulate)
 {
-    size_t c, i, j;
-    for (c = 0; c < count; c += CGD__W) {
-        CGD__V d[36], t[36];
-        CGD__UNROLL for (i = 0; i < 36; i++)
-            d[i] = CGD__VLOAD(m + i * plane + c);
-        CGD__UNROLL for (i = 0; i < 6; i++) CGD__WINO_B(t + i, d + i, 6);
-        CGD__UNROLL for (i = 0; i < 6; i++)
-            CGD__WINO_B(d + 6 * i, t + 6 * i, 1);
-        for (i = 0; i < 6; i++)
-            CGD__UNROLL for (j = 0; j < 6; j++) {
-                float *to = x + i * line + j * pixel + c;
-                CGD__VSTORE(to, CGD__VADD(CGD__VLOAD(to), d[6 * i + j]));
-            }
-    }
-}
-
-/* A tile of 4x4 gradients to 36 points. */
-CGD__HOT static void CGD__NAME(cgd__tile_in_)(float *v, size_t plane,
-    const float *const px[16], size_t first, size_t count)
-{
-    size_t c, i;
-    for (c = first; c < first + count; c += CGD__W, v += CGD__W) {
-        CGD__V d[16], t[24], u[36];
-        CGD__UNROLL for (i = 0; i < 16; i++) d[i] = CGD__VLOAD(px[i] + c);
-        CGD__UNROLL for (i = 0; i < 4; i++)
-            CGD__WINO_A(t + i, 4, d + i, 4);
-        CGD__UNROLL for (i = 0; i < 6; i++)
-            CGD__WINO_A(u + 6 * i, 1, t + 4 * i, 1);
-        CGD__UNROLL for (i = 0; i < 36; i++)
-            CGD__VSTORE(v + i * plane, u[i]);
-    }
-}
-
-/* Points to a tile of 4x4 outputs, with bias. */
-CGD__HOT static void CGD__NAME(cgd__tile_out_)(float *const px[16],
-    const float *m, size_t plane, size_t count, const float *bias,
-    int accumulate)
-{
-    size_t c, i;
-    for (c = 0; c < count; c += CGD__W) {
-        CGD__V d[36], t[24], y[16];
+    size_t c, i, k;
+    CGD__V x[6], y[4];
+    for (c = 0; c < count; c += CGD__W, m += CGD__W) {
         CGD__V b = bias ? CGD__VLOAD(bias + c) : CGD__VSET1(0.0f);
-        CGD__UNROLL for (i = 0; i < 36; i++)
-            d[i] = CGD__VLOAD(m + i * plane + c);
-        CGD__UNROLL for (i = 0; i < 6; i++)
-            CGD__WINO_AT(t + i, 6, d + i, 6);
-        CGD__UNROLL for (i = 0; i < 4; i++)
-            CGD__WINO_AT(y + 4 * i, 1, t + 6 * i, 1);
-        CGD__UNROLL for (i = 0; i < 16; i++) {
-            CGD__V v = CGD__VADD(y[i], b);
-            if (accumulate) v = CGD__VADD(v, CGD__VLOAD(px[i] + c));
-            CGD__VSTORE(px[i] + c, v);
+        for (i = 0; i < 6; i++) {
+            CGD__GET(x, 6, m + i * plane, 6 * plane);
+            CGD__WINO_AT(y, x);
+            CGD__PUT(m + i * plane, 6 * plane, y, 4);
+        }
+        for (i = 0; i < 4; i++) {
+            CGD__GET(x, 6, m + 6 * i * plane, plane);
+            CGD__WINO_AT(y, x);
+            CGD__UNROLL for (k = 0; k < 4; k++) {
+                float *to = px[4 * i + k] + c;
+                CGD__V d = CGD__VADD(y[k], b);
+                if (accumulate) d = CGD__VADD(d, CGD__VLOAD(to));
+                CGD__VSTORE(to, d);
+            }
         }
     }
 }
@@ -10333,41 +10065,90 @@ CGD__HOT static void CGD__NAME(cgd__tile_out_)(float *const px[16],
 CGD__HOT static void CGD__NAME(cgd__weights_in_)(float *u, size_t plane,
     const float *w, size_t tap, size_t lane)
 {
-    CGD__V g[9], t[18], d[36];
-    size_t i;
-    for (i = 0; i < 9; i++)
-        g[i] = lane == 1 ? CGD__VLOAD(w + i * tap)
-                         : CGD__VSTRIDED(w + i * tap, lane);
-    CGD__UNROLL for (i = 0; i < 3; i++) CGD__WINO_G(t + i, 3, g + i, 3);
-    CGD__UNROLL for (i = 0; i < 6; i++)
-        CGD__WINO_G(d + 6 * i, 1, t + 3 * i, 1);
-    CGD__UNROLL for (i = 0; i < 36; i++) CGD__VSTORE(u + i * plane, d[i]);
+    size_t i, k;
+    CGD__V x[3], y[6];
+    for (i = 0; i < 3; i++) {
+        CGD__UNROLL for (k = 0; k < 3; k++)
+            x[k] = lane == 1 ? CGD__VLOAD(w + (3 * k + i) * tap)
+                             : CGD__VSTRIDED(w + (3 * k + i) * tap, lane);
+        CGD__WINO_G(y, x);
+        CGD__PUT(u + i * plane, 6 * plane, y, 6);
+    }
+    for (i = 0; i < 6; i++) {
+        CGD__GET(x, 3, u + 6 * i * plane, plane);
+        CGD__WINO_G(y, x);
+        CGD__PUT(u + 6 * i * plane, plane, y, 6);
+    }
 }
 
-/* Gradients at 36 points to nine taps, added. */
-CGD__HOT static void CGD__NAME(cgd__weights_out_)(float *dw, size_t tap,
-    const float *u, size_t plane, size_t count)
+#ifndef CGD_NO_TRAIN
+/* Points back to a patch, added to what lies there; m is used up. */
+CGD__HOT static void CGD__NAME(cgd__patch_out_)(float *out, size_t line,
+    size_t pixel, float *m, size_t plane, size_t count)
 {
-    size_t c, i;
-    for (c = 0; c < count; c += CGD__W) {
-        CGD__V d[36], t[18], g[9];
-        CGD__UNROLL for (i = 0; i < 36; i++)
-            d[i] = CGD__VLOAD(u + i * plane + c);
-        CGD__UNROLL for (i = 0; i < 6; i++)
-            CGD__WINO_GT(t + i, 6, d + i, 6);
-        CGD__UNROLL for (i = 0; i < 3; i++)
-            CGD__WINO_GT(g + 3 * i, 1, t + 6 * i, 1);
-        CGD__UNROLL for (i = 0; i < 9; i++) {
-            float *to = dw + i * tap + c;
-            CGD__VSTORE(to, CGD__VADD(CGD__VLOAD(to), g[i]));
+    size_t c, i, k;
+    CGD__V x[6], y[6];
+    for (c = 0; c < count; c += CGD__W, m += CGD__W) {
+        for (i = 0; i < 6; i++) {
+            CGD__GET(x, 6, m + i * plane, 6 * plane);
+            CGD__WINO_B(y, x);
+            CGD__PUT(m + i * plane, 6 * plane, y, 6);
+        }
+        for (i = 0; i < 6; i++) {
+            CGD__GET(x, 6, m + 6 * i * plane, plane);
+            CGD__WINO_B(y, x);
+            CGD__UNROLL for (k = 0; k < 6; k++) {
+                float *to = out + i * line + k * pixel + c;
+                CGD__VSTORE(to, CGD__VADD(CGD__VLOAD(to), y[k]));
+            }
         }
     }
 }
 
-#define CGD__THREE(name) { CGD__NAME(CGD__JOIN(name, 0_)),                   \
-    CGD__NAME(CGD__JOIN(name, 1_)), CGD__NAME(CGD__JOIN(name, 2_)) }
+/* A tile of 4x4 gradients to 36 points. */
+CGD__HOT static void CGD__NAME(cgd__tile_in_)(float *v, size_t plane,
+    const float *const px[16], size_t first, size_t count)
+{
+    size_t c, i, k;
+    CGD__V x[4], y[6];
+    for (c = first; c < first + count; c += CGD__W, v += CGD__W) {
+        for (i = 0; i < 4; i++) {
+            CGD__UNROLL for (k = 0; k < 4; k++)
+                x[k] = CGD__VLOAD(px[4 * k + i] + c);
+            CGD__WINO_A(y, x);
+            CGD__PUT(v + i * plane, 6 * plane, y, 6);
+        }
+        for (i = 0; i < 6; i++) {
+            CGD__GET(x, 4, v + 6 * i * plane, plane);
+            CGD__WINO_A(y, x);
+            CGD__PUT(v + 6 * i * plane, plane, y, 6);
+        }
+    }
+}
 
-#ifndef CGD_NO_TRAIN
+/* Gradients at 36 points to nine taps, added; u is used up. */
+CGD__HOT static void CGD__NAME(cgd__weights_out_)(float *dw, size_t tap,
+    float *u, size_t plane, size_t count)
+{
+    size_t c, i, k;
+    CGD__V x[6], y[3];
+    for (c = 0; c < count; c += CGD__W, u += CGD__W) {
+        for (i = 0; i < 6; i++) {
+            CGD__GET(x, 6, u + i * plane, 6 * plane);
+            CGD__WINO_GT(y, x);
+            CGD__PUT(u + i * plane, 6 * plane, y, 3);
+        }
+        for (i = 0; i < 3; i++) {
+            CGD__GET(x, 6, u + 6 * i * plane, plane);
+            CGD__WINO_GT(y, x);
+            CGD__UNROLL for (k = 0; k < 3; k++) {
+                float *to = dw + (3 * i + k) * tap + c;
+                CGD__VSTORE(to, CGD__VADD(CGD__VLOAD(to), y[k]));
+            }
+        }
+    }
+}
+
 CGD__HOT static void CGD__NAME(cgd__adam_)(float *p, float *m, float *v,
     const float *g, size_t count, float beta1, float beta2, float rate,
     float scale, float eps)
@@ -10391,90 +10172,75 @@ CGD__HOT static void CGD__NAME(cgd__adam_)(float *p, float *m, float *v,
     cgd__adam_ref(p + i, m + i, v + i, g + i, count - i, beta1, beta2, rate,
                   scale, eps);
 }
-#endif
+#endif /* CGD_NO_TRAIN */
 
-/* The table of micro kernels, without and with a set of tiles. */
+/* The table, without and with bf16. */
 #if CGD__KINDS == 3
-#define CGD__KIND_TABLES { CGD__Q0, CGD__Q1, 1 },                             \
+#define CGD__KIND_TABLE { CGD__Q0, CGD__Q1, 1 },                              \
     { { 6, 5, 4 }, { 12, 8, 4 }, { 12, 8, 4 } },                              \
-    { CGD__THREE(cgd__gather_0), CGD__THREE(cgd__gather_1),                   \
-      CGD__THREE(cgd__gather_2) },                                            \
-    { CGD__NAME(cgd__outer_0_), CGD__NAME(cgd__outer_1_),                     \
-      CGD__NAME(cgd__outer_2_) }
+    { { CGD__NAME(cgd__panel_wide6_), CGD__NAME(cgd__panel_wide5_),           \
+        CGD__NAME(cgd__panel_wide4_) },                                       \
+      { CGD__NAME(cgd__panel_half12_), CGD__NAME(cgd__panel_half8_),          \
+        CGD__NAME(cgd__panel_half4_) },                                       \
+      { CGD__NAME(cgd__panel_one12_), CGD__NAME(cgd__panel_one8_),            \
+        CGD__NAME(cgd__panel_one4_) } }
+#define CGD__OUTER_THIRD CGD__NAME(cgd__outer_one12_)
 #else
-#define CGD__KIND_TABLES { CGD__Q0, CGD__Q1, 0 },                             \
+#define CGD__KIND_TABLE { CGD__Q0, CGD__Q1, 0 },                              \
     { { 6, 5, 4 }, { 12, 8, 4 }, { 0, 0, 0 } },                               \
-    { CGD__THREE(cgd__gather_0), CGD__THREE(cgd__gather_1),                   \
-      { NULL, NULL, NULL } },                                                 \
-    { CGD__NAME(cgd__outer_0_), CGD__NAME(cgd__outer_1_), NULL }
+    { { CGD__NAME(cgd__panel_wide6_), CGD__NAME(cgd__panel_wide5_),           \
+        CGD__NAME(cgd__panel_wide4_) },                                       \
+      { CGD__NAME(cgd__panel_half12_), CGD__NAME(cgd__panel_half8_),          \
+        CGD__NAME(cgd__panel_half4_) },                                       \
+      { NULL, NULL, NULL } }
+#define CGD__OUTER_THIRD NULL
 #endif
-#define CGD__MICRO(tiles) {                                                   \
-    tiles, CGD__W, CGD__KINDS, CGD__KIND_TABLES,                              \
-    CGD__NAME(cgd__moments_),                                                 \
-    { { CGD__NAME(cgd__outer_narrow_10_), CGD__NAME(cgd__outer_narrow_11_) }, \
-      { CGD__NAME(cgd__outer_narrow_30_),                                     \
-        CGD__NAME(cgd__outer_narrow_31_) } },                                 \
-    CGD__NAME(cgd__patch_in_), CGD__NAME(cgd__patch_out_),                    \
-    CGD__NAME(cgd__tile_in_), CGD__NAME(cgd__tile_out_),                      \
-    CGD__NAME(cgd__weights_in_), CGD__NAME(cgd__weights_out_)                 \
+#define CGD__TABLE(text, beat, begin, end, tile, round, pair, turn) {         \
+    text, CGD__W, CGD__KINDS, CGD__KIND_TABLE, CGD__NAME(cgd__line_),         \
+    CGD__NAME(cgd__moments_), CGD__NAME(cgd__merge_),                         \
+    CGD__NAME(cgd__fold_), CGD__NAME(cgd__activate_), CGD__NAME(cgd__add_),   \
+    CGD__NAME(cgd__norm_sums_), CGD__NAME(cgd__norm_apply_),                  \
+    CGD__NAME(cgd__depth_), CGD__NAME(cgd__patch_in_),                        \
+    CGD__NAME(cgd__tile_out_), CGD__NAME(cgd__weights_in_),                   \
+    beat, begin, end, tile, round, pair, CGD__LEARNS(turn),                   \
+    { CGD__LEARNS(CGD__NAME(cgd__outer_wide6_)),                              \
+      CGD__LEARNS(CGD__NAME(cgd__outer_half12_)),                             \
+      CGD__LEARNS(CGD__OUTER_THIRD) },                                        \
+    { { CGD__LEARNS(CGD__NAME(cgd__outer_few1_)),                             \
+        CGD__LEARNS(CGD__NAME(cgd__outer_few1_wide_)) },                      \
+      { CGD__LEARNS(CGD__NAME(cgd__outer_few3_)),                             \
+        CGD__LEARNS(CGD__NAME(cgd__outer_few3_wide_)) } },                    \
+    CGD__LEARNS(CGD__NAME(cgd__patch_out_)),                                  \
+    CGD__LEARNS(CGD__NAME(cgd__tile_in_)),                                    \
+    CGD__LEARNS(CGD__NAME(cgd__weights_out_)),                                \
+    CGD__LEARNS(CGD__NAME(cgd__activate_back_)),                              \
+    CGD__LEARNS(CGD__NAME(cgd__norm_back_sums_)),                             \
+    CGD__LEARNS(CGD__NAME(cgd__norm_back_apply_)),                            \
+    CGD__LEARNS(CGD__NAME(cgd__depth_data_)),                                 \
+    CGD__LEARNS(CGD__NAME(cgd__depth_weights_)),                              \
+    CGD__LEARNS(CGD__NAME(cgd__adam_))                                        \
 }
 
-/* All kernels of one name, on such a table. */
-#define CGD__KERNELS(isa, text, tiles)                                        \
-static const cgd__micro cgd__micro_##isa = CGD__MICRO(tiles);                 \
-static void cgd__conv_forward_##isa(cgd_ctx *ctx, const cgd__conv *q,         \
-                                    float *scratch)                           \
-{                                                                             \
-    cgd__conv_forward_fast(ctx, &cgd__micro_##isa, q, scratch);               \
-}                                                                             \
-static void cgd__conv_adjoint_##isa(cgd_ctx *ctx, const cgd__conv *q,         \
-                                    float *scratch)                           \
-{                                                                             \
-    cgd__conv_adjoint_fast(ctx, &cgd__micro_##isa, q, scratch);               \
-}                                                                             \
-static void cgd__conv_weights_##isa(cgd_ctx *ctx, const cgd__conv *q,         \
-                                    float *scratch)                           \
-{                                                                             \
-    cgd__conv_weights_fast(ctx, &cgd__micro_##isa, q, scratch);               \
-}                                                                             \
-static size_t cgd__conv_scratch_##isa(const cgd__shape *s, int sum)           \
-{                                                                             \
-    return cgd__conv_scratch_fast(&cgd__micro_##isa, s, sum);                 \
-}                                                                             \
-static int cgd__extras_##isa(const cgd__shape *s, int adjoint)                \
-{                                                                             \
-    return cgd__extras_fast(&cgd__micro_##isa, s, adjoint);                   \
-}                                                                             \
-static size_t cgd__pack_size_##isa(const cgd__shape *s, int adjoint)          \
-{                                                                             \
-    return cgd__pack_size_fast(&cgd__micro_##isa, s, adjoint);                \
-}                                                                             \
-static void cgd__pack_##isa(cgd_ctx *ctx, const cgd__shape *s,                \
-                            const float *w, int adjoint, float *packed)       \
-{                                                                             \
-    cgd__pack_fast(ctx, &cgd__micro_##isa, s, w, adjoint, packed);            \
-}                                                                             \
-static const cgd__kernels cgd__kernels_##isa = {                              \
-    text, cgd__conv_forward_##isa, cgd__conv_adjoint_##isa,                   \
-    cgd__conv_weights_##isa, cgd__conv_scratch_##isa, cgd__extras_##isa,      \
-    cgd__pack_size_##isa, cgd__pack_##isa,                                    \
-    CGD__LEARNS(CGD__NAME(cgd__adam_)), &CGD__NAME(cgd__maps_)                \
-};
-#define CGD__ALL_OF(isa, text) CGD__KERNELS(isa, text, NULL)
-
-CGD__ALL_OF(CGD__ISA, CGD__ISA_NAME)
+static const cgd__kernels CGD__NAME(cgd__kernels_) =
+    CGD__TABLE(CGD__ISA_NAME, 0, NULL, NULL, NULL, NULL, NULL, NULL);
 #if defined(CGD__BF16) && CGD__W == 16
-CGD__KERNELS(bf16_dot, "bf16-dot", &cgd__tiles_dot)
-CGD__KERNELS(bf16_amx, "bf16-amx", &cgd__tiles_amx)
+static const cgd__kernels cgd__kernels_bf16_dot =
+    CGD__TABLE("bf16-dot", 0, cgd__tile_idle, cgd__tile_idle,
+               cgd__tile_dot, cgd__round_bf16, cgd__pair_bf16,
+               cgd__turn_bf16);
+static const cgd__kernels cgd__kernels_bf16_amx =
+    CGD__TABLE("bf16-amx", 1, cgd__amx_begin, cgd__amx_end,
+               cgd__tile_amx, cgd__round_bf16, cgd__pair_bf16, cgd__turn_bf16);
 #endif
 
 #undef CGD__AGAIN
-#undef CGD__GATHER
-#undef CGD__THREE
-#undef CGD__KIND_TABLES
-#undef CGD__MICRO
-#undef CGD__KERNELS
-#undef CGD__ALL_OF
+#undef CGD__PANEL_KERNEL
+#undef CGD__OUTER_KERNEL
+#undef CGD__KIND_TABLE
+#undef CGD__OUTER_THIRD
+#undef CGD__TABLE
+#undef CGD__GET
+#undef CGD__PUT
 #undef CGD__SET
 #undef CGD__WINO_BT
 #undef CGD__WINO_B
@@ -10484,8 +10250,6 @@ CGD__KERNELS(bf16_amx, "bf16-amx", &cgd__tiles_amx)
 #undef CGD__WINO_GT
 #undef CGD__VADD
 #undef CGD__VSUB
-#undef CGD__OUTER
-#undef CGD__OUTER_NARROW
 #undef CGD__NAME
 #undef CGD__JOIN
 #undef CGD__JOIN2
@@ -10522,173 +10286,7 @@ CGD__KERNELS(bf16_amx, "bf16-amx", &cgd__tiles_amx)
 #define CGD_HEADER "cycle_gan_distil.h"
 #endif
 
-#if defined(__GNUC__)
-#define CGD__PREFETCH(p) __builtin_prefetch(p, 0, 2)
-#else
-#define CGD__PREFETCH(p) ((void)(p))
-#endif
-#if defined(__clang__)
-#define CGD__UNROLL _Pragma("unroll")
-#elif defined(__GNUC__)
-#define CGD__UNROLL _Pragma("GCC unroll 36")
-#else
-#define CGD__UNROLL
-#endif
-
-#if !defined(CGD_NO_SIMD) && defined(__GNUC__) && defined(__x86_64__)
-#define CGD__X86 1
-#include <immintrin.h>
-
-/* bf16 needs a compiler that knows the instructions; GCC's for tiles do not
- * assemble where a long is shorter than a pointer, as on Windows. */
-#if !defined(_WIN32) && ((defined(__clang__) && __clang_major__ >= 12)        \
-    || (!defined(__clang__) && __GNUC__ >= 11))
-#define CGD__BF16 1
-#include <cpuid.h>
-#define CGD__TILE_HOT(set) CGD__OPTIMIZED __attribute__((target(              \
-    "avx512f,avx512bw,avx512vl,avx512bf16" set)))
-
-static void cgd__tiles_idle(void) { }
-
-CGD__TILE_HOT("") static void cgd__round_bf16(cgd__bf16 *out, const float *in,
-                                              size_t count)
-{
-    size_t i;
-    for (i = 0; i < count; i += 16) {
-        __mmask16 mask = (__mmask16)(count - i < 16 ? (1U << (count - i)) - 1
-                                                    : 0xffffU);
-        _mm256_mask_storeu_epi16(out + i, mask, (__m256i)_mm512_cvtneps_pbh(
-            _mm512_maskz_loadu_ps(mask, in + i)));
-    }
-}
-
-/* The masked forms, since GCC warns of its own headers' others in C++. */
-CGD__TILE_HOT("") static void cgd__pair_bf16(cgd__bf16 *out, const float *even,
-                                             const float *odd)
-{
-    __mmask16 all = (__mmask16)-1;
-    __m512i low = _mm512_maskz_cvtepu16_epi32(all,
-        (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(even)));
-    __m512i high = _mm512_maskz_cvtepu16_epi32(all,
-        (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(odd)));
-    high = _mm512_maskz_slli_epi32(all, high, 16);
-    _mm512_storeu_si512(out, _mm512_or_si512(low, high));
-}
-
-CGD__TILE_HOT("") static void cgd__turn_bf16(cgd__bf16 *out, size_t step,
-                                             const float *even,
-                                             const float *odd)
-{
-    cgd__bf16 row[32];
-    size_t k;
-    cgd__pair_bf16(row, even, odd);
-    CGD__UNROLL for (k = 0; k < 16; k++)
-        memcpy(out + k * step, row + 2 * k, 2 * sizeof *out);
-}
-
-/* Eight rows by 32 columns: pairs of A broadcast, against rows of B. */
-CGD__TILE_HOT("") static void cgd__block_dot(float *const c[4], size_t c_step,
-    int load, const cgd__bf16 *const a[2], size_t a_step,
-    const size_t *offsets, size_t taps, size_t depth, const cgd__bf16 *b)
-{
-    size_t group, t, k, r;
-    for (group = 0; group < 4; group++) {
-        const cgd__bf16 *row = a[group / 2] + group % 2 * 8 * a_step;
-        const cgd__bf16 *panel = b;
-        float *left = c[group / 2 * 2] + group % 2 * 8 * c_step;
-        float *right = c[group / 2 * 2 + 1] + group % 2 * 8 * c_step;
-        __m512 sum[8][2];
-        CGD__UNROLL for (r = 0; r < 8; r++) {
-            sum[r][0] = load ? _mm512_loadu_ps(left + r * c_step)
-                             : _mm512_setzero_ps();
-            sum[r][1] = load ? _mm512_loadu_ps(right + r * c_step)
-                             : _mm512_setzero_ps();
-        }
-        for (t = 0; t < taps; t++)
-            for (k = 0; k < depth; k += 2) {
-                const cgd__bf16 *x = row + offsets[t] + k;
-                const cgd__bf16 *w = panel + k % 32 * 16;
-                __m512bh w0 = (__m512bh)_mm512_loadu_si512(w);
-                __m512bh w1 = (__m512bh)_mm512_loadu_si512(w + 512);
-                CGD__UNROLL for (r = 0; r < 8; r++) {
-                    int pair;
-                    __m512bh v;
-                    memcpy(&pair, x + r * a_step, sizeof pair);
-                    v = (__m512bh)_mm512_set1_epi32(pair);
-                    sum[r][0] = _mm512_dpbf16_ps(sum[r][0], v, w0);
-                    sum[r][1] = _mm512_dpbf16_ps(sum[r][1], v, w1);
-                }
-                if (k % 32 == 30) panel += CGD__TILE_STEP;
-            }
-        CGD__UNROLL for (r = 0; r < 8; r++) {
-            _mm512_storeu_ps(left + r * c_step, sum[r][0]);
-            _mm512_storeu_ps(right + r * c_step, sum[r][1]);
-        }
-    }
-}
-
-/* Palette 1: eight tiles of 16 rows of 64 bytes. */
-static const unsigned char cgd__amx_config[64] = {
-    1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    64, 0, 64, 0, 64, 0, 64, 0, 64, 0, 64, 0, 64, 0, 64, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    16, 16, 16, 16, 16, 16, 16, 16
-};
-
-CGD__TILE_HOT(",amx-tile") static void cgd__amx_begin(void)
-{
-    _tile_loadconfig(cgd__amx_config);
-}
-
-CGD__TILE_HOT(",amx-tile") static void cgd__amx_end(void)
-{
-    _tile_release();
-}
-
-CGD__TILE_HOT(",amx-tile,amx-bf16") static void cgd__block_amx(
-    float *const c[4], size_t c_step, int load, const cgd__bf16 *const a[2],
-    size_t a_step, const size_t *offsets, size_t taps, size_t depth,
-    const cgd__bf16 *b)
-{
-    size_t t, k, a_bytes = a_step * sizeof **a, c_bytes = c_step * sizeof **c;
-    if (load) {
-        _tile_loadd(0, c[0], c_bytes);
-        _tile_loadd(1, c[1], c_bytes);
-        _tile_loadd(2, c[2], c_bytes);
-        _tile_loadd(3, c[3], c_bytes);
-    } else {
-        _tile_zero(0);
-        _tile_zero(1);
-        _tile_zero(2);
-        _tile_zero(3);
-    }
-    for (t = 0; t < taps; t++)
-        for (k = 0; k < depth; k += 32, b += CGD__TILE_STEP) {
-            _tile_loadd(4, a[0] + offsets[t] + k, a_bytes);
-            _tile_loadd(6, b, 64);
-            _tile_loadd(5, a[1] + offsets[t] + k, a_bytes);
-            _tile_loadd(7, b + 512, 64);
-            _tile_dpbf16ps(0, 4, 6);
-            _tile_dpbf16ps(2, 5, 6);
-            _tile_dpbf16ps(1, 4, 7);
-            _tile_dpbf16ps(3, 5, 7);
-        }
-    _tile_stored(0, c[0], c_bytes);
-    _tile_stored(1, c[1], c_bytes);
-    _tile_stored(2, c[2], c_bytes);
-    _tile_stored(3, c[3], c_bytes);
-}
-
-static const cgd__tiles cgd__tiles_dot = {
-    0, cgd__tiles_idle, cgd__tiles_idle, cgd__block_dot, cgd__round_bf16,
-    cgd__pair_bf16, cgd__turn_bf16
-};
-static const cgd__tiles cgd__tiles_amx = {
-    1, cgd__amx_begin, cgd__amx_end, cgd__block_amx, cgd__round_bf16,
-    cgd__pair_bf16, cgd__turn_bf16
-};
-#endif
-
+#ifdef CGD__X86
 #define CGD__ISA avx512
 #define CGD__ISA_NAME "avx512"
 #define CGD__HOT CGD__OPTIMIZED __attribute__((target("avx512f")))
@@ -10825,20 +10423,19 @@ static const cgd__tiles cgd__tiles_amx = {
 #include CGD_HEADER
 
 /* The loops of [impl:ops] as they stand there. */
-static const cgd__maps cgd__maps_reference = {
-    cgd__activate_slice, CGD__LEARNS(cgd__activate_back_slice),
-    cgd__add_slice, cgd__norm_sums_slice, cgd__norm_apply_slice,
-    CGD__LEARNS(cgd__norm_back_sums_slice),
-    CGD__LEARNS(cgd__norm_back_apply_slice), cgd__fold_row, cgd__pad_slice,
-    cgd__depth_row, CGD__LEARNS(cgd__depth_data_slice),
-    CGD__LEARNS(cgd__depth_weights_slice), cgd__merge_portable
-};
-
 static const cgd__kernels cgd__kernels_reference = {
-    "reference", cgd__conv_forward_ref, cgd__conv_adjoint_ref,
-    cgd__conv_weights_ref, cgd__conv_scratch_ref, cgd__extras_ref,
-    cgd__pack_size_ref, NULL,
-    CGD__LEARNS(cgd__adam_ref), &cgd__maps_reference
+    "reference", 0, 0, { 0, 0, 0 },
+    { { 0, 0, 0 }, { 0, 0, 0 }, { 0, 0, 0 } },
+    { { NULL, NULL, NULL }, { NULL, NULL, NULL }, { NULL, NULL, NULL } },
+    cgd__pad_line, NULL, NULL, cgd__fold_row, cgd__activate_slice,
+    cgd__add_slice, cgd__norm_sums_slice, cgd__norm_apply_slice,
+    cgd__depth_row, NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL,
+    { NULL, NULL, NULL }, { { NULL, NULL }, { NULL, NULL } }, NULL, NULL, NULL,
+    CGD__LEARNS(cgd__activate_back_slice),
+    CGD__LEARNS(cgd__norm_back_sums_slice),
+    CGD__LEARNS(cgd__norm_back_apply_slice),
+    CGD__LEARNS(cgd__depth_data_slice), CGD__LEARNS(cgd__depth_weights_slice),
+    CGD__LEARNS(cgd__adam_ref)
 };
 
 static const cgd__kernels *const cgd__all_kernels[] = {

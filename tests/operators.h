@@ -77,7 +77,15 @@ static cgd_status op_depthwise2d(cgd_ctx *ctx, cgd_tensor *y,
 static cgd_status op_pad2d(cgd_ctx *ctx, cgd_tensor *y, const cgd_tensor *x,
                            size_t pad, int pad_mode)
 {
-    cgd__pad(ctx, y->data, x->data, x->n, x->h, x->w, x->c, pad, pad_mode);
+    cgd__lines q;
+    size_t row;
+    memset(&q, 0, sizeof q);
+    q.in = x->data;
+    q.h = x->h; q.w = x->w; q.c = x->c;
+    q.pad = pad; q.pad_mode = pad_mode;
+    for (row = 0; row < y->n * y->h; row++)
+        ctx->kernels->line(&q, y->data + row * y->w * y->c, row / y->h,
+                           row % y->h, y->w);
     return CGD_OK;
 }
 
@@ -237,7 +245,7 @@ static cgd_status op_pad2d_backward(cgd_ctx *ctx, cgd_tensor *dx,
     q.in = dy->data; q.out = dx->data; q.bias = NULL;
     q.h = dx->h; q.w = dx->w; q.c = dx->c;
     q.pad = pad; q.pad_mode = pad_mode; q.accumulate = 0;
-    cgd__for(ctx, dx->n * dx->h, ctx->kernels->maps->fold, &q);
+    cgd__for(ctx, dx->n * dx->h, ctx->kernels->fold, &q);
     return CGD_OK;
 }
 

@@ -178,13 +178,14 @@ static void run_reference(problem *p, int sum, float *out, const float *in,
 static void check_packed(problem *p, int adjoint, const float *want,
                          const float *start)
 {
-    size_t size = p->fast->pack_size(&p->s, adjoint);
+    int sum = adjoint ? CGD__ADJOINT : CGD__FORWARD;
+    size_t size = cgd__pack_size(p->fast, &p->s, sum);
     size_t count = adjoint ? p->n_x : p->n_y;
     float *packed = guarded(size), *got = copied(start, count);
     cgd__conv extra;
     memset(&extra, 0, sizeof extra);
     extra.packed = packed;
-    p->fast->pack(&context, &p->s, p->w, adjoint, packed);
+    cgd__pack(&context, p->fast, &p->s, sum, p->w, packed);
     check_guard(packed, size);
     run_sum(p, adjoint, got, adjoint ? p->y : p->x, &extra);
     CHECK(memcmp(got, want, count * sizeof(float)) == 0);
@@ -220,7 +221,8 @@ static void check_moments(const float *map, size_t n, size_t pixels, size_t c,
 static void check_extra(problem *p, int adjoint, const float *start,
                         double *scale)
 {
-    int extras = p->fast->extras(&p->s, adjoint);
+    int extras = cgd__conv_extras(p->fast, &p->s, adjoint ? CGD__ADJOINT
+                                                        : CGD__FORWARD);
     size_t c = adjoint ? p->s.o : p->s.c, o = adjoint ? p->s.c : p->s.o, i;
     size_t n_in = adjoint ? p->n_y : p->n_x, n_out = adjoint ? p->n_x : p->n_y;
     size_t nc = p->s.n * c;

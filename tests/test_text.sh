@@ -46,9 +46,7 @@ plain_text()
 # whoever moves one takes its name out.
 allowed='
 cgd__best_kernels
-cgd__tiled cgd__is_narrow cgd__tile_panels cgd__narrow_panels cgd__tile_pack
-cgd__narrow_pack cgd__tile_cut cgd__tile_copy cgd__tile_run cgd__narrow_run
-cgd__halves cgd__tile_map cgd__wino_fits
+cgd__convolve cgd__conv_extras cgd__pack_size cgd__pack
 '
 downwards() { awk -f "$root/tests/order.awk" "$@"; }
 
