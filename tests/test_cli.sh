@@ -970,18 +970,19 @@ check "of which none was written" test ! -e out/both
 
 # Under a limit on the size of files writing fails as on a full disk.
 full() { sh -c 'trap "" 25; ulimit -f 1; exec "$@" >/dev/null' sh "$@"; }
-for kind in "raw -o" csv html; do
-    file=out/whole.${kind%% *}
+picture=data/set/testA/0001.png file=out/whole.bmp
+for command in "translate $own $picture -o" \
+        "translate $own $picture --raw -o" "export $own --safetensors" \
+        "export $own --onnx" "export $own --pth" "export $own --c" \
+        "import $own -o" "pack data/set -o" \
+        "eval data/set/testA --truth data/set/testB --csv" \
+        "eval data/set/testA --truth data/set/testB --html"; do
     printf old >$file
-    case $kind in
-    raw*) set -- translate $own data/set/testA/0001.png --raw -o $file ;;
-    *) set -- eval data/set/testA --truth data/set/testB --$kind $file ;;
-    esac
-    refuse "a full disk under --${kind%% *}" 'is the disk full' \
-        full "$cgd" "$@"
+    refuse "a full disk: $command" 'is the disk full' \
+        full "$cgd" $command $file
     check "leaves what was there" sh -c '
         [ "$(cat $1)" = old ] && [ "$(echo $1*)" = $1 ]' sh $file
-    check "which --${kind%% *} replaces" "$cgd" "$@"
+    check "which is replaced" "$cgd" $command $file
     check "when there is room" sh -c '
         [ "$(wc -c <$1)" -gt 500 ] && [ "$(echo $1*)" = $1 ]' sh $file
 done

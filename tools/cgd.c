@@ -242,7 +242,6 @@ static char **utf8_line(int *argc, char **argv)
                                           n, NULL, NULL);
         else words[i] = argv[0];
     }
-    SetConsoleOutputCP(CP_UTF8);
     return words;
 #else
     (void)argc;
@@ -253,7 +252,16 @@ static char **utf8_line(int *argc, char **argv)
 int main(int argc, char **argv)
 {
     char **words = utf8_line(&argc, argv);
-    int bad = run_line(argc, words);
+    int bad;
+#ifdef _WIN32
+    UINT before = GetConsoleOutputCP();
+    SetConsoleOutputCP(CP_UTF8);
+#endif
+    bad = run_line(argc, words);
+#ifdef _WIN32
+    fflush(stdout);
+    SetConsoleOutputCP(before);
+#endif
     if (fflush(stdout) != 0 || ferror(stdout))
         return fail("standard output cannot be written: is the disk full?");
     return bad;
