@@ -838,14 +838,15 @@ static void devices_and_pipes_are_written_to_and_stay(void)
 {
     cgd_ctx ctx;
     struct stat is;
-    char got[8] = "";
+    char got[8] = "", command[200];
     const char *pipe = path_of("test_files_pipe");
     const char *device = path_of("test_files_device");
     FILE *in;
     begin(&ctx);
+    /* Linux's /dev/full, but one of our own: who may make one could ruin it. */
     remove(device);
-    CHECK(symlink("/dev/full", device) == 0);
-    if (exists("/dev/full")) {
+    sprintf(command, "mknod %s c 1 7 2>/dev/null", device);
+    if (system(command) == 0) {
         CHECK(put_text(&ctx, device, "x") == CGD_ERR_IO);
         CHECK(stat(device, &is) == 0 && S_ISCHR(is.st_mode));
     }
