@@ -1133,6 +1133,10 @@ CGDDEF void cgd_image_free(cgd_ctx *ctx, cgd_image *image);
 CGDDEF cgd_status cgd_image_to_bytes(cgd_ctx *ctx, cgd_image *image,
                                      const cgd_range *range);
 
+/* Let lo and hi take in all finite values of a picture. Begin with FLT_MAX and
+ * -FLT_MAX. */
+CGDDEF void cgd_range_widen(cgd_range *range, const cgd_image *image);
+
 /* A picture of t's channels, as a net takes it, into number `picture` of t,
  * which is no smaller: the last column and row are repeated. range NULL, or
  * lo = hi: 0 to the picture's white. */
@@ -1256,13 +1260,6 @@ CGDDEF cgd_status cgd_dataset_next(cgd_dataset *data, cgd_tensor *a,
 CGDDEF cgd_status cgd_dataset_pack(cgd_ctx *ctx,
                                    const cgd_data_config *config,
                                    const char *path);
-
-/* The least and largest number in pictures of c channels, and their type;
- * what cannot be decoded is passed over. Errors: CGD_ERR_FORMAT where all
- * numbers are the same. */
-CGDDEF cgd_status cgd_range_measure(cgd_ctx *ctx, cgd_range *range,
-                                    const char *const *paths, size_t n,
-                                    size_t c);
 
 /* The picture files in a folder (.jpg .jpeg .jpe .jfif .png .bmp, and arrays,
  * .npy .safetensors, in either case; not the hidden ones), sorted by path;
@@ -17312,39 +17309,14 @@ static void cgd__range_type(cgd_range *range, float white, size_t before)
     else range->white = white > range->white ? white : range->white;
 }
 
-static void cgd__range_widen(cgd_range *range, const cgd_image *image,
-                             int *begun)
+CGDDEF void cgd_range_widen(cgd_range *range, const cgd_image *image)
 {
     size_t n = image->w * image->h * image->c, i;
     for (i = 0; i < n; i++) {
         float v = image->data ? (float)image->data[i] : image->values[i];
-        if (!(v >= -FLT_MAX && v <= FLT_MAX)) continue;
-        if (!*begun || v < range->lo) range->lo = v;
-        if (!*begun || v > range->hi) range->hi = v;
-        *begun = 1;
+        if (v >= -FLT_MAX && v < range->lo) range->lo = v;
+        if (v <= FLT_MAX && v > range->hi) range->hi = v;
     }
-}
-
-CGDDEF cgd_status cgd_range_measure(cgd_ctx *ctx, cgd_range *range,
-                                    const char *const *paths, size_t n,
-                                    size_t c)
-{
-    size_t i;
-    int begun = 0;
-    cgd_image image;
-    cgd_status status;
-    memset(range, 0, sizeof *range);
-    for (i = 0; i < n; i++) {
-        status = cgd_image_load_deep(ctx, &image, paths[i], c);
-        if (cgd__skippable(status)) continue;
-        if (status != CGD_OK) return status;
-        cgd__range_type(range, image.white, (size_t)begun);
-        cgd__range_widen(range, &image, &begun);
-        cgd_image_free(ctx, &image);
-    }
-    if (range->lo < range->hi) return CGD_OK;
-    return cgd__fail(ctx, CGD_ERR_FORMAT, "%s and the others: there is no "
-        "range to measure, all values are the same", n ? paths[0] : "");
 }
 
 static cgd_status cgd__folder_room(cgd_ctx *ctx, struct cgd__folder *folder,
@@ -17541,7 +17513,6 @@ static cgd_status cgd__data_range(cgd_dataset *data, int domain)
     const struct cgd__folder *folder = data->folder[domain];
     cgd_range *range = &data->config.range[domain], found[2];
     size_t i;
-    int begun = 0;
     cgd_image image;
     cgd_status status = CGD_OK;
     if (range->lo == range->hi && data->packed && folder->count > 0
@@ -17550,15 +17521,16 @@ static cgd_status cgd__data_range(cgd_dataset *data, int domain)
         range->lo = found[domain].lo;
         range->hi = found[domain].hi;
     } else if (data->config.measure) {
-        range->lo = range->hi = 0;
+        range->lo = FLT_MAX;
+        range->hi = -FLT_MAX;
         for (i = 0; i < folder->count; i++) {
             status = cgd__picture_load(data, domain, i, &image);
             if (cgd__skippable(status)) continue;
             if (status != CGD_OK) return status;
-            cgd__range_widen(range, &image, &begun);
+            cgd_range_widen(range, &image);
             cgd_image_free(data->ctx, &image);
         }
-        if (range->lo == range->hi)
+        if (!(range->lo < range->hi))
             return cgd__fail(data->ctx, CGD_ERR_FORMAT, "domain %s: there is "
                 "no range to measure, all values are the same",
                 domain ? "B" : "A");

@@ -687,6 +687,15 @@ check "calibrate by 16 bits" "$cgd" export $deep --safetensors out/ice.tensors \
     --calibrate data/deep/trainA
 check "an exported model keeps its range" sh -c '
     "$1" info out/ice.tensors | grep -q "values: 100 to 2881 in"' - "$cgd"
+check "export 16 bits for C and ONNX" "$cgd" export $deep --c out/deep.h \
+    --onnx out/deep.onnx
+mv log said
+check "what the net takes is said" has 'values: 100 to 2881 in' said
+check "C and ONNX have the range too" sh -c '
+    grep -q "^ *2881.0f,$" out/deep.h && grep -aq "cgd.range" out/deep.onnx'
+check "prune a model of 16 bits" "$cgd" prune $deep --ngf 1 -o out/thin
+check "a pruned model keeps its range" sh -c '
+    "$1" info out/thin | grep -q "values: 100 to 2881 in"' - "$cgd"
 for range in 5,3 7 1,2,3 a,b 1,2,4,3 1,2,3,4,5 1,nan; do
     refuse "range $range" "needs LO,HI" \
         train --data data/deep --out runs/none --channels 1 --range $range

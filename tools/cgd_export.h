@@ -59,7 +59,9 @@ CGDDEF cgd_status cgd_export_pth(const cgd_net *net, int dtype,
  * statistics BatchNormalization: fold them for Conv, ConvTranspose, Pad,
  * Resize, Relu, Add and Tanh alone. CGD_F16 halves the file: the weights are
  * cast back to float32 when it is used; CGD_BF16 needs a newer opset and is
- * CGD_ERR_UNSUPPORTED, as is a transposed convolution that reflects. */
+ * CGD_ERR_UNSUPPORTED, as is a transposed convolution that reflects. The
+ * metadata have cgd.net, and cgd.range where the net learnt numbers of a range
+ * of their own: lo, hi and white of the input, then of the output. */
 CGDDEF cgd_status cgd_export_onnx(const cgd_net *net, int dtype,
                                   const char *path);
 
@@ -883,11 +885,21 @@ static cgd_status cgd__onnx_check(const cgd_net *net, int dtype)
     return CGD_OK;
 }
 
+/* An entry of metadata_props. */
+static void cgd__onnx_meta(cgd__bytes *b, const char *key, const char *text)
+{
+    size_t start = cgd__pb_open(b, 14);
+    cgd__pb_string(b, 1, key);
+    cgd__pb_string(b, 2, text);
+    cgd__pb_close(b, start);
+}
+
 CGDDEF cgd_status cgd_export_onnx(const cgd_net *net, int dtype,
                                   const char *path)
 {
     cgd__export x;
     cgd__bytes *b = &x.file;
+    const cgd_range *r = net->generator.range;
     char text[CGD_DESCRIPTION_ROOM];
     size_t start;
     cgd_status status = cgd__export_init(&x, net, dtype);
@@ -900,12 +912,12 @@ CGDDEF cgd_status cgd_export_onnx(const cgd_net *net, int dtype,
     start = cgd__pb_open(b, 8);              /* opset_import                 */
     cgd__pb_number(b, 2, 11);
     cgd__pb_close(b, start);
-    if (cgd_net_describe(net, text)) {
-        start = cgd__pb_open(b, 14);         /* metadata_props               */
-        cgd__pb_string(b, 1, "cgd.net");
-        cgd__pb_string(b, 2, text);
-        cgd__pb_close(b, start);
-    }
+    if (cgd_net_describe(net, text)) cgd__onnx_meta(b, "cgd.net", text);
+    cgd_format(text, sizeof text, "%f %f %f %f %f %f", (double)r[0].lo,
+               (double)r[0].hi, (double)r[0].white, (double)r[1].lo,
+               (double)r[1].hi, (double)r[1].white);
+    if (r[0].lo < r[0].hi || r[1].lo < r[1].hi)
+        cgd__onnx_meta(b, "cgd.range", text);
     return cgd__bytes_save(b, path);
 }
 
@@ -988,8 +1000,14 @@ static void cgd__c_model(cgd__bytes *b, const cgd_net *net, const char *name)
         g->stage[3], g->stage[4], g->stage[5]);
     for (i = 0; i < g->blocks; i++)
         cgd__bytes_format(b, "%s %d", i ? "," : "", (int)g->inside[i]);
-    cgd__bytes_text(b, g->blocks ? " } }\n};\n\n#endif\n"
-                                 : " 0 } }\n};\n\n#endif\n");
+    cgd__bytes_text(b, g->blocks ? " },\n      { " : " 0 },\n      { ");
+    for (i = 0; i < 6; i++) {
+        const cgd_range *r = &g->range[i / 3];
+        float v = i % 3 == 0 ? r->lo : i % 3 == 1 ? r->hi : r->white;
+        cgd__bytes_text(b, i == 0 ? "{" : i == 3 ? " }, {" : ",");
+        cgd__c_floats(b, &v, 1);
+    }
+    cgd__bytes_text(b, " } } }\n};\n\n#endif\n");
 }
 
 CGDDEF cgd_status cgd_export_c(const cgd_net *net, const char *path)

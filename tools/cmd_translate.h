@@ -331,19 +331,33 @@ static int check_names(const translation *t, const inputs *in)
     return bad;
 }
 
+/* The least and largest number in all pictures; what cannot be read will be
+ * said when it is its turn. */
+static int measure_range(translation *t, const inputs *in, cgd_range *range)
+{
+    cgd_image picture;
+    size_t i;
+    range->lo = FLT_MAX;
+    range->hi = -FLT_MAX;
+    for (i = 0; i < in->count; i++) {
+        if (cgd_image_load_deep(&t->ctx, &picture, in->paths[i],
+                (size_t)t->model.net.generator.in_channels) != CGD_OK) continue;
+        cgd_range_widen(range, &picture);
+        cgd_image_free(&t->ctx, &picture);
+    }
+    return range->lo < range->hi ? 0
+         : fail("there is no range to measure: all values are the same");
+}
+
 /* The range of --range in place of the model's own; say what holds. */
 static int settle_range(translation *t, const inputs *in)
 {
-    const cgd_data_config *d = &t->s->run.data;
+    cgd_data_config *d = &t->s->run.data;
     cgd_generator_config *g = &t->model.net.generator;
-    cgd_status status = CGD_OK;
     int i;
-    if (d->measure) {
-        status = cgd_range_measure(&t->ctx, &g->range[0], in->paths,
-                                   in->count, (size_t)g->in_channels);
-        if (g->range[1].lo == g->range[1].hi) g->range[1] = g->range[0];
-    }
-    if (status != CGD_OK) return fail_status(&t->ctx, status);
+    if (d->measure && measure_range(t, in, &d->range[0])) return STATUS_FAILED;
+    if (d->measure && g->range[1].lo == g->range[1].hi)
+        d->range[1] = d->range[0];
     for (i = 0; i < 2; i++) {
         if (d->range[i].lo == d->range[i].hi) continue;
         if (i == 1 && g->range[1].lo == g->range[1].hi)
