@@ -29,7 +29,7 @@
  *
  * Training and distilling take a page each: see examples/train.c and
  * examples/distil.c. To read and write pictures, include stb_image.h and
- * stb_image_write.h before this file.
+ * stb_image_write.h before this file (PNG is written without the latter).
  *
  * How to read it: the public interface comes first, in the order a user meets
  * it. The implementation follows in dependency order; the heart of the method
@@ -114,6 +114,15 @@
  * (or to a hook of yours). The slices are the same for any number of threads,
  * and so, bit for bit, are the results. A context and its objects belong to
  * one thread at a time; different contexts need no lock.
+ *
+ * Pictures: what stb_image gets is checked before, so that no damaged file
+ * shows what memory held. Where you define STB_IMAGE_IMPLEMENTATION, these
+ * lines make sure of it whatever its version does; keep PNG in, whose
+ * decompressor is used by itself.
+ *
+ *     #define STBI_MALLOC(size)      calloc(1, size)
+ *     #define STBI_REALLOC(p, size)  realloc(p, size)
+ *     #define STBI_FREE(p)           free(p)
  *
  * Limits: kernels up to 16 x 16, pictures up to 65,536 pixels a side,
  * generators of up to 256 blocks. Files over 2 GB need a C library whose long
@@ -1177,16 +1186,21 @@ CGDDEF cgd_status cgd_image_decode_deep(cgd_ctx *ctx, cgd_image *image,
 #define CGD_NO_BACKGROUND 0x1000000U
 CGDDEF void cgd_use_background(cgd_ctx *ctx, cgd_u32 rgb);
 
+/* A picture of 1 to 4 channels, bytes or 16 bits, as a PNG file, handed to
+ * `write` in one piece. Errors: CGD_ERR_ARGUMENT, CGD_ERR_MEMORY. */
+CGDDEF cgd_status cgd_image_write_png(cgd_ctx *ctx, const cgd_image *image,
+    void (*write)(void *user, const void *data, size_t bytes), void *user);
+
 #ifndef CGD_NO_STDIO
 CGDDEF cgd_status cgd_image_load(cgd_ctx *ctx, cgd_image *image,
                                  const char *path, size_t c);
 CGDDEF cgd_status cgd_image_load_deep(cgd_ctx *ctx, cgd_image *image,
                                  const char *path, size_t c);
-/* By extension: .png (of 16 bits where the picture has them), .jpg/.jpeg
- * (quality 95), .bmp, through stb_image_write when it was included before this
- * header; .npy, the picture's own type, (h, w, c). Written whole or not at
- * all. Dropping bits of 16 is warned of; floating point and more than 4
- * channels are written as .npy only. */
+/* By extension: .png (of 16 bits where the picture has them); .npy, the
+ * picture's own type, (h, w, c); .jpg/.jpeg (quality 95) and .bmp through
+ * stb_image_write, which has to be included before this header. Written whole
+ * or not at all. Dropping bits of 16 is warned of; floating point and more
+ * than 4 channels are written as .npy only. */
 CGDDEF cgd_status cgd_image_save(cgd_ctx *ctx, const cgd_image *image,
                                  const char *path);
 CGDDEF cgd_status cgd_translate_file(cgd_ctx *ctx, const char *model,
@@ -15428,6 +15442,288 @@ CGDDEF cgd_status cgd_image_resize(cgd_ctx *ctx, cgd_image *out,
     return status;
 }
 
+/* ---- encoding: PNG -------------------------------------------------------*/
+/* stb_image_write ends the process where memory for a PNG is short, and knows
+ * 8 bits only; so PNG is written here. The compressor is deflate (RFC 1951)
+ * with its fixed code: what was seen before within 32 KB, found by a hash of
+ * three bytes, becomes a length and a distance. */
+
+#define CGD__PNG_STORED ((size_t)65535)   /* bytes in a stored block         */
+#define CGD__DEFLATE_WINDOW ((size_t)32768)
+#define CGD__DEFLATE_TRIES 16
+
+typedef struct cgd__deflate {
+    const unsigned char *in;
+    size_t size;                       /* of in                              */
+    unsigned char *out;
+    size_t written;
+    cgd_u32 bits;                      /* those of a byte that is not full   */
+    int count;
+    cgd_u32 *head, *before;            /* by hash, by place: the last place  */
+} cgd__deflate;                        /* with this hash, plus 1; 0: none    */
+
+static void cgd__put_bits(cgd__deflate *z, cgd_u32 value, int count)
+{
+    z->bits |= value << z->count;
+    for (z->count += count; z->count >= 8; z->count -= 8) {
+        z->out[z->written++] = (unsigned char)(z->bits & 255);
+        z->bits >>= 8;
+    }
+}
+
+/* Of a code the highest bit comes first. */
+static void cgd__put_code(cgd__deflate *z, cgd_u32 code, int count)
+{
+    cgd_u32 turned = 0;
+    int i;
+    for (i = 0; i < count; i++) turned |= (code >> i & 1) << (count - 1 - i);
+    cgd__put_bits(z, turned, count);
+}
+
+static void cgd__put_symbol(cgd__deflate *z, cgd_u32 s)
+{
+    if (s < 144) cgd__put_code(z, 0x30 + s, 8);
+    else if (s < 256) cgd__put_code(z, 0x190 + s - 144, 9);
+    else if (s < 280) cgd__put_code(z, s - 256, 7);
+    else cgd__put_code(z, 0xc0 + s - 280, 8);
+}
+
+/* Lengths and distances double their step every four and every two symbols;
+ * what the symbol leaves open follows as bits. */
+static void cgd__put_match(cgd__deflate *z, size_t length, size_t distance)
+{
+    cgd_u32 v = (cgd_u32)length - 3, d = (cgd_u32)distance - 1;
+    int n = 0;
+    while (v >> n > 7) n++;
+    if (length == 258) {
+        cgd__put_symbol(z, 285);
+    } else {
+        cgd__put_symbol(z, 257 + 4 * (cgd_u32)n + (v >> n));
+        cgd__put_bits(z, v & ((1U << n) - 1), n);
+    }
+    for (n = 0; d >> n > 3;) n++;
+    cgd__put_code(z, 2 * (cgd_u32)n + (d >> n), 5);
+    cgd__put_bits(z, d & ((1U << n) - 1), n);
+}
+
+static size_t cgd__deflate_hash(const unsigned char *p)
+{
+    return ((p[0] | (cgd_u32)p[1] << 8 | (cgd_u32)p[2] << 16) * 0x9e3779b1U
+            & 0xffffffffU) >> 17;
+}
+
+/* The longest match for what stands at `at`, of three bytes or more; or 0. */
+static size_t cgd__deflate_match(const cgd__deflate *z, size_t at,
+                                 size_t *distance)
+{
+    size_t limit = cgd__min(258, z->size - at), best = 2, n, from, tries;
+    const unsigned char *in = z->in;
+    if (limit < 3) return 0;
+    from = z->head[cgd__deflate_hash(in + at)];
+    for (tries = 0; from > 0 && tries < CGD__DEFLATE_TRIES; tries++) {
+        size_t start = from - 1;
+        if (at - start > CGD__DEFLATE_WINDOW) break;
+        for (n = 0; n < limit && in[start + n] == in[at + n]; n++) continue;
+        if (n > best) {
+            best = n;
+            *distance = at - start;
+        }
+        if (best == limit) break;
+        from = z->before[start % CGD__DEFLATE_WINDOW];
+    }
+    return best > 2 ? best : 0;
+}
+
+static void cgd__deflate_run(cgd__deflate *z)
+{
+    size_t at, next, n, distance = 0;
+    cgd__put_bits(z, 3, 3);                       /* last block, fixed code  */
+    for (at = 0; at < z->size; at = next) {
+        n = cgd__deflate_match(z, at, &distance);
+        next = at + cgd__max(n, 1);
+        if (n > 0) cgd__put_match(z, n, distance);
+        else cgd__put_symbol(z, z->in[at]);
+        for (; at < next && z->size - at >= 3; at++) {
+            cgd_u32 *head = &z->head[cgd__deflate_hash(z->in + at)];
+            z->before[at % CGD__DEFLATE_WINDOW] = *head;
+            *head = (cgd_u32)at + 1;
+        }
+    }
+    cgd__put_symbol(z, 256);
+    cgd__put_bits(z, 0, 7);
+}
+
+static void cgd__put_big(unsigned char *p, cgd_u32 v)
+{
+    int k;
+    for (k = 0; k < 4; k++) p[k] = (unsigned char)(v >> (24 - 8 * k) & 255);
+}
+
+/* The beginning of a chunk of n bytes. */
+static unsigned char *cgd__png_head(unsigned char *to, const char *type,
+                                    size_t n)
+{
+    cgd__put_big(to, (cgd_u32)n);
+    memcpy(to + 4, type, 4);
+    return to + 8;
+}
+
+/* And its end, the check sum. */
+static unsigned char *cgd__png_seal(unsigned char *data, size_t n)
+{
+    cgd__put_big(data + n, cgd__crc32(0, data - 4, n + 4));
+    return data + n + 4;
+}
+
+/* Rows as a data stream whose blocks are stored as they are, without the
+ * check sum at its end. It may begin before the rows in the same memory. */
+static unsigned char *cgd__png_store(unsigned char *to,
+                                     const unsigned char *rows, size_t raw)
+{
+    *to++ = 0x78;
+    *to++ = 1;
+    while (raw > 0) {
+        size_t n = cgd__min(raw, CGD__PNG_STORED);
+        memmove(to + 5, rows, n);
+        to[0] = n == raw;
+        to[1] = (unsigned char)(n & 255);
+        to[2] = (unsigned char)(n >> 8);
+        to[3] = (unsigned char)(~n & 255);
+        to[4] = (unsigned char)(~n >> 8 & 255);
+        to += 5 + n;
+        rows += n;
+        raw -= n;
+    }
+    return to;
+}
+
+/* The whole zlib stream; stored where that is shorter. */
+static unsigned char *cgd__zlib(cgd__deflate *z)
+{
+    unsigned char *to = z->out;
+    cgd_u32 a = 1, b = 0;                         /* Adler-32                */
+    size_t i;
+    to[0] = 0x78;
+    to[1] = 1;
+    z->written = 2;
+    cgd__deflate_run(z);
+    if (z->written > z->size + 5 * (z->size / CGD__PNG_STORED + 1))
+        to = cgd__png_store(to, z->in, z->size);
+    else
+        to += z->written;
+    for (i = 0; i < z->size; i++) {
+        a = (a + z->in[i]) % 65521;
+        b = (b + a) % 65521;
+    }
+    cgd__put_big(to, b << 16 | a);
+    return to + 4;
+}
+
+static int cgd__paeth(int a, int b, int c)
+{
+    int pa = b - c, pb = a - c, pc = pa + pb;
+    if (pa < 0) pa = -pa;
+    if (pb < 0) pb = -pb;
+    if (pc < 0) pc = -pc;
+    return pa <= pb && pa <= pc ? a : pb <= pc ? b : c;
+}
+
+/* A row less what filter 0 to 4 guesses it to be: nothing, the byte of the
+ * pixel to the left, the one above, their mean, or Paeth's choice. Returns
+ * how large the rest is. */
+static size_t cgd__png_filter(unsigned char *out, const unsigned char *row,
+                              const unsigned char *above, size_t n,
+                              size_t pixel, int filter)
+{
+    size_t sum = 0, i;
+    for (i = 0; i < n; i++) {
+        int a = i < pixel ? 0 : row[i - pixel], b = above[i];
+        int c = i < pixel ? 0 : above[i - pixel];
+        int guess = filter == 0 ? 0 : filter == 1 ? a : filter == 2 ? b
+                  : filter == 3 ? (a + b) / 2 : cgd__paeth(a, b, c);
+        out[i] = (unsigned char)((row[i] - guess) & 255);
+        sum += out[i] < 128 ? out[i] : 256U - out[i];
+    }
+    return sum;
+}
+
+/* Sample i as the low bytes of a word: a byte, 16 bits, or a float's bits. */
+static cgd_u32 cgd__sample_bits(const cgd_image *image, size_t i)
+{
+    float v = image->data ? (float)image->data[i] : image->values[i];
+    cgd_u32 bits;
+    if (image->data || image->white > 0)
+        return (cgd_u32)cgd__clamp(v + 0.5f, 0, image->white);
+    memcpy(&bits, &v, sizeof bits);
+    return bits;
+}
+
+/* All rows, filtered, each by what leaves least. two: room for two rows. */
+static void cgd__png_rows(unsigned char *out, const cgd_image *image,
+                          unsigned char *two)
+{
+    size_t deep = image->data ? 1 : 2, samples = image->w * image->c;
+    size_t n = samples * deep, y, i;
+    memset(two, 0, 2 * n);
+    for (y = 0; y < image->h; y++, out += 1 + n) {
+        unsigned char *row = two + (y & 1) * n, *above = two + (~y & 1) * n;
+        size_t least = (size_t)-1, sum;
+        int filter;
+        for (i = 0; i < samples; i++) {
+            cgd_u32 v = cgd__sample_bits(image, y * samples + i);
+            if (deep == 2) row[2 * i] = (unsigned char)(v >> 8);
+            row[deep * i + deep - 1] = (unsigned char)(v & 255);
+        }
+        for (filter = 0; filter < 5; filter++) {
+            sum = cgd__png_filter(out + 1, row, above, n, image->c * deep,
+                                  filter);
+            if (sum >= least) continue;
+            least = sum;
+            out[0] = (unsigned char)filter;
+        }
+        cgd__png_filter(out + 1, row, above, n, image->c * deep, out[0]);
+    }
+}
+
+CGDDEF cgd_status cgd_image_write_png(cgd_ctx *ctx, const cgd_image *image,
+    void (*write)(void *user, const void *data, size_t bytes), void *user)
+{
+    static const unsigned char kinds[5] = { 0, 0, 4, 2, 6 };
+    const size_t n = image->w * image->c * (image->data ? 1 : 2);
+    const size_t raw = (n + 1) * image->h, tables = 2 * CGD__DEFLATE_WINDOW;
+    const size_t room = raw + raw / 8 + 128;
+    const size_t all = tables * sizeof(cgd_u32) + 2 * n + raw + room;
+    unsigned char *block, *out, *to;
+    cgd__deflate z;
+    if (image->w == 0 || image->c > 4 || (!image->data && image->white <= 0))
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "a PNG has 1 to 4 channels "
+                         "of 8 or 16 bits");
+    block = (unsigned char *)cgd__alloc_zeroed(ctx, 1, all, "writing a PNG");
+    if (!block) return CGD_ERR_MEMORY;
+    memset(&z, 0, sizeof z);
+    z.head = (cgd_u32 *)(void *)block;
+    z.before = z.head + CGD__DEFLATE_WINDOW;
+    z.in = block + tables * sizeof(cgd_u32) + 2 * n;
+    z.size = raw;
+    out = block + all - room;
+    cgd__png_rows(block + tables * sizeof(cgd_u32) + 2 * n, image,
+                  block + tables * sizeof(cgd_u32));
+    memcpy(out, "\x89PNG\r\n\x1a\n", 8);
+    to = cgd__png_head(out + 8, "IHDR", 13);
+    cgd__put_big(to, (cgd_u32)image->w);
+    cgd__put_big(to + 4, (cgd_u32)image->h);
+    to[8] = image->data ? 8 : 16;
+    to[9] = kinds[image->c];
+    z.out = to = cgd__png_seal(to, 13) + 8;
+    to = cgd__zlib(&z);
+    cgd__png_head(z.out - 8, "IDAT", (size_t)(to - z.out));
+    to = cgd__png_seal(z.out, (size_t)(to - z.out));
+    to = cgd__png_seal(cgd__png_head(to, "IEND", 0), 0);
+    write(user, out, (size_t)(to - out));
+    cgd__free(ctx, block, all);
+    return CGD_OK;
+}
+
 /* ---- decoding ------------------------------------------------------------*/
 
 #define CGD__NPY "\x93NUMPY"           /* how NumPy's .npy files begin        */
@@ -15534,6 +15830,7 @@ static int cgd__picture_kind(const unsigned char *p, size_t size)
     if (i == CGD__BMP && (size < 18 || cgd__number(p + 15, 3, 0) != 0
                           || !memchr("\14\50\64\70\100\154\174", p[14], 7)))
         i = n;
+    if (i == CGD__ARRAY && size < 10) i = n;
     if (i == n && size >= 10 && p[8] == '{' && p[7] == 0)    /* safetensors  */
         i = CGD__ARRAY;
     return i < n ? (int)i : CGD__UNKNOWN;
@@ -15885,7 +16182,6 @@ static void cgd__prepare_jpeg(cgd__decoding *d)
 
 /* ---- decoding: PNG -------------------------------------------------------*/
 
-#define CGD__PNG_STORED ((size_t)65535)   /* bytes in a stored block         */
 #define CGD__PNG_SPARE ((size_t)65536)    /* more than the rows: known to be */
 #define CGD__PNG_HEAD (33 + 780 + 268 + 10)   /* up to the first such block  */
 
@@ -16019,18 +16315,6 @@ static void cgd__look_png(cgd__decoding *d)
             + CGD__PNG_SPARE + (g.pieces > 1 ? g.packed_size : 0);
 }
 
-/* The beginning of a chunk of n bytes. */
-static unsigned char *cgd__png_head(unsigned char *to, const char *type,
-                                    size_t n)
-{
-    int i;
-    for (i = 0; i < 4; i++) {
-        to[i] = (unsigned char)(n >> (24 - 8 * i) & 255);
-        to[4 + i] = (unsigned char)type[i];
-    }
-    return to + 8;
-}
-
 /* A chunk, made longer with zeros: a palette has all the colours that a pixel
  * can name. Nobody looks at the check sum any more. */
 static unsigned char *cgd__png_put(unsigned char *to, const char *type,
@@ -16041,28 +16325,6 @@ static unsigned char *cgd__png_put(unsigned char *to, const char *type,
     memset(to, 0, padded + 4);
     if (n > 0) memcpy(to, data, n);
     return to + padded + 4;
-}
-
-/* Rows as a data stream whose blocks are stored as they are, without the
- * check sum at its end. It may begin before the rows in the same memory. */
-static unsigned char *cgd__png_store(unsigned char *to,
-                                     const unsigned char *rows, size_t raw)
-{
-    *to++ = 0x78;
-    *to++ = 1;
-    while (raw > 0) {
-        size_t n = cgd__min(raw, CGD__PNG_STORED);
-        memmove(to + 5, rows, n);
-        to[0] = n == raw;
-        to[1] = (unsigned char)(n & 255);
-        to[2] = (unsigned char)(n >> 8);
-        to[3] = (unsigned char)(~n & 255);
-        to[4] = (unsigned char)(~n >> 8 & 255);
-        to += 5 + n;
-        rows += n;
-        raw -= n;
-    }
-    return to;
 }
 
 /* The rows are unpacked here, into cleared memory of a known size; so no
@@ -16761,26 +17023,13 @@ static int cgd__has_extension(const char *name, const char *extension)
     return 1;
 }
 
-#ifdef INCLUDE_STB_IMAGE_WRITE_H
-
-static void cgd__sink_write(void *user, void *data, int size)
+static void cgd__put_output(void *user, const void *data, size_t bytes)
 {
-    if (size > 0) cgd_output_write((cgd_output *)user, data, (size_t)size);
-}
-
-/* Sample i as the low bytes of a word: a byte, 16 bits, or a float's bits. */
-static cgd_u32 cgd__sample_bits(const cgd_image *image, size_t i)
-{
-    float v = image->data ? (float)image->data[i] : image->values[i];
-    cgd_u32 bits;
-    if (image->data || image->white > 0)
-        return (cgd_u32)cgd__clamp(v + 0.5f, 0, image->white);
-    memcpy(&bits, &v, sizeof bits);
-    return bits;
+    cgd_output_write((cgd_output *)user, data, bytes);
 }
 
 /* NumPy's format 1.0: a Python dict, padded to 64 bytes, then the numbers. */
-static int cgd__write_npy(cgd_output *sink, const cgd_image *image)
+static void cgd__write_npy(cgd_output *sink, const cgd_image *image)
 {
     size_t n = image->w * image->h * image->c, i;
     int width = image->data ? 1 : image->white > 0 ? 2 : 4, k;
@@ -16795,107 +17044,61 @@ static int cgd__write_npy(cgd_output *sink, const cgd_image *image)
     head[7] = head[9] = 0;
     head[8] = 128 - 10;
     head[127] = '\n';
-    cgd__sink_write(sink, head, 128);
+    cgd_output_write(sink, head, 128);
     for (i = 0; i < n; i++) {
         cgd_u32 bits = cgd__sample_bits(image, i);
         unsigned char out[4];
         for (k = 0; k < width; k++)
             out[k] = (unsigned char)(bits >> 8 * k & 255);
-        cgd__sink_write(sink, out, width);
-    }
-    return 1;
-}
-
-static void cgd__png_word(unsigned char *p, cgd_u32 v)
-{
-    int k;
-    for (k = 0; k < 4; k++) p[k] = (unsigned char)(v >> (24 - 8 * k) & 255);
-}
-
-static void cgd__png_chunk(cgd_output *sink, const char *type,
-                           unsigned char *data, size_t n)
-{
-    unsigned char head[8], tail[4];
-    cgd__png_word(head, (cgd_u32)n);
-    memcpy(head + 4, type, 4);
-    cgd__png_word(tail, cgd__crc32(cgd__crc32(0, head + 4, 4), data, n));
-    cgd__sink_write(sink, head, 8);
-    cgd__sink_write(sink, data, (int)n);
-    cgd__sink_write(sink, tail, 4);
-}
-
-/* The rows of a PNG of 16 bits: big-endian samples, each less the one to its
- * left (filter 1), which compresses what changes slowly. */
-static void cgd__png16_rows(unsigned char *out, const cgd_image *image)
-{
-    size_t n = image->w * image->c, bpp = 2 * image->c, y, i;
-    for (y = 0; y < image->h; y++, out += 2 * n) {
-        *out++ = 1;
-        for (i = 0; i < n; i++) {
-            cgd_u32 v = cgd__sample_bits(image, y * n + i);
-            out[2 * i] = (unsigned char)(v >> 8);
-            out[2 * i + 1] = (unsigned char)(v & 255);
-        }
-        for (i = 2 * n; i-- > bpp;)
-            out[i] = (unsigned char)(out[i] - out[i - bpp]);
+        cgd_output_write(sink, out, (size_t)width);
     }
 }
 
-/* stb_image_write has the compressor, but writes only 8 bits. */
-STBIWDEF unsigned char *stbi_zlib_compress(unsigned char *data, int data_len,
-                                           int *out_len, int quality);
+#ifdef INCLUDE_STB_IMAGE_WRITE_H
 
-static int cgd__write_png16(cgd_output *sink, const cgd_image *image)
+static void cgd__sink_write(void *user, void *data, int size)
 {
-    static const char kinds[5] = { 0, 0, 4, 2, 6 };    /* by channels        */
-    size_t size = image->h * (2 * image->w * image->c + 1);
-    unsigned char *rows, *packed = NULL, head[13];
-    int n = 0;
-    rows = size > INT_MAX ? NULL
-                          : (unsigned char *)cgd__alloc(sink->ctx, size);
-    if (rows) {
-        cgd__png16_rows(rows, image);
-        packed = stbi_zlib_compress(rows, (int)size, &n, 8);
-        cgd__free(sink->ctx, rows, size);
-    }
-    if (!packed) {
-        sink->status = cgd__fail(sink->ctx, CGD_ERR_MEMORY, "%s: out of "
-                                 "memory for a picture of 16 bits",
-                                 sink->path);
-        return 0;
-    }
-    cgd__png_word(head, (cgd_u32)image->w);
-    cgd__png_word(head + 4, (cgd_u32)image->h);
-    head[8] = 16;
-    head[9] = (unsigned char)kinds[image->c];
-    head[10] = head[11] = head[12] = 0;
-    cgd__sink_write(sink, (void *)"\x89PNG\r\n\x1a\n", 8);
-    cgd__png_chunk(sink, "IHDR", head, 13);
-    cgd__png_chunk(sink, "IDAT", packed, (size_t)n);
-    cgd__png_chunk(sink, "IEND", head, 0);
-#ifdef STBIW_FREE
-    STBIW_FREE(packed);
-#else
-    free(packed);
-#endif
-    return 1;
+    if (size > 0) cgd_output_write((cgd_output *)user, data, (size_t)size);
 }
 
-/* 1 if stb_image_write was content. */
-static int cgd__image_write(cgd_output *sink, const cgd_image *image,
-                            const char *path)
+/* JPEG and BMP, for which stb_image_write takes no memory. */
+static cgd_status cgd__write_stb(cgd_output *sink, const cgd_image *image,
+                                 int bmp)
 {
     int w = (int)image->w, h = (int)image->h, c = (int)image->c;
-    if (cgd__has_extension(path, ".npy")) return cgd__write_npy(sink, image);
-    if (!image->data) return cgd__write_png16(sink, image);
-    if (cgd__has_extension(path, ".png"))
-        return stbi_write_png_to_func(cgd__sink_write, sink, w, h, c,
-                                      image->data, w * c);
-    if (cgd__has_extension(path, ".bmp"))
-        return stbi_write_bmp_to_func(cgd__sink_write, sink, w, h, c,
-                                      image->data);
-    return stbi_write_jpg_to_func(cgd__sink_write, sink, w, h, c,
-                                  image->data, 95);
+    int good = bmp ? stbi_write_bmp_to_func(cgd__sink_write, sink, w, h, c,
+                                            image->data)
+                   : stbi_write_jpg_to_func(cgd__sink_write, sink, w, h, c,
+                                            image->data, 95);
+    if (good) return CGD_OK;
+    return cgd__fail(sink->ctx, CGD_ERR_IO, "%s: the picture cannot be "
+                     "written", sink->path);
+}
+
+#else
+
+static cgd_status cgd__write_stb(cgd_output *sink, const cgd_image *image,
+                                 int bmp)
+{
+    (void)image;
+    return cgd__fail(sink->ctx, CGD_ERR_UNSUPPORTED, "%s: this build writes "
+        "%s only with stb_image_write.h included before cycle_gan_distil.h",
+        sink->path, bmp ? "BMP" : "JPEG");
+}
+
+#endif /* INCLUDE_STB_IMAGE_WRITE_H */
+
+static void cgd__image_write(cgd_output *sink, const cgd_image *image,
+                             const char *path)
+{
+    cgd_status status = CGD_OK;
+    if (cgd__has_extension(path, ".npy"))
+        cgd__write_npy(sink, image);
+    else if (cgd__has_extension(path, ".png"))
+        status = cgd_image_write_png(sink->ctx, image, cgd__put_output, sink);
+    else
+        status = cgd__write_stb(sink, image, cgd__has_extension(path, ".bmp"));
+    if (sink->status == CGD_OK) sink->status = status;
 }
 
 /* Write a picture of values in a format that has only bytes. */
@@ -16938,24 +17141,9 @@ CGDDEF cgd_status cgd_image_save(cgd_ctx *ctx, const cgd_image *image,
     if (!image->data && !npy && (!png || image->white <= 0))
         return cgd__save_bytes(ctx, image, path);
     cgd_output_open(ctx, &out, path);
-    if (out.status == CGD_OK && !cgd__image_write(&out, image, path)
-        && out.status == CGD_OK)
-        out.status = cgd__fail(ctx, CGD_ERR_IO, "%s: the picture cannot be "
-                               "written", path);
+    if (out.status == CGD_OK) cgd__image_write(&out, image, path);
     return cgd_output_close(&out);
 }
-
-#else
-
-CGDDEF cgd_status cgd_image_save(cgd_ctx *ctx, const cgd_image *image,
-                                 const char *path)
-{
-    (void)image;
-    return cgd__fail(ctx, CGD_ERR_UNSUPPORTED, "%s: this build writes no "
-        "pictures: include stb_image_write.h before cycle_gan_distil.h", path);
-}
-
-#endif /* INCLUDE_STB_IMAGE_WRITE_H */
 
 /* ---- folders -------------------------------------------------------------*/
 
@@ -18445,7 +18633,6 @@ static void cgd__log_flush(cgd__run *r)
 
 /* ---- samples -------------------------------------------------------------*/
 
-#ifdef INCLUDE_STB_IMAGE_WRITE_H
 #define CGD__SHEET_ROWS 4
 
 /* Put a picture of the batch into cell (row, column) of the sheet; a picture
@@ -18538,7 +18725,6 @@ static cgd_status cgd__run_sample(cgd__run *r)
     cgd_image_free(r->ctx, &sheet);
     return status;
 }
-#endif
 
 /* ---- states and models ---------------------------------------------------*/
 
@@ -18826,11 +19012,9 @@ static cgd_status cgd__run_step(cgd__run *r, const cgd_run_config *c)
         memset(r->sums, 0, sizeof r->sums);
         r->summed = 0;
     }
-#ifdef INCLUDE_STB_IMAGE_WRITE_H
     if (status == CGD_OK && c->sample_every
         && (cgd__due(t->step, c->sample_every) || t->step == c->steps))
         status = cgd__run_sample(r);
-#endif
     if (status == CGD_OK && cgd__due(t->step, c->keep_every))
         status = cgd__run_models(r, 1);
     if (status == CGD_OK && cgd__due(t->step, c->save_every))

@@ -435,6 +435,11 @@ fi
 
 # ---- Pictures and examples -------------------------------------------------
 
+check 'programs give stb_image memory that is cleared' "
+    for path in '$root'/tools/*.c '$root'/examples/*.c; do
+        grep -q STB_IMAGE_IMPLEMENTATION \"\$path\" || continue
+        grep -qF 'STBI_MALLOC(size) calloc(1, size)' \"\$path\" || exit 1
+    done"
 check 'without stb_image, pictures are refused in a sentence' "
     $cc $plain $I ../stb_never.c -o picture; ./picture"
 if echo '#include <stb/stb_image.h>' | $cc -E -xc - >/dev/null 2>&1; then

@@ -75,6 +75,9 @@ static void user_release(void *user, void *block, size_t bytes)
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 #endif
 #include <stb/stb_image.h>
+#define STBIW_MALLOC(bytes) count_alloc(bytes)
+#define STBIW_REALLOC(block, bytes) count_realloc(block, bytes)
+#define STBIW_FREE(block) count_free(block)
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #define STB_IMAGE_WRITE_STATIC
 #include <stb/stb_image_write.h>
@@ -792,7 +795,7 @@ static void pixels_beyond_the_palette_are_black(void)
     unsigned char *stream = stbi_zlib_compress(indices, 5, &n, 8);
     size_t size;
     memcpy(zlib, stream, (size_t)n);
-    free(stream);
+    count_free(stream);
     size = make_png(file, 4, 1, 3, zlib, (size_t)n);
     decodes_near(file, size, pixels, sizeof pixels, 0);
     memset(file, 0, sizeof file);
@@ -823,7 +826,7 @@ static void bombs_are_refused_before_they_go_off(void)
     size = make_png(png, 8000, 8000, 2, stream, 5000);
     refused(png, size, "truncated");
     CHECK(largest < MEGABYTE);
-    free(stream);
+    count_free(stream);
     memcpy(jpeg, golden_jpeg_ii, sizeof golden_jpeg_ii);
     i = segment(jpeg, sizeof golden_jpeg_ii, 0xc0);
     jpeg[i + 5] = jpeg[i + 7] = 31;                        /* 8000 x 8000    */
@@ -1305,6 +1308,106 @@ static void a_picture_of_a_billion_pixels_is_refused_unseen(void)
           == CGD_ERR_SHAPE);
     CHECK(says(&ctx, "too many pixels"));
     end(&ctx);
+}
+
+/* stb_image_write ends the process where its memory fails. */
+static void saving_without_memory_leaves_nothing(void)
+{
+    static const char *const names[] = { "a.png", "a.jpg", "a.bmp" };
+    const char *folder = scratch("unsaved");
+    char path[400], part[420];
+    size_t i;
+    for (i = 0; i < (sanitized ? 1 : N(names)); i++) {
+        cgd_status status = CGD_ERR_MEMORY;
+        long k;
+        in_folder(path, folder, names[i]);
+        sprintf(part, "%s.cgd-part", path);
+        for (k = 1; k < 100 && status != CGD_OK; k++) {
+            cgd_ctx ctx;
+            cgd_image p;
+            start(&ctx, 1);
+            p = noise_image(&ctx, 70, 50, 3, 1UL);
+            calls = 0;
+            failing = k;
+            status = cgd_image_save(&ctx, &p, path);
+            CHECK(status == CGD_OK || status == CGD_ERR_MEMORY);
+            CHECK(status == CGD_OK || (says(&ctx, "memory")
+                                       && !exists(path)));
+            CHECK(!exists(part));
+            cgd_image_free(&ctx, &p);
+            end(&ctx);
+        }
+        CHECK(status == CGD_OK && (i > 0 || k > 2));
+        remove(path);
+    }
+}
+
+typedef struct bytes_in_memory {
+    unsigned char *data;
+    size_t size;
+} bytes_in_memory;
+
+static void keep_bytes(void *user, const void *data, size_t bytes)
+{
+    bytes_in_memory *m = (bytes_in_memory *)user;
+    CHECK(m->data == NULL);                          /* in one piece         */
+    m->data = (unsigned char *)malloc(bytes);
+    m->size = bytes;
+    if (m->data) memcpy(m->data, data, bytes);
+}
+
+/* What is written as PNG comes back, and its two kinds of check sum are
+ * right: the stream's (Adler-32), which stb_image does not look at, is made
+ * here by its definition. step 0: noise; else bytes that repeat. */
+static void png_comes_back(size_t w, size_t h, size_t c, size_t step)
+{
+    bytes_in_memory m = { NULL, 0 };
+    unsigned char *raw;
+    unsigned long a = 1, b = 0;
+    size_t i, n = (w * c + 1) * h, bytes = w * h * c;
+    cgd_ctx ctx;
+    cgd_image p, q;
+    start(&ctx, 1);
+    p = noise_image(&ctx, w, h, c, 9UL);
+    for (i = 0; step && i < bytes; i++) p.data[i] = (unsigned char)(i / step);
+    CHECK(cgd_image_write_png(&ctx, &p, keep_bytes, &m) == CGD_OK);
+    CHECK(m.size < bytes + bytes / 100 + 200);
+    CHECK(!step || m.size < bytes / 8 + 200);
+    if (c != 2) {
+        CHECK(cgd_image_decode(&ctx, &q, m.data, m.size, c, "test")
+              == CGD_OK);
+        CHECK(q.data && memcmp(q.data, p.data, bytes) == 0);
+        cgd_image_free(&ctx, &q);
+    }
+    raw = (unsigned char *)malloc(n);
+    CHECK(stbi_zlib_decode_buffer((char *)raw, (int)n,
+              (const char *)m.data + 41, (int)(m.size - 41 - 16)) == (int)n);
+    for (i = 0; i < n; i++) {
+        a = (a + raw[i]) % 65521;
+        b = (b + a) % 65521;
+    }
+    for (i = 0; i < 4; i++)
+        CHECK(m.data[m.size - 20 + i]
+              == (((b << 16 | a) >> (24 - 8 * i)) & 255));
+    memset(&q, 0, sizeof q);
+    CHECK(cgd_image_write_png(&ctx, &q, keep_bytes, &m) == CGD_ERR_ARGUMENT);
+    free(raw);
+    free(m.data);
+    cgd_image_free(&ctx, &p);
+    end(&ctx);
+}
+
+static void a_png_of_any_kind_comes_back(void)
+{
+    size_t c;
+    for (c = 1; c <= 4; c++) {
+        png_comes_back(1, 1, c, 0);
+        png_comes_back(37, 5, c, 0);
+        png_comes_back(301, 150, c, 1);
+        png_comes_back(200, 300, c, 7);
+    }
+    png_comes_back(200, 200, 3, 0);                  /* stored, two blocks   */
+    png_comes_back(9, 7000, 1, 40000);
 }
 
 static void saving_fails_in_a_sentence_and_harms_nothing(void)
@@ -2411,6 +2514,8 @@ int main(void)
     RUN(grey_is_pillows_luma);
     RUN(files_that_are_no_pictures_are_refused_in_a_sentence);
     RUN(a_picture_of_a_billion_pixels_is_refused_unseen);
+    RUN(saving_without_memory_leaves_nothing);
+    RUN(a_png_of_any_kind_comes_back);
     RUN(saving_fails_in_a_sentence_and_harms_nothing);
     RUN(listing_is_sorted_and_holds_pictures_only);
     RUN(missing_and_empty_folders_are_named);

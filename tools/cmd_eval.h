@@ -227,6 +227,7 @@ enum { FOLDER_INPUT, FOLDER_TRUTH, FOLDER_OUTPUT, PAIRED };
 typedef struct evaluation {
     const settings *s;
     cgd_ctx ctx;
+    cgd_status encoded;            /* of the pictures in the page         */
     live_line line;
     cgd_bootstrap bootstrap;
     eval_folder folders[PAIRED], real_folder, train_folder;
@@ -859,18 +860,19 @@ static void base64_put(base64 *b, int digits)
     b->bytes = 0;
 }
 
-static void base64_write(void *to, void *data, int size)
+static void base64_write(void *to, const void *data, size_t size)
 {
     base64 *b = (base64 *)to;
     const unsigned char *bytes = (const unsigned char *)data;
-    int i;
+    size_t i;
     for (i = 0; i < size; i++) {
         b->bits |= (unsigned long)bytes[i] << (16 - 8 * b->bytes);
         if (++b->bytes == 3) base64_put(b, 4);
     }
 }
 
-static void page_picture(FILE *f, const cgd_image *image, const char *caption)
+static void page_picture(FILE *f, evaluation *e, const cgd_image *image,
+                         const char *caption)
 {
     base64 b;
     size_t w = image->w, h = image->h, shown = 190;
@@ -882,8 +884,8 @@ static void page_picture(FILE *f, const cgd_image *image, const char *caption)
             caption, (unsigned long)shown,
             (unsigned long)(h * shown / w > 0 ? h * shown / w : 1),
             w < shown ? "pixelated" : "auto");
-    stbi_write_png_to_func(base64_write, &b, (int)w, (int)h, 3, image->data,
-                           (int)(3 * w));
+    if (e->encoded == CGD_OK)
+        e->encoded = cgd_image_write_png(&e->ctx, image, base64_write, &b);
     if (b.bytes > 0) base64_put(&b, b.bytes + 1);
     fprintf(f, "\"/><figcaption>%s</figcaption></figure>\n", caption);
 }
@@ -1064,7 +1066,7 @@ static int page_rank(evaluation *e, ranked *ranks, int *target)
 }
 
 /* One picture's row: what it was, and what everybody made of it. */
-static void page_row(FILE *f, const evaluation *e, const ranked *r,
+static void page_row(FILE *f, evaluation *e, const ranked *r,
                      const char *label, int target)
 {
     const eval_answer *a = e->answers;
@@ -1077,18 +1079,18 @@ static void page_row(FILE *f, const evaluation *e, const ranked *r,
     if (target != TO_REAL) fprintf(f, "<br/>PSNR %.2f dB", r->score);
     fprintf(f, "</small></div>\n");
     if (a[ANSWER_INPUT].pictures)
-        page_picture(f, &a[ANSWER_INPUT].pictures->images[i], "input");
+        page_picture(f, e, &a[ANSWER_INPUT].pictures->images[i], "input");
     if (a[ANSWER_TEACHER].pictures)
-        page_picture(f, &a[ANSWER_TEACHER].pictures->images[i], "teacher");
+        page_picture(f, e, &a[ANSWER_TEACHER].pictures->images[i], "teacher");
     if (a[ANSWER_MODEL].pictures)
-        page_picture(f, &a[ANSWER_MODEL].pictures->images[i],
+        page_picture(f, e, &a[ANSWER_MODEL].pictures->images[i],
                      a[ANSWER_MODEL].title);
     if (a[ANSWER_FOLDER].pictures)
-        page_picture(f, &a[ANSWER_FOLDER].pictures->images[i], "output");
+        page_picture(f, e, &a[ANSWER_FOLDER].pictures->images[i], "output");
     if (e->folders[FOLDER_TRUTH].path)
-        page_picture(f, &e->galleries[FOLDER_TRUTH].images[i], "truth");
+        page_picture(f, e, &e->galleries[FOLDER_TRUTH].images[i], "truth");
     if (target == TO_REAL)
-        page_picture(f, &e->real.images[r->nearest], "nearest real");
+        page_picture(f, e, &e->real.images[r->nearest], "nearest real");
     fprintf(f, "</div>\n");
 }
 
@@ -1117,7 +1119,8 @@ static int page_pictures(FILE *f, evaluation *e)
     }
     if (!bad) fprintf(f, "</div>\n");
     free(ranks);
-    return bad;
+    return bad || e->encoded == CGD_OK ? bad
+                                       : fail_status(&e->ctx, e->encoded);
 }
 
 /* ---- the whole -----------------------------------------------------------*/

@@ -99,7 +99,15 @@ def metric_cases(out):
     out.append("};\n")
 
 
+def fuzz_from(name, data):
+    with open(os.path.join(OUT, "..", "fuzz", "corpus", "picture", name),
+              "wb") as f:
+        f.write(data)
+
+
 def c_bytes(out, name, data):
+    if data[:2] in (b"\xff\xd8", b"\x89P", b"BM"):
+        fuzz_from(name[7:], data)
     out.append("static const unsigned char %s[%d] = {" % (name, len(data)))
     for i in range(0, len(data), 18):
         out.append("    " + ",".join("%d" % b for b in data[i:i + 18]) + ",")
@@ -337,3 +345,4 @@ if __name__ == "__main__":
     write("pictures.h", resize_cases, exif_cases, progressive, png_cases,
           jpeg_kinds, upright_png, bmp_cases, alpha_cases)
     write("metrics.h", metric_cases)
+    fuzz_from("npy_mark", b"\x93NUMPY")
