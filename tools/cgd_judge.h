@@ -780,7 +780,7 @@ static cgd_status cgd__swd_net(cgd_ctx *ctx, cgd_net *net, size_t length)
 }
 
 /* Project a set's patches on the 16 directions from q->first. */
-static cgd_status cgd__swd_project(cgd_ctx *ctx, cgd__swd *q, int which)
+static cgd_status cgd__swd_project(cgd__swd *q, int which)
 {
     cgd_tensor x = cgd_tensor_view(q->sets[which]->count, 8,
                                    CGD__SWD_PER_PICTURE / 8, q->length,
@@ -918,8 +918,8 @@ static cgd_status cgd__swd_run_level(cgd_ctx *ctx, cgd__swd *q, double *sum)
     }
     for (q->first = 0; q->first < CGD__SWD_DIRECTIONS && status == CGD_OK;
          q->first += CGD__SWD_AT_ONCE) {
-        status = cgd__swd_project(ctx, q, 0);
-        if (status == CGD_OK) status = cgd__swd_project(ctx, q, 1);
+        status = cgd__swd_project(q, 0);
+        if (status == CGD_OK) status = cgd__swd_project(q, 1);
         if (status != CGD_OK) break;
         cgd_parallel_for(ctx, CGD__SWD_AT_ONCE, cgd__swd_match, q);
         for (d = 0; d < CGD__SWD_AT_ONCE; d++) {
