@@ -469,6 +469,8 @@ enum { CGD_INFER = 0, CGD_TRAIN, CGD_RECOMPUTE, CGD_THROUGH };
 typedef struct cgd_pass {
     cgd_net *net;
     const struct cgd__kernels *kernels;   /* those the plan was made for     */
+    const float *params;      /* run with these values in place of the net's
+                                 own, such as their average; or NULL         */
     int mode;
     int learns;               /* backward adds to the net's gradient         */
     size_t n, h, w;
@@ -612,7 +614,8 @@ typedef struct cgd_train_config {
     float identity_weight;           /* 5; needs equal channels              */
     float lr_g, lr_d;                /* 2e-4 a step                          */
     cgd_adam adam;                   /* 0.5, 0.999, 1e-8                     */
-    cgd_schedule schedule;
+    cgd_schedule schedule;           /* total 0: constant; the loops put their
+                                        steps there, and start at the half   */
     size_t pool;                     /* pictures kept per domain, 50         */
     float ema;                       /* decay of the weight average, 0: none */
     unsigned long freeze;            /* batch norm in the generators: they
@@ -725,7 +728,7 @@ enum { CGD_TRANSFER_NONE = 0, CGD_TRANSFER_UPDOWN, CGD_TRANSFER_FULL,
  *                          identity 5, hidden states 1 at teacher blocks 1, 4
  *                          and 8, output L1 10, transfer of the down- and
  *                          upsampling layers
- * Set schedule.total (and start) to the steps that you will take. */
+ * Where you take the steps yourself, schedule.total is theirs to be set. */
 CGDDEF cgd_train_config cgd_distil_defaults(void);
 CGDDEF cgd_train_config cgd_distil_fast(void);
 CGDDEF cgd_train_config cgd_distil_paper(void);
@@ -989,10 +992,10 @@ CGDDEF cgd_status cgd_net_freeze(cgd_ctx *ctx, cgd_net *out,
  *   b' = beta - mean * gamma / sqrt(var + 1e-5)
  *
  * out becomes a net of its own without norms, with the same outputs within
- * rounding; it is trained, saved and loaded as any other.
- * Errors: CGD_ERR_ARGUMENT, CGD_ERR_MEMORY; out is then empty. */
+ * rounding; it is trained, saved and loaded as any other. values: as for
+ * cgd_net_save. Errors: CGD_ERR_ARGUMENT, CGD_ERR_MEMORY; out is then empty. */
 CGDDEF cgd_status cgd_net_fold(cgd_ctx *ctx, cgd_net *out,
-                               const cgd_net *net);
+                               const cgd_net *net, const float *values);
 
 /* ======================================================================== */
 /* [api:import] PyTorch's files                                             */
@@ -1264,6 +1267,9 @@ CGDDEF size_t cgd_dataset_count(const cgd_dataset *data, int domain);
  * the position has not moved. */
 CGDDEF cgd_status cgd_dataset_next(cgd_dataset *data, cgd_tensor *a,
                                    cgd_tensor *b);
+/* The samples at a position, which is not moved by it. */
+CGDDEF cgd_status cgd_dataset_at(cgd_dataset *data, unsigned long position,
+                                 cgd_tensor *a, cgd_tensor *b);
 /* Decode and resize a data folder once, into one file that cgd_dataset_open
  * takes as root: a safetensors file of pictures "trainA/NAME", U8, U16 or F32.
  * Takes those of trainA, trainB, testA and testB in config->root that exist
@@ -1308,7 +1314,9 @@ enum { CGD_RESUME_NO = 0, CGD_RESUME_YES, CGD_RESUME_AUTO };
 
 /* Intervals are in steps; 0 turns the thing off. */
 typedef struct cgd_run_config {
-    cgd_data_config data;
+    cgd_data_config data;          /* size, height, channels and seed are 0:
+                                      as the training needs them; others that
+                                      do not fit are refused                 */
     const char *out;               /* folder, made if missing                */
     unsigned long steps;           /* in all, counted from the beginning     */
     unsigned long log_every;       /* line in out/log.csv                    */
@@ -4467,6 +4475,12 @@ static const float *cgd__pass_skip(const cgd_pass *p, const cgd__slot *s)
     return skip ? cgd__at(p, s - skip, CGD__OUT) : NULL;
 }
 
+/* The weights that a pass runs with. */
+static const float *cgd__pass_params(const cgd_pass *p)
+{
+    return p->params ? p->params : p->net->params;
+}
+
 /* Values in a layer's output. */
 static size_t cgd__pass_count(const cgd_pass *p, const cgd__slot *s)
 {
@@ -4509,7 +4523,8 @@ static void cgd__pass_norm(const cgd_pass *p, const cgd__slot *s,
 {
     cgd_net *net = p->net;
     const cgd_layer *l = net->layers + s->layer;
-    float *values = net->params, *stats = cgd__at(p, s, CGD__STATS);
+    const float *values = cgd__pass_params(p);
+    float *own = net->params, *stats = cgd__at(p, s, CGD__STATS);
     size_t nc = p->n * l->out_c;
     int affine = cgd__norm_affine(l->norm);
     int moves = l->norm == CGD_NORM_BATCH && p->mode != CGD_INFER
@@ -4525,7 +4540,7 @@ static void cgd__pass_norm(const cgd_pass *p, const cgd__slot *s,
             /* at inference a batch is only many pictures at once */
             p->mode == CGD_INFER ? CGD_NORM_INSTANCE : l->norm,
             moments ? moments : cgd__norm_moments(net->ctx, &q), stats,
-            moves ? values + l->mean : NULL, moves ? values + l->var : NULL);
+            moves ? own + l->mean : NULL, moves ? own + l->var : NULL);
     cgd__norm_factors(&q, affine ? values + l->gamma : NULL,
                       affine ? values + l->beta : NULL, stats, stats + 2 * nc,
                       stats + 3 * nc);
@@ -4536,7 +4551,7 @@ static void cgd__pass_norm(const cgd_pass *p, const cgd__slot *s,
 static const float *cgd__pass_packed(const cgd_pass *p, const cgd_layer *l)
 {
     const cgd_net *net = p->net;
-    return net->packs && net->pack_kernels == p->kernels
+    return net->packs && net->pack_kernels == p->kernels && !p->params
         && l->pack != CGD__NOWHERE ? net->packs + l->pack : NULL;
 }
 
@@ -4578,8 +4593,8 @@ static cgd_status cgd__pass_convolve(const cgd_pass *p, const cgd__slot *s,
 {
     cgd_ctx *ctx = p->net->ctx;
     const cgd_layer *l = p->net->layers + s->layer;
-    const float *in = cgd__pass_input(p, s), *w = p->net->params + l->w;
-    const float *b = l->norm ? NULL : p->net->params + l->b;
+    const float *in = cgd__pass_input(p, s), *w = cgd__pass_params(p) + l->w;
+    const float *b = l->norm ? NULL : cgd__pass_params(p) + l->b;
     float *raw = cgd__raw(p, s), *upped = cgd__at(p, s, CGD__UPPED);
     cgd__conv q;
     *moments = NULL;
@@ -4697,8 +4712,8 @@ static void cgd__pass_norm_back(const cgd_pass *p, const cgd__slot *s,
         q.act = CGD_ACT_NONE;
     }
     cgd__norm_backward(net->ctx, &q, d, l->norm,
-                       affine ? net->params + l->gamma : NULL,
-                       affine ? net->params + l->beta : NULL,
+                       affine ? cgd__pass_params(p) + l->gamma : NULL,
+                       affine ? cgd__pass_params(p) + l->beta : NULL,
                        cgd__at(p, s, CGD__STATS),
                        learns ? net->grads + l->gamma : NULL,
                        learns ? net->grads + l->beta : NULL,
@@ -4731,7 +4746,7 @@ static cgd_status cgd__pass_data_back(const cgd_pass *p, const cgd__slot *s,
 {
     cgd_ctx *ctx = p->net->ctx;
     const cgd_layer *l = p->net->layers + s->layer;
-    const float *w = p->net->params + l->w;
+    const float *w = cgd__pass_params(p) + l->w;
     float *to = l->up ? cgd__at(p, s, CGD__D_UPPED) : dx;
     cgd__conv q = cgd__conv_of(&s->shape, l->kind == CGD_DECONV
                                ? CGD__FORWARD : CGD__ADJOINT, to, d, w);
@@ -6697,7 +6712,9 @@ static cgd_status cgd__teach(const cgd_trainer *t, cgd__lesson *lesson,
  * is made. A step plans nothing and allocates nothing, but for an answer of
  * the teacher's that is kept, and where a student is cut. */
 
-/* The values of the paper, but Adam's eps, which is PyTorch's. */
+/* The values of the paper, but Adam's eps, which is PyTorch's. Its 200 epochs,
+ * of which the second half falls to 0, are a schedule that waits for the loop
+ * to say how many steps there are. */
 CGDDEF cgd_train_config cgd_train_defaults(void)
 {
     cgd_train_config c;
@@ -6715,7 +6732,7 @@ CGDDEF cgd_train_config cgd_train_defaults(void)
     c.adam.beta1 = 0.5f;
     c.adam.beta2 = 0.999f;
     c.adam.eps = 1e-8f;
-    c.schedule.kind = CGD_LR_CONSTANT;
+    c.schedule.kind = CGD_LR_LINEAR;
     c.pool = 50;
     c.init = CGD_INIT_NORMAL;
     c.seed = 1;
@@ -6743,6 +6760,7 @@ CGDDEF cgd_train_config cgd_distil_fast(void)
     c.gan_weight = c.cycle_weight = c.identity_weight = 0;
     c.lr_g = 1e-3f;
     c.adam.beta1 = 0.9f;
+    c.schedule.kind = CGD_LR_CONSTANT;
     c.output_weight = 10;
     return c;
 }
@@ -6752,6 +6770,7 @@ CGDDEF cgd_train_config cgd_distil_paper(void)
     cgd_train_config c = cgd_train_defaults();
     c.generator.blocks = 3;
     c.cycle_weight = c.identity_weight = 0;
+    c.schedule.kind = CGD_LR_CONSTANT;
     c.output_weight = 10;
     c.feature_weight = 0.01f;
     return c;
@@ -6762,6 +6781,7 @@ CGDDEF cgd_train_config cgd_distil_original(void)
     cgd_train_config c = cgd_train_defaults();
     c.generator.blocks = 3;
     c.transfer = CGD_TRANSFER_UPDOWN;
+    c.schedule.kind = CGD_LR_CONSTANT;
     c.output_weight = 10;
     c.feature_weight = 1;
     c.train_reverse = 1;
@@ -13692,19 +13712,25 @@ static cgd_status cgd__freeze_layer(cgd_net *net, size_t i,
                                     const cgd_tensor *pictures,
                                     size_t n_pictures)
 {
-    cgd_layer *l = net->layers + i;
+    const cgd_layer *l = net->layers + i;
     size_t c = l->out_c, count = 0, k;
     double *sum = (double *)cgd__alloc_zeroed(net->ctx, 2 * c, sizeof *sum,
                                               "measuring a norm");
-    cgd_net front = *net;
-    cgd_status status = sum ? CGD_OK : CGD_ERR_MEMORY;
+    cgd_net front = *net;              /* up to the layer, which measures    */
+    cgd_status status;
     front.n_layers = i + 1;
-    l->norm = CGD_NORM_INSTANCE;
+    front.layers = (cgd_layer *)cgd__alloc_zeroed(net->ctx, i + 1, sizeof *l,
+                                                  "measuring a norm");
+    status = sum && front.layers ? CGD_OK : CGD_ERR_MEMORY;
+    if (front.layers) {
+        memcpy(front.layers, net->layers, (i + 1) * sizeof *l);
+        front.layers[i].norm = CGD_NORM_INSTANCE;
+    }
     for (k = 0; k < n_pictures && status == CGD_OK; k++) {
         status = cgd__freeze_measure(&front, pictures + k, sum);
         count += pictures[k].n;
     }
-    l->norm = CGD_NORM_BATCH;
+    cgd__free(net->ctx, front.layers, (i + 1) * sizeof *l);
     for (k = 0; k < c && status == CGD_OK; k++) {
         net->params[l->mean + k] = (float)(sum[k] / (double)count);
         net->params[l->var + k] = (float)(sum[c + k] / (double)count);
@@ -13756,11 +13782,12 @@ static void cgd__fold_layer(float *to, const cgd_layer *t, const float *from,
 }
 
 CGDDEF cgd_status cgd_net_fold(cgd_ctx *ctx, cgd_net *out,
-                               const cgd_net *net)
+                               const cgd_net *net, const float *values)
 {
     size_t live = cgd__live_norm(net), i;
     cgd_status status;
     memset(out, 0, sizeof *out);
+    if (!values) values = net->params;
     if (live < net->n_layers)
         return cgd__fail(ctx, CGD_ERR_ARGUMENT,
             "layer %u (%s) normalises by each picture's own statistics, which "
@@ -13770,9 +13797,9 @@ CGDDEF cgd_status cgd_net_fold(cgd_ctx *ctx, cgd_net *out,
     for (i = 0; i < net->n_layers && status == CGD_OK; i++) {
         const cgd_layer *l = net->layers + i, *t = out->layers + i;
         if (l->norm)
-            cgd__fold_layer(out->params, t, net->params, l);
+            cgd__fold_layer(out->params, t, values, l);
         else
-            memcpy(out->params + t->w, net->params + l->w,
+            memcpy(out->params + t->w, values + l->w,
                    (l->gamma - l->w) * sizeof *out->params);
     }
     return status;
@@ -18072,15 +18099,16 @@ static cgd_status cgd__batch_check(const cgd_dataset *data,
 }
 
 /* Draws 2i and 2i + 1 are sample i's A and B. */
-static cgd_status cgd__batch_fill(cgd_dataset *data, cgd__draw *draws,
-                                  cgd_tensor *a, cgd_tensor *b)
+static cgd_status cgd__batch_fill(cgd_dataset *data, unsigned long position,
+                                  cgd__draw *draws, cgd_tensor *a,
+                                  cgd_tensor *b)
 {
     size_t i, waiting = 1;
     cgd_status status = CGD_OK;
     memset(draws, 0, 2 * a->n * sizeof *draws);
     for (i = 0; i < 2 * a->n && status == CGD_OK; i++)
         status = cgd__draw_plan(data, &draws[i],
-                    data->position + (unsigned long)(i / 2), (int)(i % 2));
+                    position + (unsigned long)(i / 2), (int)(i % 2));
     while (status == CGD_OK && waiting > 0)
         status = cgd__draws_round(data, draws, 2 * a->n, &waiting);
     for (i = 0; i < 2 * a->n && status == CGD_OK; i++)
@@ -18092,8 +18120,8 @@ static cgd_status cgd__batch_fill(cgd_dataset *data, cgd__draw *draws,
     return status;
 }
 
-CGDDEF cgd_status cgd_dataset_next(cgd_dataset *data, cgd_tensor *a,
-                                   cgd_tensor *b)
+CGDDEF cgd_status cgd_dataset_at(cgd_dataset *data, unsigned long position,
+                                 cgd_tensor *a, cgd_tensor *b)
 {
     cgd__draw *draws;
     cgd_status status = cgd__batch_check(data, a, b);
@@ -18101,9 +18129,16 @@ CGDDEF cgd_status cgd_dataset_next(cgd_dataset *data, cgd_tensor *a,
     draws = (cgd__draw *)cgd__alloc_zeroed(data->ctx, 2 * a->n, sizeof *draws,
                                            "batch of pictures");
     if (!draws) return CGD_ERR_MEMORY;
-    status = cgd__batch_fill(data, draws, a, b);
-    if (status == CGD_OK) data->position += (unsigned long)a->n;
+    status = cgd__batch_fill(data, position, draws, a, b);
     cgd__free(data->ctx, draws, 2 * a->n * sizeof *draws);
+    return status;
+}
+
+CGDDEF cgd_status cgd_dataset_next(cgd_dataset *data, cgd_tensor *a,
+                                   cgd_tensor *b)
+{
+    cgd_status status = cgd_dataset_at(data, data->position, a, b);
+    if (status == CGD_OK) data->position += (unsigned long)a->n;
     return status;
 }
 
@@ -18497,6 +18532,7 @@ CGDDEF cgd_run_config cgd_run_defaults(void)
     cgd_run_config c;
     memset(&c, 0, sizeof c);
     c.data = cgd_data_defaults();
+    c.data.size = c.data.channels[0] = c.data.channels[1] = 0;
     c.out = "run";
     c.steps = 1000;
     c.log_every = 10;
@@ -18654,19 +18690,18 @@ static void cgd__sheet_put(cgd_image *sheet, size_t row, size_t column,
  * memory of a step. */
 static cgd_status cgd__sheet_translate(cgd_trainer *t, cgd_image *sheet,
                                        size_t row, size_t column,
-                                       cgd_net *net, float *values,
+                                       cgd_net *net, const float *values,
                                        const cgd_tensor *x,
                                        unsigned char *bytes)
 {
-    float *params = net->params;
-    size_t need = cgd_pass_bytes(net, 1, x->h, x->w, CGD_INFER, NULL, 0);
     cgd_pass pass;
-    cgd_status status = cgd_pass_init(&pass, net, 1, x->h, x->w, CGD_INFER,
-                          NULL, 0, need <= t->block_size ? t->block : NULL);
+    cgd_status status = cgd_pass_plan(&pass, net, 1, x->h, x->w, CGD_INFER,
+                                      NULL, 0);
     if (status != CGD_OK) return status;
-    if (values) net->params = values;
-    status = cgd_pass_forward(&pass, x);
-    net->params = params;
+    pass.params = values;
+    status = cgd_pass_place(&pass, pass.bytes <= t->block_size ? t->block
+                                                               : NULL);
+    if (status == CGD_OK) status = cgd_pass_forward(&pass, x);
     if (status == CGD_OK)
         cgd__sheet_put(sheet, row, column, &pass.y, bytes);
     cgd_pass_free(&pass);
@@ -18701,7 +18736,7 @@ static cgd_status cgd__sheet_row(cgd__run *r, cgd_image *sheet, size_t row,
 static cgd_status cgd__run_sample(cgd__run *r)
 {
     char path[CGD_PATH_ROOM];
-    unsigned long position = r->data.position;
+    unsigned long batch = (unsigned long)r->trainer.config.batch;
     size_t h = r->real[0].h, w = r->real[0].w, row;
     size_t channels = cgd__max(r->real[0].c, r->real[1].c);
     unsigned char *bytes;
@@ -18713,12 +18748,11 @@ static cgd_status cgd__run_sample(cgd__run *r)
     bytes = (unsigned char *)cgd__alloc_zeroed(r->ctx, h * w, channels,
                                                "a sample");
     if (!bytes) status = CGD_ERR_MEMORY;
-    r->data.position = 0;
     for (row = 0; row < CGD__SHEET_ROWS && status == CGD_OK; row++) {
-        status = cgd_dataset_next(&r->data, &r->real[0], &r->real[1]);
+        status = cgd_dataset_at(&r->data, (unsigned long)row * batch,
+                                &r->real[0], &r->real[1]);
         if (status == CGD_OK) status = cgd__sheet_row(r, &sheet, row, bytes);
     }
-    r->data.position = position;
     if (status == CGD_OK) status = cgd__run_numbered(r, path, "png");
     if (status == CGD_OK) status = cgd_image_save(r->ctx, &sheet, path);
     cgd__free(r->ctx, bytes, h * w * channels);
@@ -18734,8 +18768,7 @@ static cgd_status cgd__run_meet(cgd__run *r)
 {
     size_t i;
     int d;
-    cgd_status status = cgd_dataset_next(&r->data, &r->real[0], &r->real[1]);
-    r->data.position = 0;
+    cgd_status status = cgd_dataset_at(&r->data, 0, &r->real[0], &r->real[1]);
     for (d = 0; d < 2 && status == CGD_OK; d++) {
         const struct cgd__folder *f = r->data.folder[d];
         cgd_u32 sum = cgd__crc32(0, (const unsigned char *)r->real[d].data,
@@ -18811,14 +18844,11 @@ static cgd_status cgd__run_save(cgd__run *r)
 static cgd_status cgd__run_model(cgd__run *r, cgd_learner *g,
                                  const char *path)
 {
-    float *params = g->net.params;
     cgd_net folded;
     cgd_status status;
     if (r->trainer.config.freeze == 0)
         return cgd_net_save(&g->net, g->ema, path);
-    if (g->ema) g->net.params = g->ema;
-    status = cgd_net_fold(r->ctx, &folded, &g->net);
-    g->net.params = params;
+    status = cgd_net_fold(r->ctx, &folded, &g->net, g->ema);
     if (status == CGD_OK) status = cgd_net_save(&folded, NULL, path);
     cgd_net_free(&folded);
     return status;
@@ -19036,17 +19066,37 @@ static void cgd__run_range(const cgd__run *r, cgd_range range[2])
             range[d] = t->teacher.generator.range[d ^ t->config.direction];
 }
 
+/* What the pictures have to be like is the training's to say. */
+static cgd_status cgd__run_data(const cgd__run *r, cgd_data_config *data)
+{
+    const cgd_train_config *c = &r->trainer.config;
+    size_t is[4], want[4], i;
+    is[0] = data->size;
+    is[1] = data->height;
+    is[2] = data->channels[0];
+    is[3] = data->channels[1];
+    data->size = want[0] = c->width;
+    data->height = want[1] = c->height;
+    data->channels[0] = want[2] = cgd__channels(&r->trainer, 0);
+    data->channels[1] = want[3] = cgd__channels(&r->trainer, 1);
+    if (data->seed == 0) data->seed = c->seed;
+    for (i = 0; i < 4; i++)
+        if (is[i] > 0 && is[i] != want[i])
+            return cgd__fail(r->ctx, CGD_ERR_ARGUMENT,
+                "training takes pictures of %u x %u with %u and %u channels, "
+                "the data's configuration gives others: leave its size, "
+                "height and channels 0", want[0], want[1], want[2], want[3]);
+    return CGD_OK;
+}
+
 static cgd_status cgd__run_open(cgd__run *r)
 {
     const cgd_train_config *c = &r->trainer.config;
     cgd_data_config data = r->config->data;
     size_t values = c->batch * c->height * c->width, domain;
     cgd_status status;
-    data.size = c->width;
-    data.height = c->height;
-    data.seed = c->seed;
-    for (domain = 0; domain < 2; domain++)
-        data.channels[domain] = cgd__channels(&r->trainer, (int)domain);
+    status = cgd__run_data(r, &data);
+    if (status != CGD_OK) return status;
     cgd__run_range(r, data.range);
     status = cgd_dataset_open(r->ctx, &r->data, &data);
     if (status != CGD_OK) return status;
@@ -19181,6 +19231,10 @@ CGDDEF cgd_status cgd_train_run(cgd_ctx *ctx, const cgd_train_config *config,
     memset(&back, 0, sizeof back);
     memset(judges, 0, sizeof judges);
     if (!cgd__pictures_repeat(&c, &run->data)) c.answer_bytes = 0;
+    if (c.schedule.total == 0) {
+        c.schedule.total = run->steps;
+        if (c.schedule.kind == CGD_LR_LINEAR) c.schedule.start = run->steps / 2;
+    }
     if (run->teacher) status = cgd_model_load(ctx, &master, run->teacher);
     if (status == CGD_OK && run->reverse)
         status = cgd_model_load(ctx, &back, run->reverse);

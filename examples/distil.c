@@ -67,12 +67,10 @@ int main(int argc, char **argv)
     }
     config.direction = 0;           /* the teacher translates A to B         */
     config.height = config.width = 128;
-    config.schedule.total = 5000;
     run.teacher = argv[1];
     run.data.dir[0] = argv[2];
     run.data.dir[1] = argv[3];
     run.data.load_size = 144;       /* resized to this, then cropped         */
-    run.data.size = 128;
     run.out = argv[4];
     run.steps = 5000;
     run.save_every = 100;

@@ -8,9 +8,9 @@
  * saves first): the same command goes on from the last saved state. Needs
  * stb_image (Debian: libstb-dev).
  *
- * The settings below train at 128 x 128 in hours on a few cores. The paper's
- * are those of cgd_train_defaults() and cgd_data_defaults(): 256 x 256 and
- * four times the width, for 200 epochs, in days. */
+ * The settings below are those of `cgd train`: 128 x 128, in hours on a few
+ * cores. The paper's are those of cgd_train_defaults() and
+ * cgd_data_defaults(): 256 x 256 and twice the width, for 200 epochs. */
 #define STBI_ONLY_JPEG
 #define STBI_ONLY_PNG
 #define STBI_ONLY_BMP
@@ -64,7 +64,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: train FOLDER_A FOLDER_B RUN\n");
         return EXIT_FAILURE;
     }
-    config.generator.width = 16;
+    config.generator.width = 32;
     config.generator.blocks = 6;
     config.discriminator.width = 32;
     config.height = config.width = 128;
@@ -73,7 +73,6 @@ int main(int argc, char **argv)
     run.data.dir[0] = argv[1];
     run.data.dir[1] = argv[2];
     run.data.load_size = 144;       /* resized to this, then cropped         */
-    run.data.size = 128;
     run.out = argv[3];
     run.steps = 20000;
     run.save_every = 100;

@@ -629,7 +629,7 @@ static void frozen_statistics_stay_and_the_rest_learns(void)
               == (i >= 3));
         CHECK(memcmp(before, net->params, net->count * sizeof(float)) != 0);
     }
-    CHECK(cgd_net_fold(&context, &folded, net) == CGD_OK);
+    CHECK(cgd_net_fold(&context, &folded, net, NULL) == CGD_OK);
     for (i = 0; i < 2; i++) {
         cgd_rng_seed(&dice, 8, 0);
         y[i] = translated(i ? &folded : net);

@@ -218,7 +218,7 @@ static void a_folded_net_has_the_same_outputs(void)
         draw_pictures(net.layers[0].in_c);
         CHECK(cgd_net_freeze(&context, &frozen, &net, pictures,
                              net.image_stats ? N(pictures) : 0) == CGD_OK);
-        CHECK(cgd_net_fold(&context, &folded, &frozen) == CGD_OK);
+        CHECK(cgd_net_fold(&context, &folded, &frozen, NULL) == CGD_OK);
         CHECK(folded.generator.norm == CGD_NORM_NONE);
         for (k = 0; k < folded.n_layers; k++)
             CHECK(folded.layers[k].norm == CGD_NORM_NONE);
@@ -237,7 +237,7 @@ static void a_folded_net_is_saved_and_loaded_as_any_other(void)
     cgd_model model;
     build(&context, &net, kinds + 3);
     draw_pictures(3);
-    CHECK(cgd_net_fold(&context, &folded, &net) == CGD_OK);
+    CHECK(cgd_net_fold(&context, &folded, &net, NULL) == CGD_OK);
     CHECK(cgd_net_save(&folded, NULL, path) == CGD_OK);
     CHECK(cgd_model_load(&context, &model, path) == CGD_OK);
     CHECK(model.net.generator.norm == CGD_NORM_NONE);
@@ -252,7 +252,7 @@ static void live_statistics_cannot_be_folded(void)
 {
     cgd_net net, folded;
     build(&context, &net, kinds + 2);
-    CHECK(cgd_net_fold(&context, &folded, &net) == CGD_ERR_ARGUMENT);
+    CHECK(cgd_net_fold(&context, &folded, &net, NULL) == CGD_ERR_ARGUMENT);
     CHECK(strstr(context.message, "freeze them first") != NULL);
     CHECK(folded.params == NULL);
     cgd_net_free(&net);
@@ -1037,7 +1037,7 @@ static cgd_status freeze_and_fold(cgd_ctx *ctx, const cgd_net *net)
 {
     cgd_net frozen, folded;
     cgd_status status = cgd_net_freeze(ctx, &frozen, net, pictures, 1);
-    if (status == CGD_OK) status = cgd_net_fold(ctx, &folded, &frozen);
+    if (status == CGD_OK) status = cgd_net_fold(ctx, &folded, &frozen, NULL);
     if (status == CGD_OK) cgd_net_free(&folded);
     cgd_net_free(&frozen);
     return status;

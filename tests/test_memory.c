@@ -415,6 +415,38 @@ static void runs_say_what_they_will_take(void)
     remove("build/test_memory.data");
 }
 
+static int note_rate(void *user, const cgd_progress *p)
+{
+    ((float *)user)[p->step - 1] = p->lr_g;
+    return 0;
+}
+
+/* A default schedule holds for the first half of the steps and then falls;
+ * what the data's configuration says against the training's is refused. */
+static void runs_give_a_schedule_its_steps(void)
+{
+    cgd_train_config c = training(SIDE, 1, CGD_NORM_INSTANCE, CGD_UP_DECONV);
+    float rate[4] = { 0, 0, 0, 0 };
+    cgd_run_config run;
+    watch w;
+    write_pictures("build/test_memory.data");
+    run = fresh_run(&w);
+    run.started = NULL;
+    run.progress = note_rate;
+    run.user = rate;
+    run.steps = 4;
+    CHECK(cgd_train_run(&context, &c, &run) == CGD_OK);
+    CHECK(rate[0] == c.lr_g && rate[1] == c.lr_g && rate[2] == c.lr_g);
+    CHECK_NEAR(rate[3], c.lr_g / 2, 1e-9);
+    run = fresh_run(&w);
+    run.data.size = SIDE + 4;
+    CHECK(cgd_train_run(&context, &c, &run) == CGD_ERR_ARGUMENT);
+    run.data.size = 0;
+    run.data.channels[1] = 1;
+    CHECK(cgd_train_run(&context, &c, &run) == CGD_ERR_ARGUMENT);
+    remove("build/test_memory.data");
+}
+
 int main(void)
 {
     cgd_init(&context, NULL);
@@ -425,6 +457,7 @@ int main(void)
     RUN(steps_plan_nothing_and_allocate_nothing);
     RUN(a_picture_of_the_last_ones_size_is_not_planned_again);
     RUN(runs_say_what_they_will_take);
+    RUN(runs_give_a_schedule_its_steps);
     cgd_free(&context);
     return test_end();
 }

@@ -78,7 +78,7 @@ static int fold_net(cgd_ctx *ctx, cgd_net *net, const settings *s)
             bad = fail("%s; name some with --calibrate DIR",
                        cgd_message(ctx, status));
         else if (status == CGD_OK)
-            status = cgd_net_fold(ctx, &folded, &frozen);
+            status = cgd_net_fold(ctx, &folded, &frozen, NULL);
         if (!bad && status != CGD_OK) bad = fail_status(ctx, status);
     }
     if (!bad) {
