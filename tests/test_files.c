@@ -1944,6 +1944,205 @@ static void states_survive_every_failed_allocation(void)
     end(&ctx);
 }
 
+/* ---- runs ----------------------------------------------------------------*/
+
+/* What a run of a few steps is told, and what it has said. */
+typedef struct talk {
+    unsigned long stop;                /* after this step, 0: never          */
+    int warnings;
+    char last[512];
+} talk;
+
+static int stops(void *user, const cgd_progress *p)
+{
+    return ((talk *)user)->stop == p->step;
+}
+
+static void listen(void *user, const char *sentence)
+{
+    talk *t = (talk *)user;
+    t->warnings++;
+    sprintf(t->last, "%.500s", sentence);
+}
+
+/* Pictures of both domains in a packed file, which needs no decoder. */
+static void pack_pictures(cgd_ctx *ctx, const char *path, int count)
+{
+    static const size_t shape[3] = { 12, 12, 3 };
+    unsigned char pixels[12 * 12 * 3];
+    cgd_writer wr;
+    cgd_rng rng;
+    char name[32];
+    int i;
+    size_t k;
+    cgd_writer_init(ctx, &wr, path);
+    for (i = 0; i < 2 * count; i++) {
+        sprintf(name, "train%c/%d.png", i < count ? 'A' : 'B', i);
+        cgd_writer_tensor(&wr, name, CGD_U8, shape, 3);
+    }
+    cgd_writer_begin(&wr);
+    cgd_rng_seed(&rng, 5, 0);
+    for (i = 0; i < 2 * count; i++) {
+        for (k = 0; k < sizeof pixels; k++)
+            pixels[k] = (unsigned char)cgd_rng_below(&rng, 256);
+        cgd_writer_append(&wr, pixels, sizeof pixels);
+    }
+    CHECK(cgd_writer_end(&wr) == CGD_OK);
+}
+
+/* Train into folder until step `stop`, of 7. */
+static cgd_status run_to(talk *t, const char *data, const char *folder,
+                         unsigned long stop)
+{
+    cgd_ctx ctx;
+    cgd_options options;
+    cgd_train_config config = small_training();
+    cgd_run_config run = cgd_run_defaults();
+    cgd_status status;
+    memset(&options, 0, sizeof options);
+    memset(t, 0, sizeof *t);
+    options.warn = listen;
+    options.warn_user = t;
+    t->stop = stop;
+    config.height = config.width = 12;
+    run.data.root = data;
+    run.data.load_size = 0;
+    run.out = folder;
+    run.steps = 7;
+    run.log_every = 3;
+    run.save_every = 2;
+    run.keep_every = 4;
+    run.resume = CGD_RESUME_AUTO;
+    run.options = "said=before\nand=after";
+    run.progress = stops;
+    run.user = t;
+    cgd_init(&ctx, &options);
+    status = cgd_train_run(&ctx, &config, &run);
+    if (status != CGD_OK) sprintf(t->last, "%.500s", cgd_message(&ctx, status));
+    cgd_free(&ctx);
+    return status;
+}
+
+static int same_file(const char *one, const char *two)
+{
+    bytes a = slurp(one), b = slurp(two);
+    int same_bytes = a.size == b.size && memcmp(a.at, b.at, a.size) == 0;
+    free(a.at);
+    free(b.at);
+    return same_bytes;
+}
+
+/* The files of a run, which a test removes in the end. */
+static const char *const run_files[] = { "state.safetensors", "log.csv",
+    "g_ab.safetensors", "g_ba.safetensors", "samples/000004.g_ab.safetensors",
+    "samples/000004.g_ba.safetensors", "state.previous.safetensors",
+    "samples", "." };
+
+static void remove_run(const char *folder)
+{
+    char path[256];
+    size_t i;
+    for (i = 0; i < sizeof run_files / sizeof *run_files; i++) {
+        sprintf(path, "%.200s/%s", folder, run_files[i]);
+        if (strcmp(run_files[i], ".") == 0) remove(folder);
+        else remove(path);
+    }
+}
+
+/* Stopped after each step, and never: the same files but for what came before
+ * the last state. The text of the caller's is in the state. */
+static void a_run_goes_on_as_if_never_stopped(void)
+{
+    const char *data = path_of("test_files_data");
+    const char *whole = path_of("test_files_whole");
+    const char *parts = path_of("test_files_parts");
+    char one[256], two[256];
+    unsigned long step;
+    cgd_ctx ctx;
+    cgd_file file;
+    size_t i;
+    talk t;
+    begin(&ctx);
+    pack_pictures(&ctx, data, 3);
+    CHECK(run_to(&t, data, whole, 0) == CGD_OK && t.warnings == 0);
+    for (step = 1; step < 7; step++)
+        CHECK(run_to(&t, data, parts, step) == CGD_STOPPED);
+    CHECK(run_to(&t, data, parts, 0) == CGD_OK && t.warnings == 0);
+    for (i = 0; i < 6; i++) {
+        sprintf(one, "%.200s/%s", whole, run_files[i]);
+        sprintf(two, "%.200s/%s", parts, run_files[i]);
+        CHECK(same_file(one, two));
+    }
+    sprintf(one, "%.200s/state.safetensors", whole);
+    CHECK(cgd_file_open(&ctx, &file, one) == CGD_OK);
+    CHECK(strcmp(cgd_file_meta(&file, "cgd.options"),
+                 "said=before\nand=after") == 0);
+    cgd_file_close(&file);
+    remove_run(whole);
+    remove_run(parts);
+    remove(data);
+    end(&ctx);
+}
+
+#ifdef __unix__                                    /* remove() takes folders */
+/* A state that was damaged gives way to the one before it; a state and a log
+ * that are there and cannot be opened are nothing to begin anew for. */
+static void a_run_never_starts_over_a_state(void)
+{
+    const char *data = path_of("test_files_data");
+    const char *folder = path_of("test_files_run");
+    char state[256], previous[256], aside[256], log[256];
+    cgd_ctx ctx;
+    talk t;
+    begin(&ctx);
+    sprintf(state, "%.200s/state.safetensors", folder);
+    sprintf(previous, "%.200s/state.previous.safetensors", folder);
+    sprintf(aside, "%.200s/aside", folder);
+    sprintf(log, "%.200s/log.csv", folder);
+    pack_pictures(&ctx, data, 3);
+    CHECK(run_to(&t, data, folder, 4) == CGD_STOPPED);
+    put_infinity(&ctx, state, "adam.g_ab.v");
+    CHECK(run_to(&t, data, folder, 5) == CGD_STOPPED && t.warnings == 1);
+    CHECK(exists(previous));
+    put_infinity(&ctx, previous, "adam.g_ab.v");
+    put_infinity(&ctx, state, "adam.g_ab.v");
+    CHECK(run_to(&t, data, folder, 0) == CGD_ERR_FORMAT);
+    CHECK(strstr(t.last, "/state.safetensors: adam.g_ab.v") != NULL);
+    remove(previous);
+    rename(state, aside);
+    CHECK(cgd_make_folder(&ctx, state) == CGD_OK);
+    CHECK(run_to(&t, data, folder, 0) == CGD_ERR_IO);
+    CHECK(strstr(t.last, "cannot open") != NULL);
+    remove(state);
+    CHECK(run_to(&t, data, folder, 2) == CGD_STOPPED);       /* there is none */
+    remove(log);
+    CHECK(cgd_make_folder(&ctx, log) == CGD_OK);
+    CHECK(run_to(&t, data, folder, 0) == CGD_ERR_IO);
+    CHECK(strstr(t.last, "cannot open") != NULL);
+    remove(aside);
+    remove_run(folder);
+    remove(data);
+    end(&ctx);
+}
+#endif
+
+static void a_run_says_what_has_changed(void)
+{
+    const char *data = path_of("test_files_data");
+    const char *folder = path_of("test_files_run");
+    cgd_ctx ctx;
+    talk t;
+    begin(&ctx);
+    pack_pictures(&ctx, data, 3);
+    CHECK(run_to(&t, data, folder, 4) == CGD_STOPPED && t.warnings == 0);
+    pack_pictures(&ctx, data, 4);
+    CHECK(run_to(&t, data, folder, 0) == CGD_OK && t.warnings == 1);
+    CHECK(strstr(t.last, "3 of A and 3 of B, now 4 and 4") != NULL);
+    remove_run(folder);
+    remove(data);
+    end(&ctx);
+}
+
 int main(void)
 {
     RUN(reader_finds_tensors_and_metadata);
@@ -1996,5 +2195,10 @@ int main(void)
     RUN(a_state_cut_at_every_kilobyte_is_refused);
     RUN(flipped_states_never_crash);
     RUN(states_survive_every_failed_allocation);
+    RUN(a_run_goes_on_as_if_never_stopped);
+#ifdef __unix__
+    RUN(a_run_never_starts_over_a_state);
+#endif
+    RUN(a_run_says_what_has_changed);
     return test_end();
 }
