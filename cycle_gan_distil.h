@@ -1444,7 +1444,7 @@ static size_t cgd__round_up(size_t a, size_t b)
 /* A compiler may be told that there are no infinities and NaNs (-ffast-math)
  * and then takes every comparison that would find one for granted: the bits
  * decide. An exponent of all ones carries into bit 31. */
-static int cgd__finite(const float *v, size_t n)
+CGD__OPTIMIZED static int cgd__finite(const float *v, size_t n)
 {
     cgd_u32 bits, carry = 0;
     size_t i;
