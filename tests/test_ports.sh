@@ -196,8 +196,16 @@ refuse overwrite translate "$model" $sun-1/$sea.png -o ".\\$SUN-1\\$sea.PNG"
 refuse overwrite import "$model" -o "$SUN\\$sea\\G_AB.SafeTensors"
 refuse "no.*$sea.st" info "no\\$sea.st"
 test -z "$(find . -name '*cgd-part*')"
+# A folder has one run at a time, and none when that was killed.
+w train $tiny --data "$bear\\$sea" --out one --steps 100000000 --log-every 1 &
+until grep -q '^2,' one/log.csv; do sleep 0.2; done
+refuse "in use by process [0-9]* on " train --resume --out one
+wine taskkill /f /pid "$(sed -n 's/^process \([0-9]*\) .*/\1/p' one/run.lock)"
+wait
+w train --resume --out one --steps 1
+test ! -e one/run.lock
 END
-        check 'Windows: names in any letters, parted by either slash' "
+        check 'Windows: names in any letters, either slash; runs and their lock' "
             tmp=$tmp; . $tmp/windows_names"
         check 'Windows, test_files' "
             $(build "$mingw -O2" files \$out/test.exe)

@@ -81,8 +81,9 @@ static const command commands[] = {
   "Trains a CycleGAN on two folders of unpaired pictures (JPEG, PNG, BMP).\n"
   "RUN then holds g_ab.safetensors and g_ba.safetensors, the generators;\n"
   "state.safetensors, from which --resume goes on exactly where the run\n"
-  "stopped; log.csv; and samples/. Ctrl-C ends the run after the step it is\n"
-  "in, and saves it.\n" },
+  "stopped, with the options it was begun with, and the state before that,\n"
+  "in case that one is damaged; log.csv; and samples/. Ctrl-C (or SIGTERM,\n"
+  "or SIGHUP) ends the run after the step it is in, and saves it.\n" },
 { "distil", DISTIL, run_distil, 0, 0,
   "--data DIR --teacher FILE --direction ab|ba --out RUN ...",
   "teach a small generator what a large one does",
