@@ -10930,18 +10930,6 @@ static int cgd__to_disk(FILE *out)
     return _commit(_fileno(out)) == 0;
 }
 
-/* No other program can have taken away what this one holds open. */
-static int cgd__still_there(const cgd_output *out)
-{
-    (void)out;
-    return 1;
-}
-
-static int cgd__follow(char *path, char *target)
-{
-    return path != target;
-}
-
 static int cgd__replace(const char *temporary, const char *path)
 {
     wchar_t from[CGD_PATH_ROOM], to[CGD_PATH_ROOM];
@@ -10967,11 +10955,6 @@ CGDDEF int cgd_path_same(const char *a, const char *b)
     struct stat x, y;
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_ino == y.st_ino
         && x.st_dev == y.st_dev;
-}
-
-CGDDEF FILE *cgd_fopen(const char *path, const char *mode)
-{
-    return fopen(path, mode);
 }
 
 static void cgd__remove(const char *path) { (void)unlink(path); }
@@ -11046,22 +11029,22 @@ CGDDEF int cgd_path_same(const char *a, const char *b)
     return strcmp(a, b) == 0;
 }
 
-CGDDEF FILE *cgd_fopen(const char *path, const char *mode)
-{
-    return fopen(path, mode);
-}
-
 static void cgd__remove(const char *path) { remove(path); }
 static void cgd__mkdir(const char *path) { (void)path; }
 static FILE *cgd__create(const char *path) { return fopen(path, "wb"); }
 static int cgd__to_disk(FILE *out) { return out != NULL; }
-static int cgd__still_there(const cgd_output *out) { return out != NULL; }
-static int cgd__follow(char *path, char *target) { return path != target; }
 static int cgd__replace(const char *temporary, const char *path)
 {
     return rename(temporary, path) == 0;
 }
 
+#endif
+
+#ifndef _WIN32
+CGDDEF FILE *cgd_fopen(const char *path, const char *mode)
+{
+    return fopen(path, mode);
+}
 #endif
 
 static int cgd__parts_folders(char c)
@@ -11169,10 +11152,13 @@ CGDDEF cgd_status cgd_output_open(cgd_ctx *ctx, cgd_output *out,
     if (!out->path) return out->status = CGD_ERR_MEMORY;
     out->temporary = out->path + CGD_PATH_ROOM;
     memcpy(out->path, path, strlen(path) + 1);
+#ifdef CGD__POSIX
+    if (!out->direct && !cgd__follow(out->path, out->temporary))
+        out->path[0] = 0;
+#endif
     if (out->direct) {
         out->stream = cgd_fopen(path, "wb");
-    } else if (cgd__follow(out->path, out->temporary)
-               && strlen(out->path) < most) {
+    } else if (out->path[0] && strlen(out->path) < most) {
         cgd__name_temporary(out);
         cgd__remove(out->temporary);
         out->stream = cgd__create(out->temporary);
@@ -11200,10 +11186,14 @@ static cgd_status cgd__output_commit(cgd_output *out)
         || (!out->direct && !cgd__to_disk(out->stream)))
         return cgd__fail(out->ctx, CGD_ERR_IO,
                          "cannot write %s: is the disk full?", out->path);
-    if (out->direct || cgd__still_there(out)) return CGD_OK;
-    out->direct = 1;                          /* the temporary is another's  */
-    return cgd__fail(out->ctx, CGD_ERR_IO, "cannot write %s: another program "
-                     "is writing it too", out->path);
+#ifdef CGD__POSIX
+    if (!out->direct && !cgd__still_there(out)) {
+        out->direct = 1;                      /* the temporary is another's  */
+        return cgd__fail(out->ctx, CGD_ERR_IO, "cannot write %s: another "
+                         "program is writing it too", out->path);
+    }
+#endif
+    return CGD_OK;
 }
 
 /* Give the whole file its name. */

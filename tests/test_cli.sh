@@ -1041,6 +1041,12 @@ escape=$(printf '\033')
 printf 'no picture' >"pictures/red$escape[31m.png"
 refuse "a name that would colour the terminal" 'red?\[31m' \
     "$cgd" translate $own "pictures/red$escape[31m.png" -o out/x.png
+mkdir -p data/red/trainA data/red/trainB
+cp data/set/trainA/0001.png "pictures/red$escape[31m.png" data/red/trainA
+cp data/set/trainB/0001.png data/red/trainB
+"$cgd" pack data/red -o out/red >log 2>said
+check "a warning about such a name does not" sh -c '
+    grep -q "red?" said && ! grep -q "$1" said' sh "$escape"
 refuse "an argument that would" 'red?\[31m' "$cgd" "red$escape[31m"
 # A safetensors file of one tensor with such a name.
 json="{\"red\\\\u001b\\\\u009b\":{\"dtype\":\"U8\",\"shape\":[1],"

@@ -906,6 +906,22 @@ static void the_longest_name_can_be_written(void)
 }
 #endif
 
+static void texts_are_shown_without_control_characters(void)
+{
+    cgd_ctx ctx;
+    char text[32];
+    begin(&ctx);
+    CHECK(strcmp(cgd_plain(text, sizeof text, "a\033[31m\n\t\177z"),
+                 "a?[31m???z") == 0);
+    CHECK(strcmp(cgd_plain(text, sizeof text, "\xc2\x9b\xc2\xa0\xc3\x9b"),
+                 "??\xc2\xa0\xc3\x9b") == 0);
+    CHECK(strcmp(cgd_plain(text, 4, "abcdef"), "abc") == 0);
+    CHECK(strcmp(cgd_plain(text, 4, "ab\xc2\x9b"), "ab?") == 0);
+    CHECK(cgd_open_input(&ctx, "no/\033[31m") == NULL);
+    CHECK(strstr(ctx.message, "no/?[31m") != NULL);
+    end(&ctx);
+}
+
 static void folders_and_names_are_joined_and_parted(void)
 {
     cgd_ctx ctx;
@@ -2172,6 +2188,7 @@ int main(void)
     RUN(two_writers_of_a_file_leave_it_whole);
     RUN(the_longest_name_can_be_written);
 #endif
+    RUN(texts_are_shown_without_control_characters);
     RUN(folders_and_names_are_joined_and_parted);
     RUN(an_abandoned_file_leaves_the_old_one);
     RUN(writing_survives_every_failed_allocation);
