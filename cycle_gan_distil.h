@@ -16864,8 +16864,8 @@ static void cgd__tell_background(cgd_ctx *ctx, const cgd__decoding *d)
     if (i == n) return;
     cgd_use_background(ctx, CGD__WHITE);
     cgd__warn(ctx, "%s: transparent parts are laid on white, here and in "
-              "further pictures (--background, or cgd_use_background, takes "
-              "another colour)", d->label);
+              "further pictures (cgd_use_background, --background: on another "
+              "colour)", d->label);
 }
 
 /* Three channels become one as luma; others are what is asked for. */

@@ -546,6 +546,33 @@ check "several keep their names" \
     sh -c '[ "$(echo $(ls out/several))" = "0001.png 0002.png good.jpg" ]'
 check "a file alone or in a folder, the same" \
     equal out/folder/0001.png out/several/0001.png
+cp "$root/tests/fuzz/corpus/picture/rgba" pictures/rgba.png
+check "transparent parts are laid on white, and it is said" sh -c '
+    "$0" translate $1 pictures/rgba.png -o out/white.png 2>err &&
+    grep -q "pictures/rgba.png: transparent parts are laid on white" err &&
+    "$0" translate $1 pictures/rgba.png --background "#ffffff" \
+        -o out/named.png 2>err && [ ! -s err ] &&
+    cmp out/white.png out/named.png' "$cgd" $model
+check "or on another colour, or on none" sh -c '
+    "$0" translate $1 pictures/rgba.png --background black -o out/black.png &&
+    "$0" translate $1 pictures/rgba.png --background none -o out/none.png &&
+    ! cmp -s out/white.png out/black.png && ! cmp -s out/black.png out/none.png
+    ' "$cgd" $model
+alphas() { od -An -v -tu1 -j128 -w4 "$1" | awk '{ print $4 }'; }
+"$cgd" translate $model pictures/rgba.png --alpha keep -o out/kept.png 2>err
+"$cgd" translate $model out/kept.png --alpha keep -o out/kept.npy 2>err
+"$cgd" translate $model pictures/rgba.png --alpha keep -o out/first.npy 2>err
+alphas out/first.npy >alpha
+check "--alpha keep keeps it" sh -c '[ "$(wc -l <alpha)" = 128 ] &&
+    [ "$(sort -u alpha | wc -l)" -gt 20 ]'
+alphas out/kept.npy >alpha.png
+check "and so does the PNG" cmp alpha alpha.png
+refuse "a JPEG has none to keep" 'write .png for --alpha keep' \
+    "$cgd" translate $model pictures/rgba.png --alpha keep \
+    --background white -o out/kept.jpg
+refuse "no colour" 'needs a colour: #RRGGBB' \
+    "$cgd" translate $model pictures/rgba.png --background teal -o out/x.png
+
 check "translate to raw numbers" "$cgd" translate $model \
     pictures/odd/trainA/0001.png --raw -o out/raw.f32
 check "raw numbers are w h c floats" \

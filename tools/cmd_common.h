@@ -130,6 +130,7 @@ static int open_context(cgd_ctx *ctx, const settings *s, live_line *line)
     o.warn_user = line;
     live_init(line);
     cgd_init(ctx, &o);
+    if (s->background != 0) cgd_use_background(ctx, s->background - 1);
     if (s->precision == BF16) kernels = "bf16";
     if (kernels && *kernels) status = cgd_use_kernels(ctx, kernels);
     if (status == CGD_OK) return 0;

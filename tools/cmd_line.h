@@ -32,6 +32,8 @@ typedef struct settings {
     size_t count, tests;
     int filter;
     int raw, npy, list;
+    int alpha;                       /* translations keep it                 */
+    cgd_u32 background;              /* colour + 1; 0: not chosen            */
     int recurse;
     const char *safetensors, *pth, *onnx, *c_header;      /* export to these */
     const char *calibrate;
@@ -133,6 +135,13 @@ static const word filter_words[] = {
 static const word dtype_words[] = {
     { "f32", CGD_F32 }, { "f16", CGD_F16 }, { "bf16", CGD_BF16 }, { NULL, 0 }
 };
+static const word alpha_words[] = {
+    { "drop", 0 }, { "keep", 1 }, { NULL, 0 }
+};
+static const word colour_words[] = {
+    { "white", 0xffffff }, { "black", 0 }, { "grey", 0x808080 },
+    { "none", CGD_NO_BACKGROUND }, { NULL, 0 }
+};
 static const word direction_words[] = { { "ab", 0 }, { "ba", 1 }, { NULL, 0 } };
 static const word transfer_words[] = {
     { "auto", UNSET }, { "none", CGD_TRANSFER_NONE },
@@ -151,7 +160,8 @@ typedef enum option_kind {
     STAGES,                      /* int[6]; 0: what the width implies        */
     SIDES,                       /* size_t[2], width and height (0: as wide) */
     CHANNELS,                    /* size_t[2], of A and B                    */
-    RANGE                        /* cgd_range[2], then int: to be measured   */
+    RANGE,                       /* cgd_range[2], then int: to be measured   */
+    COLOUR                       /* cgd_u32, plus 1                          */
 } option_kind;
 
 typedef struct option {
@@ -225,6 +235,9 @@ static const option options[] = {
   "with 16 bits, 65535. The models remember it" },
 { "recurse", FLAG, RUNS | KEEP, AT(recurse), 0, 0, NULL, NULL,
   "also take the folders inside folders" },
+{ "background", COLOUR, RUNS | KEEP, AT(background), 0, 0, NULL,
+  "COLOUR", "transparent parts are laid on it: #RRGGBB, white,\n"
+  "black, grey; none: the colours hidden there show" },
 { "joined", CHOICE, RUNS | PACK | KEEP, AT(run.data.joined), 0, 0,
   joined_words, NULL,
   "--data holds train (or is a folder) of pictures that\n"
@@ -356,6 +369,13 @@ static const option options[] = {
   "LO,HI,LO,HI of each; auto: least and largest input" },
 { "recurse", FLAG, TRANSLATE | PACK | EVAL | EXPORT | KEEP, AT(recurse), 0, 0,
   NULL, NULL, "also take the folders inside folders" },
+{ "background", COLOUR, TRANSLATE | PACK | EVAL | EXPORT, AT(background), 0, 0,
+  NULL, "COLOUR",
+  "transparent parts are laid on it: #RRGGBB, white,\n"
+  "black, grey; none: the colours hidden there show" },
+{ "alpha", CHOICE, TRANSLATE, AT(alpha), 0, 0, alpha_words, NULL,
+  "keep: what is transparent in the input is so in the\n"
+  "translation too (.png, .bmp, .npy)" },
 { "npy", FLAG, TRANSLATE, AT(npy), 0, 0, NULL, NULL,
   "write arrays, NAME.npy, into the folder OUT" },
 { "raw", FLAG, TRANSLATE, AT(raw), 0, 0, NULL, NULL,
@@ -668,6 +688,24 @@ static int parse_blocks(const source *from, const option *o,
     }
 }
 
+/* "#rrggbb", or a name. */
+static int parse_colour(const source *from, const option *o, const char *text,
+                        cgd_u32 *colour)
+{
+    const word *w;
+    const char *digits = text + (*text == '#');
+    for (w = colour_words; w->name; w++)
+        if (strcmp(w->name, text) == 0) {
+            *colour = (cgd_u32)w->value + 1;
+            return 0;
+        }
+    if (strlen(digits) != 6 || strspn(digits, "0123456789abcdefABCDEF") != 6)
+        return fail_usage(from, "--%s needs a colour: #RRGGBB, white, black, "
+                          "grey or none, not \"%s\"", o->name, text);
+    *colour = (cgd_u32)strtoul(digits, NULL, 16) + 1;
+    return 0;
+}
+
 /* "16,32,64,64,32,16", with zeros for what the width implies; 0: all. */
 static int parse_stages(const source *from, const option *o,
                         const char *text, int *stage)
@@ -762,6 +800,7 @@ static int assign(const source *from, settings *s, const option *o,
         bad = parse_pair(from, o, text, ',', (size_t *)to);
         if (((size_t *)to)[1] == 0) ((size_t *)to)[1] = ((size_t *)to)[0];
         return bad;
+    case COLOUR: return parse_colour(from, o, text, (cgd_u32 *)to);
     case RANGE:
         return parse_range(from, o, text, (cgd_range *)to,
                            (int *)(to + 2 * sizeof(cgd_range)));
@@ -1133,6 +1172,12 @@ static void put_value(char out[VALUE_ROOM], const settings *s,
     case CHOICE:
         for (w = o->words; w->name; w++)
             if (w->value == *(const int *)at) strcpy(out, w->name);
+        break;
+    case COLOUR:
+        n = *(const cgd_u32 *)at ? *(const cgd_u32 *)at - 1 : 0xffffff;
+        put_text(out, VALUE_ROOM, "#%06x", (unsigned)n);
+        for (w = colour_words; w->name; w++)
+            if ((size_t)w->value == n) strcpy(out, w->name);
         break;
     case BLOCKS:
         if (*(const int *)at < 0) strcpy(out, "even");

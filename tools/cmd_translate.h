@@ -95,6 +95,48 @@ static cgd_status fit_file(translation *t, cgd_image *picture,
     return cgd_image_to_bytes(&t->ctx, picture, &r);
 }
 
+/* The alpha of the picture at `in` becomes that of its translation, unless it
+ * has none, or one that the net has seen as a channel. */
+static cgd_status keep_alpha(translation *t, cgd_image *picture,
+                             const char *in, const char *out)
+{
+    size_t i, k, n = picture->w * picture->h, c = picture->c;
+    int clear = 0;
+    cgd_image from, to;
+    cgd_status status = cgd_image_load_deep(&t->ctx, &from, in, 4);
+    if (status == CGD_ERR_SHAPE || c > 3) return CGD_OK;
+    if (status != CGD_OK) return status;
+    if (from.w != picture->w || from.h != picture->h)
+        status = cgd_fail(&t->ctx, CGD_ERR_SHAPE, "%s: the translation has "
+                          "another size than the alpha to keep", in);
+    for (i = 0; i < n && !clear && status == CGD_OK; i++)
+        clear = from.data ? from.data[4 * i + 3] < 255
+                          : from.values[4 * i + 3] < from.white;
+    if (clear && status == CGD_OK && !cgd__has_extension(out, ".png")
+        && !cgd__has_extension(out, ".bmp")
+        && !cgd__has_extension(out, ".npy"))
+        status = cgd_fail(&t->ctx, CGD_ERR_ARGUMENT, "%s: a JPEG keeps no "
+                          "transparency; write .png for --alpha keep", out);
+    else if (clear && status == CGD_OK)
+        status = cgd_image_init_white(&t->ctx, &to, picture->w, picture->h, 4,
+                                      picture->white);
+    for (i = 0; i < n && clear && status == CGD_OK; i++)
+        for (k = 0; k < 4; k++) {
+            size_t at = i * c + (k < c ? k : 0);
+            float a = k < 3 ? 0 : from.data ? (float)from.data[4 * i + 3]
+                                            : from.values[4 * i + 3];
+            a = a * to.white / from.white + 0.5f;
+            if (to.data) to.data[4 * i + k] = k < 3 ? picture->data[at]
+                                                    : (unsigned char)a;
+            else to.values[4 * i + k] = k < 3 ? picture->values[at] : a;
+        }
+    cgd_image_free(&t->ctx, &from);
+    if (!clear || status != CGD_OK) return status;
+    cgd_image_free(&t->ctx, picture);
+    *picture = to;
+    return CGD_OK;
+}
+
 static cgd_status translate_picture(translation *t, const char *in,
                                     const char *out)
 {
@@ -112,6 +154,8 @@ static cgd_status translate_picture(translation *t, const char *in,
     status = cgd_translate_image(&t->model, &to, &from);
     t->seconds += seconds_now() - start;
     if (status == CGD_OK) status = fit_file(t, &to, out);
+    if (status == CGD_OK && t->s->alpha)
+        status = keep_alpha(t, &to, in, out);
     if (status == CGD_OK) status = cgd_image_save(&t->ctx, &to, out);
     cgd_image_free(&t->ctx, &to);
     cgd_image_free(&t->ctx, &from);
