@@ -18428,7 +18428,9 @@ static void cgd__lock_give(cgd__lock *lock, const char *path)
 #elif defined(CGD__POSIX)
 #include <sys/utsname.h>
 
-typedef struct cgd__lock { int file, held; } cgd__lock;
+typedef struct cgd__lock {
+    int file, held;                    /* held: 1, or 2 if it names us       */
+} cgd__lock;
 
 static void cgd__process_name(char name[CGD__LOCK_TEXT])
 {
@@ -18463,7 +18465,7 @@ static int cgd__lock_take(cgd__lock *lock, const char *path)
     memset(name, '\n', sizeof name);
     cgd__process_name(name);
     name[strlen(name)] = '\n';
-    lock->held = write(lock->file, name, sizeof name) >= 0;
+    lock->held = 1 + (write(lock->file, name, sizeof name) > 0);
     return 1;
 }
 
@@ -19263,6 +19265,8 @@ CGDDEF cgd_status cgd_train_run(cgd_ctx *ctx, const cgd_train_config *config,
  *        terms on outputs and hidden states, adaptors, remembered answers;
  *        cgd_pass_match has become cgd_pass_pull.
  *        Generators learn with frozen statistics, and have no norms then.
+ *        Runs: a lock, the state before the last, options and the log's sums
+ *        in the state, numbered generators; nothing not finite is saved.
  * 0.1.0  The first complete form: training, distillation, translation.     */
 
 #endif /* CGD__IMPLEMENTED_KERNELS: the second half */
