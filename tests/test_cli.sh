@@ -1023,6 +1023,13 @@ for command in "translate $own $picture -o" \
         [ "$(wc -c <$1)" -gt 500 ] && [ "$(echo $1*)" = $1 ]' sh $file
 done
 
+cp -r runs/pair runs/crammed
+refuse_unchanged runs/crammed "a full disk under a run" 'is the disk full' \
+    full "$cgd" train --out runs/crammed --resume --steps 9
+check "which goes on when there is room" sh -c '
+    "$1" train --out runs/crammed --resume --steps 9 2>&1 | grep "step 9/9"' \
+    sh "$cgd"
+
 if [ -c /dev/full ]; then
     for command in "info $own" --version --help "import $own --list" \
             "eval data/set/testA --truth data/set/testB" \

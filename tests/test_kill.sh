@@ -19,6 +19,7 @@ steps="--steps 160 --log-every 7 --save-every 5 --sample-every 20
        --keep-every 40"
 tiny="--preset demo --data data --size 16 --load-size 16 --blocks 1
       --threads 1"
+teach="$tiny --direction ab --teacher untouched/train/g_ab.safetensors"
 # begin KIND FOLDER: what starts a run of that kind. (run=exec makes it take
 # the place of a subshell, so that what is killed is the run.)
 run=
@@ -27,15 +28,18 @@ begin()
     case $1 in
     train) $run "$cgd" train $tiny --ngf 2 --ndf 2 --disc-layers 1 --pool 4 \
                $steps --out "$2" ;;
-    distil) $run "$cgd" distil $tiny --ngf 2 --feature 1 --direction ab \
-                --teacher untouched/train/g_ab.safetensors $steps --out "$2" ;;
+    distil) $run "$cgd" distil $teach --ngf 2 --feature 1 $steps --out "$2" ;;
+    cuts) $run "$cgd" distil $teach --ngf 1 --cuts 20 $steps --out "$2" ;;
     esac
 }
 # go_on KIND FOLDER: start it, or resume it where it has saved something.
 go_on()
 {
     if [ -e "$2/state.safetensors" ] || [ -e "$2/state.previous.safetensors" ]
-    then $run "$cgd" $1 --resume --out "$2"
+    then case $1 in
+        train) $run "$cgd" train --resume --out "$2" ;;
+        *) $run "$cgd" distil --resume --out "$2" ;;
+        esac
     else begin $1 "$2"; fi
 }
 # files FOLDER: all of a run's files and their sums. Which state came before
@@ -78,23 +82,24 @@ torture()
         wait $! 2>/dev/null
         status=$?
         case $status in
-        0)  check "a $1, after $hits kills in all" same $1
+        0)  check "$1, after $hits kills in all" same $1
             rm -rf killed/$1 ;;
         130 | 137 | 143 | 129) hits=$((hits + 1)) ;;
-        *)  flunk "a $1 after a kill: status $status"
+        *)  flunk "$1 after a kill: status $status"
             return ;;
         esac
     done
-    [ ! -e killed/$1 ] || check "a $1, after all its kills" same $1
+    [ ! -e killed/$1 ] || check "$1, after all its kills" same $1
     rm -rf killed/$1
 }
 
 "$cgd" dataset data --size 16 --count 5 --tests 0 >log 2>err
-for kind in train distil; do
-    check "an untouched $kind" begin $kind untouched/$kind
-done
 mkdir killed
-torture train $((kills / 2))
-torture distil "$kills"
+part=0
+for kind in train distil cuts; do
+    part=$((part + 1))
+    check "an untouched run: $kind" begin $kind untouched/$kind
+    torture $kind $((kills * part / 3))
+done
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
