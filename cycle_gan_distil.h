@@ -10847,14 +10847,19 @@ extern ssize_t readlink(const char *path, char *target, size_t room);
 
 #if defined(_WIN32)
 
+/* What a path is in: UTF-8, or what main() is given. */
+static UINT cgd__code_page(const char *path)
+{
+    return MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, NULL,
+                               0) ? CP_UTF8 : CP_ACP;
+}
+
 /* The system's own form of a path; "" if it is too long. */
 static const wchar_t *cgd__wide_path(wchar_t out[CGD_PATH_ROOM],
                                      const char *path)
 {
-    if (!MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, out,
-                             CGD_PATH_ROOM)
-        && !MultiByteToWideChar(CP_ACP, 0, path, -1, out, CGD_PATH_ROOM))
-        out[0] = 0;
+    if (!MultiByteToWideChar(cgd__code_page(path), 0, path, -1, out,
+                             CGD_PATH_ROOM)) out[0] = 0;
     return out;
 }
 
@@ -17281,8 +17286,8 @@ static cgd_status cgd__scan_folder(cgd__scan *scan, const char *folder)
     search = FindFirstFileW(cgd__wide_path(wide, name), &found);
     if (search == INVALID_HANDLE_VALUE) return CGD_ERR_IO;
     do {
-        if (WideCharToMultiByte(CP_UTF8, 0, found.cFileName, -1, name,
-                                CGD_PATH_ROOM, NULL, NULL))
+        if (WideCharToMultiByte(cgd__code_page(folder), 0, found.cFileName,
+                                -1, name, CGD_PATH_ROOM, NULL, NULL))
             status = cgd__scan_visit(scan, folder, name);
     } while (status == CGD_OK && FindNextFileW(search, &found));
     FindClose(search);

@@ -987,6 +987,8 @@ refuse_unchanged models "translate onto the model" 'overwrite' \
     "$cgd" translate $own data/set/testA/0001.png --raw -o $own
 refuse_unchanged data/set "pack onto a picture" 'overwrite' \
     "$cgd" pack data/set -o data/set/trainB/0001.png
+refuse_unchanged data/set "export onto a picture" 'overwrite' "$cgd" export \
+    $own --onnx data/set/testA/0001.png --calibrate data/set/testA
 refuse_unchanged data/set "figures onto a picture" 'overwrite' "$cgd" eval \
     data/set/testA --truth data/set/testB --csv data/set/testB/0001.png
 refuse_unchanged data/set "a report onto a picture" 'overwrite' "$cgd" eval \

@@ -954,6 +954,37 @@ static void folders_and_names_are_joined_and_parted(void)
     end(&ctx);
 }
 
+#ifdef _WIN32
+/* A program whose main() is given the code page's letters lists a folder and
+ * opens what it finds, whether that code page or only UTF-8 has the letters of
+ * the folder. (Windows-1252, Wine's own.) */
+static void folders_are_listed_in_the_letters_they_are_named_by(void)
+{
+    static const char *const folders[] = { "f\344r", "f\316\251r" };
+    static const char *const names[] = { "\366.png", "\316\251.png" };
+    char path[CGD_PATH_ROOM], folder[CGD_PATH_ROOM];
+    cgd_ctx ctx;
+    cgd_listing list;
+    FILE *f;
+    int i;
+    begin(&ctx);
+    for (i = 0; i < 2; i++) {
+        cgd_path_join(folder, path_of("test_files_listed"), folders[i]);
+        CHECK(cgd_make_folder(&ctx, folder) == CGD_OK);
+        cgd_path_join(path, folder, names[i]);
+        CHECK(put_text(&ctx, path, "x") == CGD_OK);
+        CHECK(cgd_list_pictures(&ctx, &list, folder, 0)
+              == CGD_OK);
+        CHECK(list.count == 1 && strcmp(list.paths[0], path) == 0);
+        f = cgd_fopen(list.count ? list.paths[0] : "", "rb");
+        CHECK(f != NULL);
+        if (f) fclose(f);
+        cgd_listing_free(&ctx, &list);
+    }
+    end(&ctx);
+}
+#endif
+
 static void an_abandoned_file_leaves_the_old_one(void)
 {
     cgd_ctx ctx;
@@ -2187,6 +2218,9 @@ int main(void)
     RUN(devices_and_pipes_are_written_to_and_stay);
     RUN(two_writers_of_a_file_leave_it_whole);
     RUN(the_longest_name_can_be_written);
+#endif
+#ifdef _WIN32
+    RUN(folders_are_listed_in_the_letters_they_are_named_by);
 #endif
     RUN(texts_are_shown_without_control_characters);
     RUN(folders_and_names_are_joined_and_parted);

@@ -159,16 +159,23 @@ static int keep_input(const char *in, const char *out)
 }
 
 /* The same of all pictures in a folder. */
-static int keep_pictures(cgd_ctx *ctx, const char *folder, const char *out)
+static int keep_pictures(const char *folder, const char *out)
 {
     cgd_listing list;
+    cgd_options quiet;
+    cgd_ctx ctx;
     size_t i;
     int bad = 0;
-    if (!folder || !out || !is_file(out)
-        || cgd_list_pictures(ctx, &list, folder, 1) != CGD_OK) return 0;
-    for (i = 0; i < list.count && !bad; i++)
-        bad = keep_input(list.paths[i], out);
-    cgd_listing_free(ctx, &list);
+    if (!folder || !out || !is_file(out)) return 0;
+    memset(&quiet, 0, sizeof quiet);             /* who reads them will warn */
+    quiet.threads = 1;
+    cgd_init(&ctx, &quiet);
+    if (cgd_list_pictures(&ctx, &list, folder, 1) == CGD_OK) {
+        for (i = 0; i < list.count && !bad; i++)
+            bad = keep_input(list.paths[i], out);
+        cgd_listing_free(&ctx, &list);
+    }
+    cgd_free(&ctx);
     return bad;
 }
 

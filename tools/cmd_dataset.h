@@ -117,13 +117,13 @@ static int run_dataset(const command *cmd, settings *s)
 /* ======================================================================== */
 
 /* The packed file is none of the pictures that go into it. */
-static int keep_packed(cgd_ctx *ctx, const settings *s)
+static int keep_packed(const settings *s)
 {
     char folder[CGD_PATH_ROOM];
     int i, bad = 0;
     for (i = 0; i < FOLDERS && !bad; i++)
         if (cgd_path_join(folder, s->words[0], dataset_folders[i]))
-            bad = keep_pictures(ctx, folder, s->out);
+            bad = keep_pictures(folder, s->out);
     return bad;
 }
 
@@ -134,13 +134,9 @@ static int run_pack(const command *cmd, settings *s)
     cgd_data_config config;
     cgd_status status;
     int bad;
+    if (keep_packed(s)) return STATUS_FAILED;
     bad = open_writer(cmd, s, &ctx, &line);
     if (bad) return bad;
-    bad = keep_packed(&ctx, s);
-    if (bad) {
-        cgd_free(&ctx);
-        return bad;
-    }
     config = s->run.data;
     config.root = s->words[0];
     config.flat = !s->recurse;

@@ -1257,9 +1257,9 @@ static int eval_keep_inputs(evaluation *e, const char *out)
     int i, bad = keep_input(e->s->model, out);
     if (!bad) bad = keep_input(e->s->teacher, out);
     for (i = 0; i < PAIRED && !bad; i++)
-        bad = keep_pictures(&e->ctx, e->folders[i].path, out);
-    if (!bad) bad = keep_pictures(&e->ctx, e->real_folder.path, out);
-    return bad ? bad : keep_pictures(&e->ctx, e->train_folder.path, out);
+        bad = keep_pictures(e->folders[i].path, out);
+    if (!bad) bad = keep_pictures(e->real_folder.path, out);
+    return bad ? bad : keep_pictures(e->train_folder.path, out);
 }
 
 static int run_eval(const command *cmd, settings *s)

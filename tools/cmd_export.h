@@ -116,7 +116,8 @@ static int check_exports(const settings *s)
     out[2] = s->onnx;
     out[3] = s->c_header;
     for (i = 0; i < 4; i++) {
-        if (keep_input(s->words[0], out[i])) return STATUS_FAILED;
+        if (keep_input(s->words[0], out[i])
+            || keep_pictures(s->calibrate, out[i])) return STATUS_FAILED;
         for (k = 0; k < i && out[i]; k++)
             if (out[k] && strcmp(out[i], out[k]) == 0)
                 return fail("two outputs are to be written to %s", out[i]);
