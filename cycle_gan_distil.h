@@ -2532,18 +2532,6 @@ static cgd__conv cgd__conv_of(const cgd__shape *s, int sum, float *out,
     return q;
 }
 
-/* Bytes of scratch for a sum, whatever else its job asks for. */
-static size_t cgd__conv_bytes(cgd_ctx *ctx, const cgd__kernels *k,
-                              const cgd__shape *s, int sum)
-{
-    cgd__arena count = cgd__arena_on(NULL, 0);
-    cgd__conv q = cgd__conv_of(s, sum, NULL, NULL, NULL);
-    double moments;
-    if (sum != CGD__WEIGHTS) q.moments = &moments;
-    cgd__convolve(ctx, k, &q, &count);
-    return count.peak;
-}
-
 #ifdef CGD_NO_TRAIN                    /* such a build has no gradients      */
 #define CGD__LEARNS(function) NULL
 #else
@@ -4236,19 +4224,31 @@ static int cgd__stays_raw(const cgd_pass *p, const cgd__slot *s)
             & CGD__READS_RAW);
 }
 
-/* Floats of scratch for a layer's convolution, forward or backward. */
+/* Floats of scratch for one sum of a layer, its job run dry. */
+static size_t cgd__sum_work(const cgd_pass *p, const cgd__slot *s, int sum,
+                            double *moments)
+{
+    cgd__arena count = cgd__arena_on(NULL, 0);
+    cgd__conv q = cgd__conv_of(&s->shape, sum, NULL, NULL, NULL);
+    q.moments = moments;
+    cgd__convolve(p->net->ctx, p->kernels, &q, &count);
+    return cgd__ceil_div(count.peak, sizeof(float));
+}
+
+/* Floats of scratch for a layer, forward or backward. */
 static size_t cgd__layer_work(const cgd_pass *p, const cgd__slot *s, int back)
 {
-    cgd_ctx *ctx = p->net->ctx;
-    int kind = p->net->layers[s->layer].kind;
-    int sum = (kind == CGD_DECONV) != back ? CGD__ADJOINT : CGD__FORWARD;
-    size_t bytes;
-    if (kind == CGD_DEPTHWISE) return 0;
-    bytes = cgd__conv_bytes(ctx, p->kernels, &s->shape, sum);
+    const cgd_layer *l = p->net->layers + s->layer;
+    int adjoint = (l->kind == CGD_DECONV) != back;
+    double moments;
+    size_t work = l->norm ? cgd__norm_scratch(p->n, s->h * s->w, l->out_c) : 0;
+    if (l->kind == CGD_DEPTHWISE) return work;
+    work = cgd__max(work, cgd__sum_work(p, s, adjoint ? CGD__ADJOINT
+                                                      : CGD__FORWARD,
+                                        l->norm && !back ? &moments : NULL));
     if (back && p->learns)
-        bytes = cgd__max(bytes, cgd__conv_bytes(ctx, p->kernels, &s->shape,
-                                                CGD__WEIGHTS));
-    return cgd__ceil_div(bytes, sizeof(float));
+        work = cgd__max(work, cgd__sum_work(p, s, CGD__WEIGHTS, NULL));
+    return work;
 }
 
 /* Which tensors a layer wants, and from which turn to which. */
@@ -4260,7 +4260,6 @@ static void cgd__plan_layer(const cgd_pass *p, const cgd__slot *s,
     size_t run = s->run, back = s->back, last = first->back;
     size_t pixels = s->h * s->w, out = p->n * pixels * l->out_c;
     size_t upped = p->n * 4 * s->in_h * s->in_w * l->in_c;
-    size_t norm = l->norm ? cgd__norm_scratch(p->n, pixels, l->out_c) : 0;
     int train = s->again || (p->mode != CGD_INFER && p->mode != CGD_RECOMPUTE);
     /* Does its own backward look at OUT, for an activation's slope? */
     int own = l->act == CGD_ACT_TANH || (!l->norm && l->act);
@@ -4284,16 +4283,14 @@ static void cgd__plan_layer(const cgd_pass *p, const cgd__slot *s,
     }
     if (!there || l->norm) {           /* the convolution is run             */
         if (l->up) cgd__want(t + CGD__UPPED, upped, run, run);
-        cgd__want(t + CGD__WORK, cgd__max(cgd__layer_work(p, s, 0), norm),
-                  run, run);
+        cgd__want(t + CGD__WORK, cgd__layer_work(p, s, 0), run, run);
     }
     if (!train) return;
     if (l->up) {
         cgd__want(t + CGD__UPPED_AGAIN, upped, back, back);
         cgd__want(t + CGD__D_UPPED, upped, back, back);
     }
-    cgd__want(t + CGD__WORK_BACK, cgd__max(cgd__layer_work(p, s, 1), norm),
-              back, back);
+    cgd__want(t + CGD__WORK_BACK, cgd__layer_work(p, s, 1), back, back);
 }
 
 static size_t cgd__slot_count(const cgd_pass *p)
