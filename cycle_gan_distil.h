@@ -2701,6 +2701,19 @@ static int cgd__same_shape(const cgd_tensor *a, const cgd_tensor *b)
  * outermost sample without repeating it, ... 2 1 | 0 1 2 3 | 2 1 ..., which
  * leaves no edge for a net to paint a border along. */
 
+/* Bytes of scratch for a sum, with the moments of what it writes or without:
+ * its job, run dry. */
+static size_t cgd__conv_bytes(cgd_ctx *ctx, const cgd__kernels *k,
+                              const cgd__shape *s, int sum, int moments)
+{
+    cgd__arena count = cgd__arena_on(NULL, 0);
+    cgd__conv q = cgd__conv_of(s, sum, NULL, NULL, NULL);
+    double any;
+    if (moments) q.moments = &any;
+    cgd__convolve(ctx, k, &q, &count);
+    return count.peak;
+}
+
 #define CGD__OUTSIDE ((size_t)-1)
 
 /* Where a window's tap lands in a line of `size` samples: the sample's index,
@@ -4224,31 +4237,22 @@ static int cgd__stays_raw(const cgd_pass *p, const cgd__slot *s)
             & CGD__READS_RAW);
 }
 
-/* Floats of scratch for one sum of a layer, its job run dry. */
-static size_t cgd__sum_work(const cgd_pass *p, const cgd__slot *s, int sum,
-                            double *moments)
-{
-    cgd__arena count = cgd__arena_on(NULL, 0);
-    cgd__conv q = cgd__conv_of(&s->shape, sum, NULL, NULL, NULL);
-    q.moments = moments;
-    cgd__convolve(p->net->ctx, p->kernels, &q, &count);
-    return cgd__ceil_div(count.peak, sizeof(float));
-}
-
 /* Floats of scratch for a layer, forward or backward. */
 static size_t cgd__layer_work(const cgd_pass *p, const cgd__slot *s, int back)
 {
+    cgd_ctx *ctx = p->net->ctx;
     const cgd_layer *l = p->net->layers + s->layer;
     int adjoint = (l->kind == CGD_DECONV) != back;
-    double moments;
     size_t work = l->norm ? cgd__norm_scratch(p->n, s->h * s->w, l->out_c) : 0;
+    size_t bytes;
     if (l->kind == CGD_DEPTHWISE) return work;
-    work = cgd__max(work, cgd__sum_work(p, s, adjoint ? CGD__ADJOINT
-                                                      : CGD__FORWARD,
-                                        l->norm && !back ? &moments : NULL));
+    bytes = cgd__conv_bytes(ctx, p->kernels, &s->shape,
+                            adjoint ? CGD__ADJOINT : CGD__FORWARD,
+                            l->norm && !back);
     if (back && p->learns)
-        work = cgd__max(work, cgd__sum_work(p, s, CGD__WEIGHTS, NULL));
-    return work;
+        bytes = cgd__max(bytes, cgd__conv_bytes(ctx, p->kernels, &s->shape,
+                                                CGD__WEIGHTS, 0));
+    return cgd__max(work, cgd__ceil_div(bytes, sizeof(float)));
 }
 
 /* Which tensors a layer wants, and from which turn to which. */

@@ -33,7 +33,7 @@ static cgd_status window_run(cgd_ctx *ctx, const char *what, int sum,
     if (!cgd__shape_from(&s, big->n, big->h, big->w, big->c, small->c, window)
         || small->n != big->n || small->h != s.oh || small->w != s.ow)
         return window_fails(ctx, what, big, small, window);
-    bytes = cgd__conv_bytes(ctx, ctx->kernels, &s, sum);
+    bytes = cgd__conv_bytes(ctx, ctx->kernels, &s, sum, 0);
     block = cgd__alloc(ctx, bytes);
     if (!block)
         return cgd__fail(ctx, CGD_ERR_MEMORY,

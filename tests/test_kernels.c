@@ -316,7 +316,8 @@ static void check_problem(problem *p)
     double scale[256];
     int sum;
     for (sum = 0; sum < 3; sum++) {
-        p->n_scratch[sum] = cgd__conv_bytes(&context, p->fast, &p->s, sum)
+        p->n_scratch[sum] = cgd__conv_bytes(&context, p->fast, &p->s, sum,
+                                            sum != CGD__WEIGHTS)
                           / sizeof(float);
         p->scratch[sum] = guarded(p->n_scratch[sum]);
     }

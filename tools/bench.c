@@ -304,7 +304,7 @@ static void bench_conv(cgd_ctx *ctx, const conv_case *c)
         q.pass = c->deconv && pass < 2 ? 1 - pass : pass;
         sprintf(name, "%s%s", c->name, pass_name[pass]);
         if (!wants(name)) continue;
-        q.bytes = cgd__conv_bytes(ctx, ctx->kernels, &q.s, q.pass);
+        q.bytes = cgd__conv_bytes(ctx, ctx->kernels, &q.s, q.pass, 0);
         q.scratch = values(q.bytes / sizeof(float));
         t = median(run_conv, &q);
         free(q.scratch);
