@@ -27,7 +27,7 @@ refuse()
 
 # ---- models ----------------------------------------------------------------
 
-$cc -O1 -I"$root" -o export_nets "$root/tests/export_nets.c" -lm || exit 1
+$cc -DCGD_NO_SIMD -I"$root" -o export_nets "$root/tests/export_nets.c" -lm || exit 1
 mkdir -p models
 kinds=$(./export_nets make models) || exit 1
 check 'draw pictures' "$cgd" dataset pictures --size 32 --count 5 --tests 1
@@ -81,21 +81,25 @@ same_bytes()
     cmp out.pixels micro.pixels
 }
 
+# Without vectors, which differ by a byte nowhere here, a build is short.
 for kind in $kinds folded; do
     check "$kind in constants translates like cgd" same_bytes $kind \
-        $cc -std=c89
+        $cc -std=c89 -DCGD_NO_SIMD
 done
+check 'and with vectors' same_bytes stages $cc -std=c89
 for compiler in gcc clang g++ clang++; do
     if ! have $compiler; then skip "$compiler is not installed"; continue; fi
     case $compiler in
     *++) language='-x c++ -std=c++98' ;;
     *)   language='-std=c89' ;;
     esac
-    check "and compiled by $compiler" same_bytes stages $compiler $language -O2
+    check "and compiled by $compiler" same_bytes stages $compiler $language \
+        -DCGD_NO_SIMD
 done
 read_only()
 {
-    $cc -I"$root" -Imodels -DMODEL_FILE='"grey.h"' -DMODEL=grey_model -c \
+    $cc -I"$root" -Imodels -DMODEL_FILE='"grey.h"' -DMODEL=grey_model \
+        -DCGD_NO_SIMD -c \
         "$root/tests/export_micro.c" -o micro.o || return 1
     for what in params layers; do
         nm micro.o | grep -q " [rR] _*grey_$what" || return 1

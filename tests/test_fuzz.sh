@@ -11,7 +11,7 @@ seconds=${1:-5}
 out=build/fuzz
 mkdir -p $out
 clang=${CLANG:-clang}
-flags='-g -O1 -std=c89'
+flags='-g -O1 -std=c89 -DCGD_NO_SIMD'
 checks='-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined'
 if ! echo 'int LLVMFuzzerTestOneInput(const char *s, unsigned long n)
            { return s && n > 9 && s[0] == 1; }' |
