@@ -63,6 +63,7 @@ int main(void)
     cgd_rng rng;
     size_t i;
     int differ = 0;
+    memset(&model, 0, sizeof model);
     memset(&options, 0, sizeof options);
 #ifdef CGD_NO_MALLOC
     options.memory = room;

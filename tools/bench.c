@@ -130,8 +130,13 @@ static double median(void (*call)(void *), void *data)
 
 #define FMA_ROUNDS 2000000L
 #if defined(CGD__X86)
+#if defined(__clang__)
+#define OPTIMIZED
+#else
+#define OPTIMIZED __attribute__((optimize("O2")))
+#endif
 #define FMA_LOOP(name, set, V, W, SET1, FMA, STORE)                           \
-__attribute__((target(set), optimize("O2"))) static double name(void)         \
+__attribute__((target(set))) OPTIMIZED static double name(void)               \
 {                                                                             \
     V a[12], x = SET1(0.999f), y = SET1(0.001f);                              \
     float out[16];                                                            \

@@ -1098,8 +1098,8 @@ static int page_pictures(FILE *f, evaluation *e)
 {
     static const char *const labels[3] = { "worst", "median", "best" };
     static const char *const orders[TARGETS] = { "PSNR to the truth",
-        "PSNR to the teacher", "distance, in features, to the nearest real "
-        "picture" };
+        "PSNR to the teacher",
+        "distance, in features, to the nearest real picture" };
     ranked *ranks = (ranked *)calloc(e->count, sizeof *ranks);
     size_t each = e->count >= 9 ? 3 : 1, i;
     int target = 0, k, bad;
