@@ -1399,11 +1399,17 @@ CGDDEF cgd_status cgd_train_run(cgd_ctx *ctx, const cgd_train_config *config,
 #endif
 
 /* With GCC inner loops carry their own optimisation, so that even `cc`
- * without -O runs them at full speed. No exception is raised on purpose here:
- * GCC, told so, makes `gate > 0 ? d : slope * d` a selection and no branch,
- * which it could not turn into vectors. */
-#if defined(__GNUC__) && !defined(__clang__)
-#define CGD__OPTIMIZED __attribute__((optimize("O3", "no-trapping-math")))
+ * without -O runs them at full speed; but whoever asks for a small program
+ * (-Os) gets one. What -O3 adds to these passes made it a seventh larger and
+ * nothing faster. No exception is raised on purpose here: GCC, told so, makes
+ * `gate > 0 ? d : slope * d` a selection and no branch, which it could not
+ * turn into vectors. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE_SIZE__)
+#define CGD__OPTIMIZED
+#define CGD__EACH _Pragma("GCC ivdep")
+#elif defined(__GNUC__) && !defined(__clang__)
+#define CGD__OPTIMIZED __attribute__((optimize("O2", "tree-vectorize",        \
+    "vect-cost-model=dynamic", "unswitch-loops", "no-trapping-math")))
 #define CGD__EACH _Pragma("GCC ivdep")
 #else
 #define CGD__OPTIMIZED
@@ -9799,6 +9805,8 @@ CGD__HOT static void CGD__NAME(cgd__merge_)(const float *sums, size_t rows,
 /* The loops of [impl:ops] once more: with wide registers enabled compilers
  * vectorise them well. */
 
+#ifdef CGD__WIDE
+#define CGD__LOOP_OF(name, loop) CGD__NAME(name)
 #define CGD__AGAIN(name, loop)                                                \
 CGD__HOT static void CGD__NAME(name)(void *job, size_t slice)                 \
 {                                                                             \
@@ -9816,12 +9824,15 @@ CGD__AGAIN(cgd__norm_back_sums_, cgd__norm_back_sums_slice)
 CGD__AGAIN(cgd__norm_back_apply_, cgd__norm_back_apply_slice)
 #endif
 
-/* A line of a map with its margins: see cgd__lines. */
+/* Line i of picture n: see cgd__lines. */
 CGD__HOT static void CGD__NAME(cgd__line_)(const cgd__lines *q, float *out,
     size_t n, size_t i, size_t pixels)
 {
     cgd__pad_line(q, out, n, i, pixels);
 }
+#else                                  /* as they stand there                */
+#define CGD__LOOP_OF(name, loop) loop
+#endif
 
 /* Depthwise convolutions by vectors: compilers did not make them of the loops
  * over taps, and the pixels of a run share a tap's weights. */
@@ -10228,10 +10239,13 @@ CGD__HOT static void CGD__NAME(cgd__adam_)(float *p, float *m, float *v,
 #define CGD__OUTER_THIRD NULL
 #endif
 #define CGD__TABLE(text, beat, begin, end, tile, round, pair, turn) {         \
-    text, CGD__W, CGD__KINDS, CGD__KIND_TABLE, CGD__NAME(cgd__line_),         \
-    CGD__NAME(cgd__moments_), CGD__NAME(cgd__merge_),                         \
-    CGD__NAME(cgd__fold_), CGD__NAME(cgd__activate_), CGD__NAME(cgd__add_),   \
-    CGD__NAME(cgd__norm_sums_), CGD__NAME(cgd__norm_apply_),                  \
+    text, CGD__W, CGD__KINDS, CGD__KIND_TABLE,                                \
+    CGD__LOOP_OF(cgd__line_, cgd__pad_line), CGD__NAME(cgd__moments_),        \
+    CGD__NAME(cgd__merge_), CGD__LOOP_OF(cgd__fold_, cgd__fold_row),          \
+    CGD__LOOP_OF(cgd__activate_, cgd__activate_slice),                        \
+    CGD__LOOP_OF(cgd__add_, cgd__add_slice),                                  \
+    CGD__LOOP_OF(cgd__norm_sums_, cgd__norm_sums_slice),                      \
+    CGD__LOOP_OF(cgd__norm_apply_, cgd__norm_apply_slice),                    \
     CGD__NAME(cgd__depth_), CGD__NAME(cgd__patch_in_),                        \
     CGD__NAME(cgd__tile_out_), CGD__NAME(cgd__weights_in_),                   \
     beat, begin, end, tile, round, pair, CGD__LEARNS(turn),                   \
@@ -10245,9 +10259,10 @@ CGD__HOT static void CGD__NAME(cgd__adam_)(float *p, float *m, float *v,
     CGD__LEARNS(CGD__NAME(cgd__patch_out_)),                                  \
     CGD__LEARNS(CGD__NAME(cgd__tile_in_)),                                    \
     CGD__LEARNS(CGD__NAME(cgd__weights_out_)),                                \
-    CGD__LEARNS(CGD__NAME(cgd__activate_back_)),                              \
-    CGD__LEARNS(CGD__NAME(cgd__norm_back_sums_)),                             \
-    CGD__LEARNS(CGD__NAME(cgd__norm_back_apply_)),                            \
+    CGD__LEARNS(CGD__LOOP_OF(cgd__activate_back_, cgd__activate_back_slice)), \
+    CGD__LEARNS(CGD__LOOP_OF(cgd__norm_back_sums_, cgd__norm_back_sums_slice)),\
+    CGD__LEARNS(CGD__LOOP_OF(cgd__norm_back_apply_,                           \
+                             cgd__norm_back_apply_slice)),                    \
     CGD__LEARNS(CGD__NAME(cgd__depth_data_)),                                 \
     CGD__LEARNS(CGD__NAME(cgd__depth_weights_)),                              \
     CGD__LEARNS(CGD__NAME(cgd__adam_))                                        \
@@ -10266,6 +10281,7 @@ static const cgd__kernels cgd__kernels_bf16_amx =
 #endif
 
 #undef CGD__AGAIN
+#undef CGD__LOOP_OF
 #undef CGD__PANEL_KERNEL
 #undef CGD__OUTER_KERNEL
 #undef CGD__KIND_TABLE
@@ -10319,6 +10335,7 @@ static const cgd__kernels cgd__kernels_bf16_amx =
 #endif
 
 #ifdef CGD__X86
+#define CGD__WIDE 1              /* needs more than the build's baseline     */
 #define CGD__ISA avx512
 #define CGD__ISA_NAME "avx512"
 #define CGD__HOT CGD__OPTIMIZED __attribute__((target("avx512f")))
@@ -10365,6 +10382,7 @@ static const cgd__kernels cgd__kernels_bf16_amx =
 #define CGD__Q0 2
 #define CGD__Q1 1
 #include CGD_HEADER
+#undef CGD__WIDE
 #endif
 
 #if !defined(CGD_NO_SIMD) && defined(__GNUC__) && defined(__aarch64__)
@@ -10482,9 +10500,8 @@ static const cgd__kernels *const cgd__all_kernels[] = {
 #define CGD__ALL_KERNELS (sizeof cgd__all_kernels / sizeof *cgd__all_kernels)
 
 #ifdef CGD__BF16
-/* The processor's word, and for tiles the operating system's: Linux gives
- * their state to a process that asks for it (arch_prctl, ARCH_REQ_XCOMP_PERM,
- * XTILEDATA). */
+/* Does the processor have the instructions; for tiles, does the operating
+ * system save their state? (Bits 17 and 18 of what xgetbv says.) */
 static int cgd__bf16_supported(int amx)
 {
     unsigned a, b, c, d;
@@ -10492,16 +10509,10 @@ static int cgd__bf16_supported(int amx)
         || !__builtin_cpu_supports("avx512vl")
         || !__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a >> 5 & 1)) return 0;
     if (!amx) return 1;
-#ifdef __linux__
-    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1)
-        && (d >> 24 & 1)) {
-        long answer;
-        __asm__ __volatile__("syscall" : "=a"(answer)
-            : "a"(158L), "D"(0x1023L), "S"(18L) : "rcx", "r11", "memory");
-        return answer == 0;
-    }
-#endif
-    return 0;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d >> 22 & 1)
+        || !(d >> 24 & 1)) return 0;
+    __asm__ __volatile__("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
+    return (a >> 17 & 3) == 3;
 }
 #endif
 
@@ -10522,6 +10533,23 @@ static int cgd__kernels_supported(const cgd__kernels *k)
     return k != NULL;
 }
 
+/* Supported, and may be used from now on: Linux gives the state of tiles to a
+ * process that asks for it (arch_prctl, ARCH_REQ_XCOMP_PERM, XTILEDATA), which
+ * costs each of its threads 8 KB. So nobody asks who does not want them. */
+static int cgd__kernels_claimed(const cgd__kernels *k)
+{
+    if (!cgd__kernels_supported(k)) return 0;
+#if defined(CGD__BF16) && defined(__linux__)
+    if (k == &cgd__kernels_bf16_amx) {
+        long answer;
+        __asm__ __volatile__("syscall" : "=a"(answer)
+            : "a"(158L), "D"(0x1023L), "S"(18L) : "rcx", "r11", "memory");
+        return answer == 0;
+    }
+#endif
+    return 1;
+}
+
 static const cgd__kernels *cgd__best_kernels(void)
 {
     size_t i = 0;
@@ -10539,12 +10567,13 @@ CGDDEF cgd_status cgd_use_kernels(cgd_ctx *ctx, const char *name)
     t.room = sizeof known;
     for (i = 0; i < CGD__ALL_KERNELS; i++) {
         const cgd__kernels *k = cgd__all_kernels[i];
-        if (!cgd__kernels_supported(k)) continue;
-        if (strcmp(name, k->name) == 0 || (strcmp(name, "bf16") == 0
-            && strncmp(k->name, "bf16-", 5) == 0)) {
+        int asked = strcmp(name, k->name) == 0 || (strcmp(name, "bf16") == 0
+            && strncmp(k->name, "bf16-", 5) == 0);
+        if (asked && cgd__kernels_claimed(k)) {
             ctx->kernels = k;
             return CGD_OK;
         }
+        if (asked || !cgd__kernels_supported(k)) continue;
         cgd__put_string(&t, t.at == known ? "" : ", ");
         cgd__put_string(&t, k->name);
     }
