@@ -1025,7 +1025,7 @@ for command in "translate $own $picture -o" \
         [ "$(wc -c <$1)" -gt 500 ] && [ "$(echo $1*)" = $1 ]' sh $file
 done
 
-cp -r runs/pair runs/crammed
+cp -r runs/whole runs/crammed
 refuse_unchanged runs/crammed "a full disk under a run" 'is the disk full' \
     full "$cgd" train --out runs/crammed --resume --steps 9
 check "which goes on when there is room" sh -c '
