@@ -32,8 +32,27 @@
  * stb_image_write.h before this file (PNG is written without the latter).
  *
  * How to read it: the public interface comes first, in the order a user meets
- * it. The implementation follows in dependency order; the heart of the method
- * is [impl:train] and [impl:distil], which call everything above them.
+ * it. The implementation follows in dependency order, so that nothing is used
+ * above its definition. Whoever wants the method and not the machine reads
+ * part 3 from [impl:tensor] to [impl:train], which ends in one step of it all.
+ *
+ * Words that have one meaning here:
+ *   layer     upsample, convolve, normalise, activate, add: all but one optional
+ *   pass      one application of a net to a batch, forward and perhaps back
+ *   plan      which tensors a pass needs, when, and where they lie
+ *   turn      when a layer works, forward or back: the time of a plan
+ *   trip      a pass in a step, with the gradient that goes back through it
+ *   side      a direction of translation: generator, its judge, image pool
+ *   lesson    what a teacher says of a batch, and what is learnt from it
+ *   cut       a narrowing of a student while it learns
+ *   moments   mean and mean square deviation of a channel, for its norm
+ *   averages  Adam's m and v, or (the average) that of the weights
+ *   arena     memory used as a stack, which counts while it has none
+ *   job       what a kernel, or the threads, are asked to do
+ *   slice     a part of a job that one thread does by itself
+ *   panel     weights in the order in which a kernel reads them
+ *   band      a slice's output lines in a convolution
+ *   tile      the square of outputs, or block of bf16, made at once
  *
  * Contents
  *
@@ -659,7 +678,8 @@ typedef struct cgd_losses {
     double generators;               /* the sum that the generators descend  */
 } cgd_losses;
 
-/* A net with all that learning needs: Adam's moments and the average. */
+/* A net with all that learning needs: Adam's averages m and v of its gradient
+ * and of the gradient's square, and the average of its weights. */
 typedef struct cgd_learner {
     cgd_net net;
     float *m, *v;                    /* NULL: frozen                         */
@@ -3659,7 +3679,22 @@ static void cgd__upsample_back(cgd_ctx *ctx, float *dx, const float *dy,
 /* ======================================================================== */
 /* [impl:nets] Nets                                                         */
 /* ======================================================================== */
-/* Owns the layout of parameters and what a net costs. */
+/* A net is a list of layers over one flat vector of values:
+ *
+ *   params  | w b | w gamma beta | w b | ...      | mean var | ...
+ *           layer 0   layer 1     layer 2           running statistics
+ *   grads   | . . | .   .    .   | . . | ...      |
+ *
+ * What treats all parameters alike, Adam, the average of weights, copying, is
+ * then a loop over an array that knows nothing of layers; and since layers are
+ * data, another architecture is another list, and no code. The running
+ * statistics of batch norms are measured, not learnt by descent: they stand
+ * behind the rest, where Adam does not reach.
+ *
+ * A layer is upsample, convolve, normalise, activate, add, in this order and
+ * each but the convolution optional, because that is how they come in every
+ * net of this library, and because a kernel can do the four small ones on the
+ * way. Calls [impl:base], [impl:tensor]; the engine to pack weights. */
 
 /* Number of weights of a layer, in either order of its channels. */
 static size_t cgd__layer_weights(const cgd_layer *l)
@@ -3668,6 +3703,7 @@ static size_t cgd__layer_weights(const cgd_layer *l)
     return l->kind == CGD_DEPTHWISE ? k2 * l->in_c : k2 * l->in_c * l->out_c;
 }
 
+/* Does a norm have parameters, gamma and beta? */
 static int cgd__norm_affine(int norm)
 {
     return norm == CGD_NORM_INSTANCE_AFFINE || norm == CGD_NORM_BATCH;
@@ -3817,6 +3853,11 @@ CGDDEF void cgd_net_free(cgd_net *net)
 }
 
 /* ---- shapes --------------------------------------------------------------*/
+/* A window of K pixels that moves in strides of s over H pixels with p more at
+ * either end finds (H + 2p - K)/s + 1 places, rounded down. A transposed
+ * convolution goes the other way, from places to pixels, and several H have
+ * the same number of places: here it is always s times its input, which is
+ * PyTorch's output_padding = 1 for the 3x3 windows of stride 2. */
 
 /* The shape of layer l on an input of h by w (before its upsampling): the big
  * map is the input of a convolution and the output of a transposed one. */
@@ -3844,6 +3885,10 @@ static void cgd__layer_out(const cgd_layer *l, const cgd__shape *s, size_t *h,
 }
 
 /* ---- packed weights ------------------------------------------------------*/
+/* Kernels read weights in another order than files and formulas have them, and
+ * Winograd's are not even the same numbers. Putting them in order costs a walk
+ * over the weights: nothing beside a large map, most of the time beside a
+ * small one. A net that does not learn can keep them so. */
 
 #define CGD__NOWHERE ((size_t)-1)      /* where what is not stored lies      */
 
@@ -3923,6 +3968,7 @@ CGDDEF cgd_status cgd_net_out_size(const cgd_net *net, size_t h, size_t w,
     return CGD_OK;
 }
 
+/* Every weight is multiplied once at every place of its window's. */
 CGDDEF cgd_cost cgd_net_cost(const cgd_net *net, size_t h, size_t w)
 {
     cgd_cost cost;
@@ -3946,6 +3992,17 @@ CGDDEF cgd_cost cgd_net_cost(const cgd_net *net, size_t h, size_t w)
 }
 
 /* ---- initialisation ------------------------------------------------------*/
+/* An output is a sum of fan_in products. With weights of variance v and
+ * independent inputs of mean square q its variance is fan_in v q, so that
+ * signals neither vanish nor explode over many layers if v = 1 / fan_in, and
+ * gradients, which go the other way, if v = 1 / fan_out:
+ *
+ *   Kaiming  v = 2 / fan_in: a ReLU before takes half of q (He et al. 2015)
+ *   Xavier   v = 2 / (fan_in + fan_out), a compromise (Glorot & Bengio 2010),
+ *            as CycleGAN's code has it times 0.02^2
+ *   PyTorch  uniform within 1 / sqrt(fan_in): v = 1 / (3 fan_in)
+ *   normal   v = 0.02^2 for all, as CycleGAN (after DCGAN, Radford et al.
+ *            2016): the norms behind take out what is wrong with it */
 
 /* PyTorch's fans of a weight: values that feed one output, and the reverse.
  * It reads a transposed convolution's fan_in from the output side. */
@@ -4461,7 +4518,7 @@ static float *cgd__at(const cgd_pass *p, const cgd__slot *s, int which)
 }
 
 /* Where a layer's convolution is written: to its output, if nothing else is
- * kept of it. */
+ * kept of it. A norm and an activation can then work in place. */
 static float *cgd__raw(const cgd_pass *p, const cgd__slot *s)
 {
     float *raw = cgd__at(p, s, CGD__RAW);
@@ -4524,7 +4581,10 @@ static void cgd__pass_normalise(const cgd_pass *p, const cgd__slot *s, int to)
 }
 
 /* A layer's statistics, from the moments that its convolution took (or else
- * takes them now), and its norm as scale and shift. */
+ * takes them now), and its norm as scale and shift: gamma (x - mean) / dev +
+ * beta = x (gamma / dev) + (beta - mean gamma / dev), one multiplication and
+ * one addition a value, which the reader's kernel can do. Where the reader does
+ * so the map is left raw; else it is normalised here. */
 static void cgd__pass_norm(const cgd_pass *p, const cgd__slot *s,
                            const double *moments)
 {
@@ -4634,7 +4694,7 @@ static void cgd__pass_activate(const cgd_pass *p, const cgd__slot *s)
     if (skip) cgd__add_scaled(ctx, out, skip, count, 1);
 }
 
-/* The slots that backward looks at. */
+/* The slots that backward looks at: the second run's, where there is one. */
 static cgd__slot *cgd__back_slots(const cgd_pass *p)
 {
     return p->slots + (cgd__slot_count(p) - p->net->n_layers);
@@ -4663,6 +4723,11 @@ CGDDEF cgd_status cgd_pass_forward(cgd_pass *pass, const cgd_tensor *x)
 }
 
 /* ---- backward ------------------------------------------------------------*/
+/* A layer's turn: d, the gradient of its output, comes in; what hangs on the
+ * output besides (a loss's pull, the sum that it is part of) is settled; the
+ * activation and the norm are undone in place; then d is the gradient of the
+ * raw convolution, and makes two more: that of the weights, added to the
+ * net's, and that of the input, which is the next layer's d. */
 #ifndef CGD_NO_TRAIN
 
 CGDDEF void cgd_pass_pull(cgd_pass *pass, size_t layer, const cgd_tensor *d)
@@ -4727,7 +4792,8 @@ static void cgd__pass_norm_back(const cgd_pass *p, const cgd__slot *s,
                        cgd__pass_frozen(p, l), work);
 }
 
-/* The layer's weights: gradients from d, that of its raw output. */
+/* The layer's weights: gradients from d, that of its raw output. A bias is
+ * added everywhere, so that its gradient is the sum of d over all places. */
 static cgd_status cgd__pass_weights_back(const cgd_pass *p,
                                          const cgd__slot *s, const float *d)
 {
@@ -4849,8 +4915,36 @@ CGDDEF cgd_status cgd_pass_backward(cgd_pass *pass, cgd_tensor *dy,
 /* ======================================================================== */
 /* [impl:architectures] Generators and discriminators                       */
 /* ======================================================================== */
-/* Functions that fill in layers. Names are those of the official PyTorch
- * code: "model.<index in its Sequential>", counting pads and activations. */
+/* The nets of the game, as lists of layers. Names are those of the official
+ * PyTorch code: "model.<index in its Sequential>", counting pads and
+ * activations.
+ *
+ * The generator (Johnson et al. 2016, "Perceptual Losses for Real-Time Style
+ * Transfer"), with f the width:
+ *
+ *   stem    7x7             H   x W   x f
+ *   down    3x3, stride 2   H/2 x W/2 x 2f
+ *   down    3x3, stride 2   H/4 x W/4 x 4f
+ *   blocks  x + 3x3 3x3 x   H/4 x W/4 x 4f     nine, or six for small pictures
+ *   up      3x3, transposed H/2 x W/2 x 2f
+ *   up      3x3, transposed H   x W   x f
+ *   head    7x7, tanh       H   x W   x 3
+ *
+ * Most of the work is done at a quarter of the size, where a convolution costs
+ * a sixteenth and sees four times as far. A block adds what it makes to what
+ * it read (He et al. 2016): while its weights are small it is the identity, so
+ * that a picture's layout runs through a fresh net of any depth, and each block
+ * learns a correction. Instance norm behind the convolutions takes out each
+ * picture's own contrast, which is style, not content (Ulyanov et al. 2016);
+ * tanh bounds the head to the range of pixels. Reflection instead of zeros
+ * around maps keeps the borders from growing frames.
+ *
+ * The discriminator is a PatchGAN (Isola et al. 2017): its output is a map,
+ * each value of which judges one patch of the picture, and the loss is the
+ * mean over all. It sees texture and style, which is what it is for, has few
+ * parameters, and takes pictures of any size. The patch is found backwards, by
+ * r = (r - 1) stride + kernel from r = 1: with 4x4 windows, of which the last
+ * two have stride 1 and three before them 2, it is 4, 7, 16, 34, 70 pixels. */
 
 #define CGD__MAX_LAYERS 10       /* beside those of the blocks, of any net   */
 
@@ -4860,6 +4954,7 @@ typedef struct cgd__builder {
     size_t count, room;
 } cgd__builder;
 
+/* A layer behind the others; the caller gives it a name. */
 static cgd_layer *cgd__append(cgd__builder *b, int kind, size_t in_c,
                               size_t out_c, size_t kernel, size_t stride,
                               size_t pad, int pad_mode, int norm, int act)
@@ -4933,7 +5028,10 @@ static const char *cgd__generator_flaw(const cgd_generator_config *c)
     return NULL;
 }
 
-/* One residual block at model.<index>, from and to `width` channels. */
+/* One residual block at model.<index>, from and to `width` channels. The
+ * second half has no activation: the sum would only ever grow. A separable one
+ * (Howard et al. 2017) filters each channel by itself and then mixes them, for
+ * 9 c + c^2 multiplications a pixel instead of 9 c^2: an eighth. */
 static void cgd__append_block(cgd__builder *b, const cgd_generator_config *c,
                               size_t index, size_t width, size_t inside)
 {
@@ -4967,7 +5065,11 @@ static void cgd__append_block(cgd__builder *b, const cgd_generator_config *c,
     }
 }
 
-/* An upsampling stage at model.<*index>; moves the index behind it. */
+/* An upsampling stage at model.<*index>; moves the index behind it. Windows of
+ * 3 pixels at steps of 2 reach every second pixel twice, which a transposed
+ * convolution has to learn to hide: else it shows as a checkerboard (Odena et
+ * al. 2016). To resize and convolve has no such fault, and costs four times as
+ * much. */
 static void cgd__append_up(cgd__builder *b, const cgd_generator_config *c,
                            size_t *index, size_t in, size_t out)
 {
@@ -4986,6 +5088,7 @@ static void cgd__append_up(cgd__builder *b, const cgd_generator_config *c,
     }
 }
 
+/* The whole generator, as drawn above. Blocks stand from model.10 on. */
 static void cgd__build_generator(cgd__builder *b,
                                  const cgd_generator_config *c)
 {
@@ -5036,6 +5139,8 @@ static const char *cgd__discriminator_flaw(const cgd_discriminator_config *c)
     return NULL;
 }
 
+/* Channels double with each halving, up to 8f; the first layer has no norm,
+ * since what colours a picture has is to be judged. */
 static void cgd__build_patch(cgd__builder *b,
                              const cgd_discriminator_config *c)
 {
@@ -5055,6 +5160,7 @@ static void cgd__build_patch(cgd__builder *b,
     }
 }
 
+/* The original distillation project's judge: five strided layers, no norms. */
 static void cgd__build_five(cgd__builder *b,
                             const cgd_discriminator_config *c)
 {
@@ -5068,6 +5174,7 @@ static void cgd__build_five(cgd__builder *b,
     }
 }
 
+/* Windows of one pixel: a judge of colours alone. */
 static void cgd__build_pixel(cgd__builder *b,
                              const cgd_discriminator_config *c)
 {
@@ -5890,7 +5997,11 @@ static int cgd__distils(const cgd_trainer *t)
 }
 
 /* ---- matched blocks ------------------------------------------------------*/
+/* Student block k of n learns to stand where teacher block t_k of m stands: at
+ * the same part of the way, the last at the last. Layers 0 to 2 are the stem
+ * and the way down; a plain block has two layers, a separable one four. */
 
+/* Layers in a residual block. */
 static size_t cgd__block_layers(const cgd_net *generator)
 {
     return generator->generator.block == CGD_BLOCK_SEPARABLE ? 4 : 2;
@@ -5920,6 +6031,7 @@ static size_t cgd__matched_count(const int *blocks, size_t n)
     return k;
 }
 
+/* Are all blocks that are matched there? */
 static cgd_status cgd__check_blocks(cgd_ctx *ctx, const cgd_net *student,
                                     const cgd_net *teacher, const int *blocks)
 {
@@ -6007,6 +6119,8 @@ static void cgd__add_norms(const cgd__choices *q, const cgd_layer *l,
         }
 }
 
+/* The sum of squares of the window's weights from input i to output o: with
+ * inputs of variance 1, as a norm leaves them, what i adds to o's variance. */
 static double cgd__energy(const cgd__choices *q, const cgd_layer *l, size_t i,
                           size_t o)
 {
@@ -6050,6 +6164,8 @@ static void cgd__choose(const cgd__choices *q, size_t *chosen, size_t n,
         if (q->worth[i] < 0) chosen[k++] = i;
 }
 
+/* The channels that run through the blocks: all layers that write or read
+ * there have a say, since a channel that is cut is cut from all of them. */
 static void cgd__choose_stream(const cgd__choices *q)
 {
     const cgd_net *s = q->student;
@@ -6093,7 +6209,7 @@ static void cgd__copy_values(float *to, const float *from,
 }
 
 /* Copy what both layers have of the trained values (or of what stands for
- * them, such as moments): the weights, a bias, a norm's own parameters. */
+ * them, such as Adam's averages): the weights, a bias, a norm's own parameters. */
 static void cgd__copy_layer(const cgd_layer *l, const cgd_layer *from,
                             const size_t *in, const size_t *out,
                             float *to, const float *its)
@@ -6239,7 +6355,7 @@ CGDDEF cgd_status cgd_transfer(cgd_net *student, const cgd_net *teacher,
 /* A net that is cut to a quarter at once forgets what it did and has to learn
  * it again; cut a little, it goes on doing it, and soon as well as before (Han
  * et al. 2015, "Learning both Weights and Connections"). A cut takes the
- * average and Adam's moments of the channels that stay along. */
+ * average and Adam's of the channels that stay along. */
 
 /* How many cuts are behind the student that takes a step: at step 0, one. */
 static int cgd__cuts_at(const cgd_train_config *d, unsigned long step)
@@ -6358,6 +6474,7 @@ struct cgd__answers {
     size_t values;                     /* in an answer                       */
 };
 
+/* One step of MurmurHash3 (Appleby 2011), and a picture's two hashes by it. */
 static cgd_u32 cgd__mix(cgd_u32 h, cgd_u32 v, cgd_u32 factor)
 {
     v *= factor;
@@ -6456,6 +6573,8 @@ static size_t cgd__answer_values(const cgd_trainer *t)
          + cgd__matches(t) * cgd_tensor_size(&hidden);
 }
 
+/* A table of as many answers as the configuration has memory for. It is empty:
+ * answers are allocated as they come. */
 static cgd_status cgd__answers_start(cgd_trainer *t)
 {
     struct cgd__answers *a;
@@ -6629,7 +6748,10 @@ static cgd_status cgd__listen(cgd_trainer *t, cgd__lesson *lesson,
     return status;
 }
 
-/* The terms on the output; their gradients are added to d_fake. */
+/* The terms on the output; their gradients are added to d_fake. L1 gets the
+ * colours right and leaves edges soft, since a pixel that may be light or dark
+ * is best guessed in between. High frequencies count edges on their own; local
+ * contrast asks that texture be as strong as the teacher's, wherever it is. */
 static double cgd__output_terms(const cgd_trainer *t,
                                 const cgd__lesson *lesson,
                                 const cgd_tensor *fake, cgd_tensor *d_fake)
@@ -6647,8 +6769,11 @@ static double cgd__output_terms(const cgd_trainer *t,
     return sum;
 }
 
-/* The term of one block's hidden states h: MSE to the teacher's, perhaps
- * through an adaptor that learns too. Its gradient is left in m->pull. */
+/* The term of one block's hidden states h: MSE to the teacher's, a target for
+ * every block on the way and not for the last layer alone. A narrower student
+ * has other channels: an adaptor A, a 1x1 convolution that learns too, says
+ * which mixture of its own is meant, MSE(A h, target), and is thrown away in
+ * the end. The gradient of h is left in m->pull. */
 static cgd_status cgd__hidden_term(const cgd_trainer *t, cgd__matched *m,
                                    const cgd_tensor *h, float weight,
                                    double *sum)
@@ -6751,6 +6876,8 @@ CGDDEF cgd_train_config cgd_train_defaults(void)
     return c;
 }
 
+/* What distilling by the teacher's answers alone takes: without an adversary
+ * learning rates can be five times as high and Adam may remember longer. */
 CGDDEF cgd_train_config cgd_distil_defaults(void)
 {
     cgd_train_config c = cgd_distil_fast();
@@ -6797,6 +6924,7 @@ CGDDEF cgd_train_config cgd_distil_original(void)
 
 /* ---- which terms there are -----------------------------------------------*/
 
+/* Is G_s judged? */
 static int cgd__has_adversary(const cgd_trainer *t, int s)
 {
     return t->config.gan_weight > 0 && cgd__learns(&t->side[s].g)
@@ -6810,6 +6938,7 @@ static int cgd__has_cycle(const cgd_trainer *t, int s)
         && (cgd__learns(&t->side[s].g) || cgd__learns(&t->side[!s].g));
 }
 
+/* Is G_s shown pictures of its own domain? */
 static int cgd__has_identity(const cgd_trainer *t, int s)
 {
     return t->config.identity_weight > 0 && cgd__learns(&t->side[s].g);
@@ -6844,6 +6973,9 @@ static cgd_tensor cgd__batch(const cgd_trainer *t, int domain, size_t n)
 }
 
 /* ---- the plan of a step --------------------------------------------------*/
+/* A step is a fixed dance: which pass follows which, and whose maps are still
+ * wanted meanwhile, is the same every time. So all passes are planned once and
+ * get their places in one block once; the step then only computes. */
 
 /* What one direction of a step works on. */
 typedef struct cgd__half {
@@ -6864,6 +6996,7 @@ struct cgd__step_plan {
     const cgd_layer *layers[2];        /* that it was made for               */
 };
 
+/* Plan one trip over n pictures of a step's size. */
 static cgd_status cgd__trip_plan(const cgd_trainer *t, cgd__trip *trip,
                                  cgd_net *net, size_t n, int mode)
 {
@@ -7077,7 +7210,10 @@ static cgd_status cgd__make_fake(cgd_trainer *t, int s, const cgd_tensor *x,
 }
 
 /* What D_s thinks of fake: the gradient goes through the discriminator, which
- * is left as it is, into d_fake. */
+ * is left as it is, into d_fake. With least squares (Mao et al. 2017) the loss
+ * is (D(fake) - 1)^2, which pulls a fake to where the real ones are, from
+ * either side; a logarithm's gradient vanishes as soon as a fake passes for
+ * real, however unlike the real ones it is. */
 static cgd_status cgd__adversarial(cgd_trainer *t, int s, double *loss)
 {
     cgd__half *half = &t->plan->half[s];
@@ -7089,8 +7225,11 @@ static cgd_status cgd__adversarial(cgd_trainer *t, int s, double *loss)
     return cgd_pass_backward(&judge->pass, &judge->d, &half->d_fake);
 }
 
-/* Back through the other generator, which learns from it too; what fake could
- * have done about it is added to d_fake. */
+/* Back through the other generator, G_!s(fake) = x? Two nets made the error
+ * and both learn from it: G_!s, whose weights' gradient this pass adds, should
+ * have read fake better, and G_s, which gets what is left at the pass's input,
+ * should have written more legibly. L1, whose gradient does not shrink with
+ * the error: squares settle for the mean of what could have been, a blur. */
 static cgd_status cgd__cycle(cgd_trainer *t, int s, const cgd_tensor *x,
                              double *loss)
 {
@@ -7109,6 +7248,7 @@ static cgd_status cgd__cycle(cgd_trainer *t, int s, const cgd_tensor *x,
     return status;
 }
 
+/* G_s(y) = y? A pass of its own: y is not what the step translates. */
 static cgd_status cgd__identity(cgd_trainer *t, int s, const cgd_tensor *y,
                                 double *loss)
 {
@@ -7122,7 +7262,11 @@ static cgd_status cgd__identity(cgd_trainer *t, int s, const cgd_tensor *y,
 
 /* ---- the step ------------------------------------------------------------*/
 
-/* All that hangs on fake = G_s(x), then back through G_s once for all. */
+/* All that hangs on fake = G_s(x), then back through G_s once for all: the
+ * gradient of a sum of losses is the sum of their gradients, so that d_fake is
+ * collected before it goes back. Each cycle is taken forward and back before
+ * the other direction begins: no more than two generators' maps are alive at
+ * once, and of the first only what its backward needs. */
 static cgd_status cgd__direction(cgd_trainer *t, int s, const cgd_tensor *x,
                                  const cgd_tensor *y, cgd_losses *l)
 {
@@ -7176,6 +7320,9 @@ static cgd_status cgd__generators_learn(cgd_trainer *t, double loss)
     return CGD_OK;
 }
 
+/* Both generators, whose gradients come from up to three passes each: it
+ * translates, finds the way back from the other's fake, and is shown what needs
+ * no translation. */
 static cgd_status cgd__generators_step(cgd_trainer *t,
                                        const cgd_tensor *real[2],
                                        cgd_losses *l)
@@ -7212,6 +7359,10 @@ static cgd_status cgd__judge(cgd_trainer *t, int s, const cgd_tensor *x,
     return cgd_pass_backward(&learn->pass, &learn->d, NULL);
 }
 
+/* Then the discriminators, on the same fakes or, out of the pool, older ones;
+ * these are only pictures now, and nothing goes back into a generator. The
+ * paper's 1/2 is meant to slow discriminators down; under Adam, which divides
+ * a gradient by its own size, it does next to nothing. */
 static cgd_status cgd__discriminators_step(cgd_trainer *t,
                                            const cgd_tensor *real[2],
                                            cgd_losses *l)
@@ -7284,6 +7435,8 @@ static int cgd__frozen(const cgd_trainer *t, int s)
         && t->step >= t->config.freeze;
 }
 
+/* A student that is due to be cut is cut before its step; then generators
+ * learn, and discriminators by what they made. */
 CGDDEF cgd_status cgd_train_step(cgd_trainer *t, const cgd_tensor *a,
                                  const cgd_tensor *b, cgd_losses *losses)
 {
@@ -7371,6 +7524,7 @@ static cgd_status cgd__fresh_generator(cgd_trainer *t, int s)
     return status;
 }
 
+/* D_s judges the domain that G_s paints. */
 static cgd_status cgd__fresh_discriminator(cgd_trainer *t, int s)
 {
     cgd_discriminator_config d = t->config.discriminator;
@@ -7383,6 +7537,7 @@ static cgd_status cgd__fresh_discriminator(cgd_trainer *t, int s)
     return cgd__learner_start(l, 0);
 }
 
+/* Let a generator learn. Its average starts as what it is an average of. */
 static cgd_status cgd__start_generator(cgd_trainer *t, int s)
 {
     cgd_learner *l = &t->side[s].g;
@@ -10592,8 +10747,9 @@ CGDDEF const char *cgd_kernels_name(const cgd_ctx *ctx)
 /* [impl:model] Inference                                                   */
 /* ======================================================================== */
 
-/* The model that an application holds, and a picture's way through it. Calls
- * [impl:passes], [impl:files]. */
+/* The model that an application holds, and a picture's way through it: numbers
+ * to [-1, 1], sides extended to what two halvings can undo, one pass forward,
+ * and back to numbers. Calls [impl:passes], [impl:files]. */
 
 CGDDEF void cgd_model_free(cgd_model *model)
 {
