@@ -34,10 +34,10 @@
  * How to read it: the public interface comes first, in the order a user meets
  * it. The implementation follows in dependency order, so that nothing is used
  * above its definition. Whoever wants the method and not the machine reads
- * part 3 from [impl:tensor] to [impl:train], which ends in one step of it all.
+ * from [impl:tensor] to [impl:train], which ends in one step of it all.
  *
  * Words that have one meaning here:
- *   layer     upsample, convolve, normalise, activate, add: all but one optional
+ *   layer     upsample, convolve, normalise, activate, add to another output
  *   pass      one application of a net to a batch, forward and perhaps back
  *   plan      which tensors a pass needs, when, and where they lie
  *   turn      when a layer works, forward or back: the time of a plan
@@ -126,8 +126,8 @@
  *
  * Memory: every allocation goes through the context's allocator and belongs
  * to the object it was made for; each init has its free. A training step
- * allocates nothing that lasts: its activations live in one block, planned
- * when the trainer is made.
+ * plans nothing and allocates nothing: its passes lie in one block, planned
+ * when the trainer is made. (What a teacher said is kept as it comes.)
  *
  * Threads: heavy loops are handed in slices to a small pool of the context
  * (or to a hook of yours). The slices are the same for any number of threads,
@@ -6209,7 +6209,8 @@ static void cgd__copy_values(float *to, const float *from,
 }
 
 /* Copy what both layers have of the trained values (or of what stands for
- * them, such as Adam's averages): the weights, a bias, a norm's own parameters. */
+ * them, such as Adam's averages): the weights, a bias, a norm's own
+ * parameters. */
 static void cgd__copy_layer(const cgd_layer *l, const cgd_layer *from,
                             const size_t *in, const size_t *out,
                             float *to, const float *its)
