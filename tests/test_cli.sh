@@ -1032,6 +1032,16 @@ check "which goes on when there is room" sh -c '
     "$1" train --out runs/crammed --resume --steps 9 2>&1 | grep "step 9/9"' \
     sh "$cgd"
 
+# What is renamed is on the disk before, and its name is afterwards.
+if have strace && strace -o calls true 2>/dev/null; then
+    strace -e trace=fsync,/rename -o calls "$cgd" export $own --pth out/order \
+        >log 2>err
+    check "an output is flushed, renamed, and its folder flushed" sh -c '
+        sed "s/at.*(.*//; s/(.*//" calls | tr "\n" " " |
+            grep -q "fsync rename fsync "'
+else
+    skip 'the order of writing: strace is not there, or may not look'
+fi
 if [ -c /dev/full ]; then
     for command in "info $own" --version --help "import $own --list" \
             "eval data/set/testA --truth data/set/testB" \

@@ -268,7 +268,7 @@ refuse "a damaged training picture" 'damaged/0002.png' \
     data/testA --truth data/testB --train damaged
 check "a CSV file that cannot be written is a failure" sh -c '
     ! "$1" eval data/testA --truth data/testB --csv no/such.csv 2>err &&
-    grep -q "cannot be written" err' sh "$cgd"
+    grep -q "cannot write no.such.csv" err' sh "$cgd"
 check "pictures of several sizes are judged one by one" sh -c '
     "$1" eval odd --truth odd --csv odd.csv | grep -q "several sizes"' \
     sh "$cgd"

@@ -119,8 +119,9 @@ refuse 'nothing to write' 'nothing to write' "$cgd" export \
 refuse 'no model' '' "$cgd" export no_such_file --onnx new
 refuse 'live norms cannot be folded' 'calibrate DIR' "$cgd" export \
     models/instance.safetensors --frozen --onnx new
+mkdir nothing
 refuse 'no pictures to calibrate with' 'holds no picture' "$cgd" export \
-    models/instance.safetensors --calibrate models --onnx new
+    models/instance.safetensors --calibrate nothing --onnx new
 refuse 'bf16 in ONNX' 'bf16' "$cgd" export models/none.safetensors \
     --dtype bf16 --pth new --onnx new
 refuse 'halves in C' 'dtype' "$cgd" export models/none.safetensors \
