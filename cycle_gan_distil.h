@@ -16609,6 +16609,8 @@ static int cgd__bmp_palette(cgd__bmp *b, size_t head)
     b->palette = 14 + head;
     b->entry = head == 12 ? 3 : 4;
     if (b->colours == 0 || b->colours > all) b->colours = all;
+    if (b->start == b->palette)                  /* some forget the palette  */
+        b->start += b->entry * b->colours;
     if (b->start < b->palette + b->entry) return CGD__DAMAGED;
     b->colours = cgd__min(b->colours, (b->start - b->palette) / b->entry);
     return CGD__WHOLE;
@@ -16641,9 +16643,8 @@ static int cgd__bmp_read(cgd__bmp *b, const unsigned char *p, size_t size)
         return CGD__DAMAGED;
     if (b->w <= CGD__MAX_SIDE)
         b->row = cgd__round_up(cgd__ceil_div(b->w * b->bits, 8), 4);
-    if (b->start > size) return CGD__TRUNCATED;
-    if (b->bits <= 8) return cgd__bmp_palette(b, head);
-    return cgd__bmp_masks(b, p, size, head, packing);
+    return b->bits <= 8 ? cgd__bmp_palette(b, head)
+                        : cgd__bmp_masks(b, p, size, head, packing);
 }
 
 static void cgd__look_bmp(cgd__decoding *d)
@@ -16654,7 +16655,7 @@ static void cgd__look_bmp(cgd__decoding *d)
     d->h = b.h;
     cgd__refuse_found(d, found, b.name);
     if (d->status != CGD_OK || !cgd__pixels_fit(d)) return;
-    if (b.row > (d->size - b.start) / b.h)
+    if (b.start > d->size || b.row > (d->size - b.start) / b.h)
         cgd__refuse_found(d, CGD__TRUNCATED, NULL);
     d->alpha = b.mask[3] != 0;
     d->room = 14 + 108 + 1024 + b.row * b.h;
@@ -18342,6 +18343,8 @@ typedef struct cgd__packing {
     int whole;                     /* pictures keep their size               */
     size_t skip[CGD__PACK_FOLDERS];   /* characters of the folder's path     */
     int writing;                   /* the second time                        */
+    size_t skipped;                /* pictures left out                      */
+    char reason[400];              /* for the last of them                   */
     cgd__decoding chunk[CGD__PACK_CHUNK];
 } cgd__packing;
 
@@ -18425,9 +18428,13 @@ static cgd_status cgd__pack_one(cgd__packing *p, cgd__decoding *d,
     if (status == CGD_OK) status = cgd__pack_picture(p, d, folder);
     else cgd__fail(p->ctx, status, "%s", d->sentence);
     *taken = status == CGD_OK;
+    if (*taken && d->note && !p->writing)
+        cgd__warn(p->ctx, "%s: %s", d->label, d->note);
     if (*taken || p->writing || p->writer.status != CGD_OK
         || !cgd__skippable(status)) return status;
     cgd__warn(p->ctx, "%s; skipped", p->ctx->message);
+    cgd__format(p->reason, sizeof p->reason, "%s", p->ctx->message);
+    p->skipped++;
     return CGD_OK;
 }
 
@@ -18504,7 +18511,8 @@ static cgd_status cgd__pack_write(cgd__packing *p, const char *path)
     }
     if (status == CGD_OK && total == 0)
         status = cgd__fail(p->ctx, CGD_ERR_FORMAT, "%s: there is no readable "
-            "picture in trainA, trainB, testA or testB", p->config.root);
+            "picture in trainA, trainB, testA or testB%s%s", p->config.root,
+            p->skipped ? "; the last: " : "", p->reason);
     p->writing = 1;
     if (status == CGD_OK) {
         cgd_writer_begin(&p->writer);

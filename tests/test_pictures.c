@@ -716,6 +716,11 @@ static void transparent_parts_are_laid_on_the_background(void)
 static void bmps_of_all_ages_decode_as_in_pillow(void)
 {
     unsigned char bytes[sizeof golden_bmp_topdown];
+    unsigned char os2[sizeof golden_bmp_os2];
+    memcpy(os2, golden_bmp_os2, sizeof os2);
+    os2[10] = 26;                        /* the place of the palette instead */
+    decodes_to(os2, sizeof os2, golden_bmp_os2_pixels,
+               sizeof golden_bmp_os2_pixels);
     DECODES(golden_bmp_os2);
     DECODES(golden_bmp_565);
     DECODES(golden_bmp_topdown);
@@ -2068,6 +2073,11 @@ static void packing_takes_what_is_there_and_says_what_is_not(void)
     CHECK(pack(&ctx, root, 8, CGD_BICUBIC, file)
           == CGD_ERR_FORMAT);
     CHECK(says(&ctx, "some: there is no readable picture") && !exists(file));
+    write_file(folder, "c.jpg", "GIF89a, really", 14);
+    CHECK(pack(&ctx, root, 8, CGD_BICUBIC, file) == CGD_ERR_FORMAT);
+    CHECK(says(&ctx, "no readable picture in trainA, trainB, testA or testB; "
+               "the last: ") && says(&ctx, "c.jpg: this is a GIF picture"));
+    warnings = 0;
     write_noise(&ctx, folder, "a.png", 20, 20, 3, 4UL);
     write_noise(&ctx, folder, "b.png", 20, 20, 3, 4UL);
     write_noise(&ctx, folder, "d.png", 20, 20, 3, 5UL);
