@@ -16877,10 +16877,11 @@ static const char *cgd__npy_find(cgd_file_tensor *t, const unsigned char *p,
                                  size_t size)
 {
     char text[1024];
-    size_t start = p[6] > 1 ? 12 : 10, length, bytes, i;
+    size_t start, length, bytes, i;
     const char *order;
-    if (size < start || p[6] < 1 || p[6] > 3)
-        return "this version of .npy is not known";
+    if (size < 12) return "the file is truncated";
+    if (p[6] < 1 || p[6] > 3) return "this version of .npy is not known";
+    start = p[6] > 1 ? 12 : 10;
     length = p[6] > 1 ? cgd__u32_at(p + 8) : cgd__u16_at(p + 8);
     if (length >= sizeof text || length > size - start)
         return "its .npy header is damaged or is that of a record";

@@ -1153,7 +1153,7 @@ static void reads_array(int version, const char *header, const void *data,
     CHECK(cgd_image_decode_deep(&ctx, &p, file, size, c + 1, "test")
           == CGD_ERR_SHAPE);
     for (i = 0; i < size; i++) {                            /* cut short     */
-        unsigned char *cut = (unsigned char *)malloc(i + 1);
+        unsigned char *cut = (unsigned char *)malloc(i + (i == 0));
         memcpy(cut, file, i);
         CHECK(cgd_image_decode_deep(&ctx, &p, cut, i, c, "test")
               == CGD_ERR_FORMAT);
