@@ -18648,8 +18648,9 @@ static int cgd__lock_take(cgd__lock *lock, const char *path)
     char name[CGD__LOCK_TEXT];
     struct flock want;
     struct stat ours, there;
-    for (;;) {
-        lock->file = open(path, O_RDWR | O_CREAT, 0666);
+    int turn;
+    for (turn = 0; ; turn++) {
+        lock->file = turn < 100 ? open(path, O_RDWR | O_CREAT, 0666) : -1;
         if (lock->file < 0) return -1;
         memset(&want, 0, sizeof want);
         want.l_type = F_WRLCK;
