@@ -74,7 +74,7 @@
  *
  * the ground
  *   [impl:base]           memory, messages, random numbers, mathematics
- *   [impl:threads]        the thread pool
+ *   [impl:threads]        the team of threads
  *   [impl:asks]           what the method asks of the engine
  * the method
  *   [impl:tensor]         tensors
@@ -112,7 +112,7 @@
  *   CGD_NO_STDIO          no FILE: models from memory, no files or folders
  *   CGD_NO_TRAIN          inference only
  *   CGD_NO_SIMD           plain C kernels only
- *   CGD_NO_THREADS        no thread pool; the hook in cgd_options stays, and
+ *   CGD_NO_THREADS        no threads; the hook in cgd_options stays, and
  *                         so does OpenMP where the compiler has it on
  *   CGD_NO_MALLOC         no default allocator: lend memory in cgd_options
  *   CGD_MALLOC, CGD_FREE  another default allocator; define both
@@ -129,7 +129,7 @@
  * plans nothing and allocates nothing: its passes lie in one block, planned
  * when the trainer is made. (What a teacher said is kept as it comes.)
  *
- * Threads: heavy loops are handed in slices to a small pool of the context
+ * Threads: heavy loops are handed in slices to a small team of the context
  * (or to a hook of yours). The slices are the same for any number of threads,
  * and so, bit for bit, are the results. A context and its objects belong to
  * one thread at a time; different contexts need no lock.
@@ -216,7 +216,7 @@ typedef struct cgd_parallel {
 typedef struct cgd_options {
     cgd_allocator allocator;
     cgd_parallel  parallel;    /* a caller's own threads; else the built-in  */
-    int           threads;     /* built-in pool: 1 none; 0 one per core that
+    int           threads;     /* built-in team: 1 none; 0 one per core that
                                   this process may use, by its affinity and
                                   its cgroup's quota                         */
     void         *memory;      /* lend this block instead of an allocator:   */
@@ -226,7 +226,7 @@ typedef struct cgd_options {
 } cgd_options;
 
 struct cgd__kernels;
-struct cgd__pool;
+struct cgd__team;
 
 /* All state that is not in an object. One context per thread of yours needs
  * no lock; the members are private, but the struct may live on your stack. */
@@ -234,7 +234,7 @@ typedef struct cgd_ctx {
     cgd_allocator allocator;
     cgd_parallel parallel;
     const struct cgd__kernels *kernels;
-    struct cgd__pool *pool;
+    struct cgd__team *team;
     void (*warn)(void *user, const char *sentence);
     void *warn_user;
     unsigned char *lent;       /* the lent block, its size and fill          */
@@ -1959,7 +1959,7 @@ CGDDEF double cgd_rng_normal(cgd_rng *rng)
 /* ======================================================================== */
 /* [impl:threads] Threads                                                   */
 /* ======================================================================== */
-/* Owns the built-in pool. Workers spin for a moment after each job, since
+/* Owns the built-in team. Workers spin for a moment after each job, since
  * the next one usually comes within microseconds, then sleep. Each thread has
  * a share of the slices, so that neighbours stay on one core from job to job,
  * and helps the others when its own is done. Slices are claimed one by one
@@ -2040,7 +2040,7 @@ typedef struct cgd__share {
     char apart[128 - sizeof(cgd__word)];
 } cgd__share;
 
-struct cgd__pool {
+struct cgd__team {
     cgd__share shares[CGD__MAX_THREADS];
     cgd__word done;              /* slices finished                          */
     cgd__word sleepers, quit;
@@ -2054,98 +2054,98 @@ struct cgd__pool {
     cgd__word number;            /* threads that know who they are           */
 };
 
-static size_t cgd__pool_share(const struct cgd__pool *pool, size_t slices,
+static size_t cgd__team_share(const struct cgd__team *team, size_t slices,
                               size_t thread)
 {
-    return slices * thread / ((size_t)pool->workers + 1);
+    return slices * thread / ((size_t)team->workers + 1);
 }
 
 /* Run the slices of the current job: first a thread's own share, then what
  * the others have not begun. */
-static void cgd__pool_help(struct cgd__pool *pool, size_t thread)
+static void cgd__team_help(struct cgd__team *team, size_t thread)
 {
-    size_t threads = (size_t)pool->workers + 1, i, ran = 0;
+    size_t threads = (size_t)team->workers + 1, i, ran = 0;
     for (i = 0; i < threads; i++) {
         size_t owner = (thread + i) % threads;
-        cgd__word *word = &pool->shares[owner].ticket;
+        cgd__word *word = &team->shares[owner].ticket;
         for (;;) {
             size_t ticket = CGD__LOAD(word), slice = ticket & CGD__SLICE_MASK;
-            if (slice >= cgd__pool_share(pool, CGD__LOAD(&pool->slices),
+            if (slice >= cgd__team_share(team, CGD__LOAD(&team->slices),
                                          owner + 1)) break;
             if (!CGD__CAS(word, ticket, ticket + 1)) continue;
-            pool->fn(pool->job, slice);
+            team->fn(team->job, slice);
             ran++;
         }
     }
-    if (ran > 0) (void)CGD__ADD(&pool->done, ran);
+    if (ran > 0) (void)CGD__ADD(&team->done, ran);
 }
 
-static void cgd__pool_work(struct cgd__pool *pool)
+static void cgd__team_work(struct cgd__team *team)
 {
-    size_t seen = 0, thread = CGD__ADD(&pool->number, 1);
-    cgd__word *ticket = &pool->shares[thread].ticket;
-    while (!CGD__LOAD(&pool->quit)) {
+    size_t seen = 0, thread = CGD__ADD(&team->number, 1);
+    cgd__word *ticket = &team->shares[thread].ticket;
+    while (!CGD__LOAD(&team->quit)) {
         int spins = 0;
         while (CGD__LOAD(ticket) >> CGD__SLICE_BITS == seen
-               && !CGD__LOAD(&pool->quit)) {
+               && !CGD__LOAD(&team->quit)) {
             CGD__PAUSE();
             if (++spins < CGD__SPINS) continue;
-            CGD__LOCK(&pool->mutex);
-            (void)CGD__ADD(&pool->sleepers, 1);
+            CGD__LOCK(&team->mutex);
+            (void)CGD__ADD(&team->sleepers, 1);
             while (CGD__LOAD(ticket) >> CGD__SLICE_BITS == seen
-                   && !CGD__LOAD(&pool->quit))
-                CGD__WAIT(&pool->wake, &pool->mutex);
-            (void)CGD__ADD(&pool->sleepers, (size_t)-1);
-            CGD__UNLOCK(&pool->mutex);
+                   && !CGD__LOAD(&team->quit))
+                CGD__WAIT(&team->wake, &team->mutex);
+            (void)CGD__ADD(&team->sleepers, (size_t)-1);
+            CGD__UNLOCK(&team->mutex);
         }
         seen = CGD__LOAD(ticket) >> CGD__SLICE_BITS;
-        cgd__pool_help(pool, thread);
+        cgd__team_help(team, thread);
     }
 }
 
-static void cgd__pool_wake(struct cgd__pool *pool)
+static void cgd__team_wake(struct cgd__team *team)
 {
-    if (CGD__LOAD(&pool->sleepers) == 0) return;
-    CGD__LOCK(&pool->mutex);
-    CGD__WAKE_ALL(&pool->wake);
-    CGD__UNLOCK(&pool->mutex);
+    if (CGD__LOAD(&team->sleepers) == 0) return;
+    CGD__LOCK(&team->mutex);
+    CGD__WAKE_ALL(&team->wake);
+    CGD__UNLOCK(&team->mutex);
 }
 
-static void cgd__pool_for(void *user, size_t slices,
+static void cgd__team_for(void *user, size_t slices,
                           void (*fn)(void *job, size_t slice), void *job)
 {
-    struct cgd__pool *pool = (struct cgd__pool *)user;
-    size_t threads = (size_t)pool->workers + 1, number, i;
+    struct cgd__team *team = (struct cgd__team *)user;
+    size_t threads = (size_t)team->workers + 1, number, i;
     int spins = 0;
-    if (slices < 2 || pool->workers == 0 || slices >= CGD__SLICE_MASK) {
+    if (slices < 2 || team->workers == 0 || slices >= CGD__SLICE_MASK) {
         for (i = 0; i < slices; i++) fn(job, i);
         return;
     }
     /* The number moves twice: while it is odd the tickets stand past the
      * end and nobody can claim anything, so the job can change hands. */
-    number = (CGD__LOAD(&pool->shares[0].ticket) >> CGD__SLICE_BITS) + 1;
+    number = (CGD__LOAD(&team->shares[0].ticket) >> CGD__SLICE_BITS) + 1;
     for (i = 0; i < threads; i++)
-        CGD__STORE(&pool->shares[i].ticket,
+        CGD__STORE(&team->shares[i].ticket,
                    number << CGD__SLICE_BITS | CGD__SLICE_MASK);
-    pool->fn = fn;
-    pool->job = job;
-    CGD__STORE(&pool->done, 0);
-    CGD__STORE(&pool->slices, slices);
+    team->fn = fn;
+    team->job = job;
+    CGD__STORE(&team->done, 0);
+    CGD__STORE(&team->slices, slices);
     for (i = threads; i-- > 0; )
-        CGD__STORE(&pool->shares[i].ticket, (number + 1) << CGD__SLICE_BITS
-                   | cgd__pool_share(pool, slices, i));
-    cgd__pool_wake(pool);
-    cgd__pool_help(pool, 0);
-    while (CGD__LOAD(&pool->done) < slices) {
+        CGD__STORE(&team->shares[i].ticket, (number + 1) << CGD__SLICE_BITS
+                   | cgd__team_share(team, slices, i));
+    cgd__team_wake(team);
+    cgd__team_help(team, 0);
+    while (CGD__LOAD(&team->done) < slices) {
         CGD__PAUSE();
         if (++spins > CGD__SPINS) CGD__YIELD();
     }
 }
 
 #ifdef _WIN32
-static DWORD WINAPI cgd__pool_main(LPVOID pool)
+static DWORD WINAPI cgd__team_main(LPVOID team)
 {
-    cgd__pool_work((struct cgd__pool *)pool);
+    cgd__team_work((struct cgd__team *)team);
     return 0;
 }
 static int cgd__cores(void)
@@ -2159,9 +2159,9 @@ static int cgd__cores(void)
     return n > 0 ? n : (int)info.dwNumberOfProcessors;
 }
 #else
-static void *cgd__pool_main(void *pool)
+static void *cgd__team_main(void *team)
 {
-    cgd__pool_work((struct cgd__pool *)pool);
+    cgd__team_work((struct cgd__team *)team);
     return NULL;
 }
 
@@ -2264,62 +2264,62 @@ static int cgd__cores(void)
 }
 #endif
 
-static void cgd__pool_start(cgd_ctx *ctx, int threads)
+static void cgd__team_start(cgd_ctx *ctx, int threads)
 {
-    struct cgd__pool *pool;
+    struct cgd__team *team;
     if (threads <= 0) threads = cgd__cores();
     if (threads > CGD__MAX_THREADS) threads = CGD__MAX_THREADS;
     if (threads < 2) return;
-    pool = (struct cgd__pool *)cgd__alloc_zeroed(ctx, 1, sizeof *pool,
-                                                 "the thread pool");
-    if (!pool) return;
+    team = (struct cgd__team *)cgd__alloc_zeroed(ctx, 1, sizeof *team,
+                                                 "a team of threads");
+    if (!team) return;
 #ifdef _WIN32
-    InitializeCriticalSection(&pool->mutex);
-    InitializeConditionVariable(&pool->wake);
-    while (pool->workers < threads - 1) {
-        HANDLE h = CreateThread(NULL, 0, cgd__pool_main, pool, 0, NULL);
+    InitializeCriticalSection(&team->mutex);
+    InitializeConditionVariable(&team->wake);
+    while (team->workers < threads - 1) {
+        HANDLE h = CreateThread(NULL, 0, cgd__team_main, team, 0, NULL);
         if (!h) break;
-        pool->threads[pool->workers++] = h;
+        team->threads[team->workers++] = h;
     }
 #else
-    pthread_mutex_init(&pool->mutex, NULL);
-    pthread_cond_init(&pool->wake, NULL);
-    while (pool->workers < threads - 1) {
-        if (pthread_create(&pool->threads[pool->workers], NULL,
-                           cgd__pool_main, pool) != 0) break;
-        pool->workers++;
+    pthread_mutex_init(&team->mutex, NULL);
+    pthread_cond_init(&team->wake, NULL);
+    while (team->workers < threads - 1) {
+        if (pthread_create(&team->threads[team->workers], NULL,
+                           cgd__team_main, team) != 0) break;
+        team->workers++;
     }
 #endif
-    ctx->pool = pool;
-    ctx->parallel.parallel_for = cgd__pool_for;
-    ctx->parallel.user = pool;
+    ctx->team = team;
+    ctx->parallel.parallel_for = cgd__team_for;
+    ctx->parallel.user = team;
 }
 
-static void cgd__pool_stop(cgd_ctx *ctx)
+static void cgd__team_stop(cgd_ctx *ctx)
 {
-    struct cgd__pool *pool = ctx->pool;
+    struct cgd__team *team = ctx->team;
     int i;
-    if (!pool) return;
-    CGD__LOCK(&pool->mutex);
-    CGD__STORE(&pool->quit, 1);
-    CGD__WAKE_ALL(&pool->wake);
-    CGD__UNLOCK(&pool->mutex);
-    for (i = 0; i < pool->workers; i++) {
+    if (!team) return;
+    CGD__LOCK(&team->mutex);
+    CGD__STORE(&team->quit, 1);
+    CGD__WAKE_ALL(&team->wake);
+    CGD__UNLOCK(&team->mutex);
+    for (i = 0; i < team->workers; i++) {
 #ifdef _WIN32
-        WaitForSingleObject(pool->threads[i], INFINITE);
-        CloseHandle(pool->threads[i]);
+        WaitForSingleObject(team->threads[i], INFINITE);
+        CloseHandle(team->threads[i]);
 #else
-        pthread_join(pool->threads[i], NULL);
+        pthread_join(team->threads[i], NULL);
 #endif
     }
 #ifdef _WIN32
-    DeleteCriticalSection(&pool->mutex);
+    DeleteCriticalSection(&team->mutex);
 #else
-    pthread_cond_destroy(&pool->wake);
-    pthread_mutex_destroy(&pool->mutex);
+    pthread_cond_destroy(&team->wake);
+    pthread_mutex_destroy(&team->mutex);
 #endif
-    cgd__free(ctx, pool, sizeof *pool);
-    ctx->pool = NULL;
+    cgd__free(ctx, team, sizeof *team);
+    ctx->team = NULL;
 }
 #endif /* CGD__THREADS */
 
@@ -2377,7 +2377,7 @@ CGDDEF void cgd_init(cgd_ctx *ctx, const cgd_options *options)
 #endif
     ctx->kernels = cgd__best_kernels();
 #if defined(CGD__THREADS)
-    if (!ctx->parallel.parallel_for) cgd__pool_start(ctx, options->threads);
+    if (!ctx->parallel.parallel_for) cgd__team_start(ctx, options->threads);
 #elif defined(_OPENMP)
     if (!ctx->parallel.parallel_for && options->threads != 1)
         ctx->parallel.parallel_for = cgd__omp_for;
@@ -2388,7 +2388,7 @@ CGDDEF void cgd_init(cgd_ctx *ctx, const cgd_options *options)
 CGDDEF int cgd_threads(const cgd_ctx *ctx)
 {
 #ifdef CGD__THREADS
-    if (ctx->pool) return ctx->pool->workers + 1;
+    if (ctx->team) return ctx->team->workers + 1;
 #endif
     return ctx->parallel.parallel_for ? 0 : 1;
 }
@@ -2396,7 +2396,7 @@ CGDDEF int cgd_threads(const cgd_ctx *ctx)
 CGDDEF void cgd_free(cgd_ctx *ctx)
 {
 #ifdef CGD__THREADS
-    cgd__pool_stop(ctx);
+    cgd__team_stop(ctx);
 #endif
     memset(ctx, 0, sizeof *ctx);
 }

@@ -638,9 +638,9 @@ static void begin_way(cgd_ctx *ctx, int way)
 static size_t pool_bytes(const cgd_ctx *ctx)
 {
 #ifdef CGD__THREADS
-    if (ctx->pool) return sizeof *ctx->pool + CGD__ALIGN + sizeof(void *);
+    if (ctx->team) return sizeof *ctx->team + CGD__ALIGN + sizeof(void *);
 #endif
-    return ctx->pool ? (size_t)-1 : 0;
+    return ctx->team ? (size_t)-1 : 0;
 }
 
 /* Add to a slice's place, which no other slice may touch, after a while: so

@@ -313,6 +313,36 @@ static void a_picture_of_the_last_ones_size_is_not_planned_again(void)
     cgd_free(&ctx);
 }
 
+/* A trainer goes on with the kernels that its context has been given since. */
+static void kernels_may_change_under_a_trainer(void)
+{
+    cgd_train_config c = training(16, 1, CGD_NORM_INSTANCE, CGD_UP_DECONV);
+    cgd_trainer t[2];
+    cgd_tensor a = cgd_tensor_view(1, 16, 16, 3, NULL), b = a;
+    cgd_losses losses[2];
+    cgd_rng rng;
+    int i;
+    c.generator.blocks = c.discriminator.layers = 1;
+    cgd_rng_seed(&rng, 9, 0);
+    noise(&a, &rng);
+    noise(&b, &rng);
+    for (i = 0; i < 2; i++) {
+        if (i) CHECK(cgd_use_kernels(&context, "reference") == CGD_OK);
+        CHECK(cgd_trainer_init(&context, &t[i], &c, NULL, NULL) == CGD_OK);
+    }
+    for (i = 0; i < 2; i++)
+        CHECK(cgd_train_step(&t[i], &a, &b, &losses[i]) == CGD_OK);
+    CHECK(memcmp(&losses[0], &losses[1], sizeof *losses) == 0);
+    for (i = 0; i < 2; i++) {
+        CHECK(same_learner(&t[0].side[i].g, &t[1].side[i].g));
+        CHECK(same_learner(&t[0].side[i].d, &t[1].side[i].d));
+    }
+    for (i = 0; i < 2; i++) cgd_trainer_free(&t[i]);
+    CHECK(cgd_use_kernels(&context, NULL) == CGD_OK);
+    free(a.data);
+    free(b.data);
+}
+
 /* ---- whole runs ----------------------------------------------------------*/
 
 #define RUN_AT "build/test_memory"
@@ -455,6 +485,7 @@ int main(void)
     RUN(recomputing_distils_bit_for_bit_the_same);
     RUN(recomputing_keeps_few_maps);
     RUN(steps_plan_nothing_and_allocate_nothing);
+    RUN(kernels_may_change_under_a_trainer);
     RUN(a_picture_of_the_last_ones_size_is_not_planned_again);
     RUN(runs_say_what_they_will_take);
     RUN(runs_give_a_schedule_its_steps);

@@ -58,7 +58,7 @@ static void psnr_and_ssim_are_those_of_scikit_image(void)
         free(a);
         free(b);
     }
-    CHECK(cgd_memory_in_use(&ctx) == 0 || ctx.pool);
+    CHECK(cgd_memory_in_use(&ctx) == 0 || ctx.team);
     cgd_free(&ctx);
 }
 

@@ -817,6 +817,23 @@ static void refused(cgd_status got, cgd_status want)
     context.message[0] = 0;
 }
 
+/* What goes through a net is what it learns by, and leaves it as it is. */
+static void check_through(cgd_net *net, const cgd_tensor *x,
+                          const cgd_tensor *want, size_t held)
+{
+    cgd_tensor dx = empty_like(x);
+    cgd_pass through;
+    size_t i, bad = 0;
+    CHECK(cgd_pass_init(&through, net, 1, x->h, x->w, CGD_THROUGH, NULL, 0,
+                        NULL) == CGD_OK);
+    learn(&through, x, &dx, 1);        /* clears the net's gradient first    */
+    for (i = 0; i < net->count; i++)
+        bad += net->grads[i] < 0 || net->grads[i] > 0;
+    CHECK(bad == 0);
+    CHECK(same(&dx, want) && through.held < held);
+    cgd_pass_free(&through);
+}
+
 /* A net without gradients keeps less, and passes on the same gradient. */
 static void frozen_nets_pass_gradients_on(void)
 {
@@ -839,6 +856,7 @@ static void frozen_nets_pass_gradients_on(void)
             learn(&learning, &x, &want, 1);
             CHECK(same(&dx, &want) && largest(dx.data, 3) > 0);
             CHECK(frozen.held < learning.held);
+            check_through(&net, &x, &want, learning.held);
             refused(cgd_pass_backward(&frozen, &frozen.y, NULL),
                     CGD_ERR_ARGUMENT);
             cgd_pass_free(&frozen);
