@@ -67,7 +67,6 @@
  *   [api:distil]          distillation, a step at a time
  *   [api:files]           safetensors; saving and loading nets and states
  *   [api:freeze]          frozen statistics, folded norms
- *   [api:import]          PyTorch's files, and nets of unknown shape
  *   [api:model]           inference
  *   [api:pictures]        pictures and data sets
  *   [api:run]             the full loops: folders in, models out
@@ -98,7 +97,6 @@
  *   [impl:model]          inference
  *   [impl:files]          weights files
  *   [impl:freeze]         frozen statistics, folded norms
- *   [impl:import]         PyTorch's files
  *   [impl:pictures]       pictures and data sets
  *   [impl:run]            the full loops
  *   [end:changes]         change log
@@ -888,7 +886,10 @@ CGDDEF cgd_status cgd_output_open(cgd_ctx *ctx, cgd_output *out,
 CGDDEF void cgd_output_write(cgd_output *out, const void *data, size_t bytes);
 CGDDEF cgd_status cgd_output_close(cgd_output *out);
 
-/* Files of 2 GB and more need a 64-bit long. */
+/* Files of 2 GB and more need a 64-bit long. cgd_source_open is for readers of
+ * other formats that fill in a cgd_file: cgd_file_close closes it. */
+CGDDEF cgd_status cgd_source_open(cgd_ctx *ctx, cgd_source *source,
+                                  const char *path);
 CGDDEF cgd_status cgd_file_open(cgd_ctx *ctx, cgd_file *file,
                                 const char *path);
 
@@ -941,7 +942,7 @@ CGDDEF int cgd_net_describe(const cgd_net *net,
  * or 0 at the end. cgd_part_get and cgd_part_set copy its count values, in the
  * file's order, out of the net and into it. */
 enum { CGD_PART_WEIGHT = 0, CGD_PART_BIAS, CGD_PART_GAMMA, CGD_PART_BETA,
-       CGD_PART_MEAN, CGD_PART_VAR };
+       CGD_PART_MEAN, CGD_PART_VAR, CGD__PARTS };
 typedef struct cgd_part {
     char name[64];                         /* "model.1.weight"               */
     int kind;                              /* CGD_PART_*                     */
@@ -1016,56 +1017,6 @@ CGDDEF cgd_status cgd_net_freeze(cgd_ctx *ctx, cgd_net *out,
  * cgd_net_save. Errors: CGD_ERR_ARGUMENT, CGD_ERR_MEMORY; out is then empty. */
 CGDDEF cgd_status cgd_net_fold(cgd_ctx *ctx, cgd_net *out,
                                const cgd_net *net, const float *values);
-
-/* ======================================================================== */
-/* [api:import] PyTorch's files                                             */
-/* ======================================================================== */
-
-/* Open a file of torch.save (the zip form, or the one before release 1.6) or
- * a safetensors file, whichever it is. A PyTorch file is a program; of that
- * only what rebuilds tensors is followed, and nothing is ever called. Its
- * tensors then are those of a cgd_file, named by the path through the dicts
- * around them ("state_dict.module.model.1.weight"), wherever in their
- * storages they lie. What cannot be read is refused with a sentence that says
- * what to do in Python instead. As for cgd_file_open, the source or the bytes
- * must live until cgd_file_close. */
-CGDDEF cgd_status cgd_import_open_source(cgd_ctx *ctx, cgd_file *file,
-                                const cgd_source *source, const char *label);
-CGDDEF cgd_status cgd_import_open_memory(cgd_ctx *ctx, cgd_file *file,
-                                const void *bytes, size_t size,
-                                const char *label);
-#ifndef CGD_NO_STDIO
-CGDDEF cgd_status cgd_import_open(cgd_ctx *ctx, cgd_file *file,
-                                  const char *path);
-#endif
-
-/* A place in a file that looks like a net: what cgd_net_load takes as prefix,
- * what it was inferred to be, and whether that fits (else cgd_message has
- * the sentence, until the next call). */
-enum { CGD_PREFIX_ROOM = 192 };
-typedef struct cgd_found {
-    char prefix[CGD_PREFIX_ROOM];
-    cgd_status status;
-    int is_generator;
-    cgd_generator_config generator;
-    cgd_discriminator_config discriminator;
-} cgd_found;
-
-/* Find the next one and return 1, or 0 at the end; *at starts at 0. */
-CGDDEF int cgd_import_next(const cgd_file *file, size_t *at,
-                           cgd_found *found);
-
-/* Build and fill the net under `key` ("state_dict", "netG"), or where key is
- * NULL the only one that fits. Everything is inferred from names and shapes:
- * width of every stage and block, number and kind of blocks, norm and
- * upsampling, of the official layout, GAN Compression's mobile one and the
- * original distillation project's. Several nets that fit, or none, are
- * refused in a sentence that lists them or what is wrong.
- * Not in the file, and therefore assumed: resizing convolutions are bilinear,
- * a norm without tensors is instance norm, and batch norm uses the picture's
- * own statistics (net->image_stats). */
-CGDDEF cgd_status cgd_import_net(cgd_ctx *ctx, cgd_net *net,
-                                 const cgd_file *file, const char *key);
 
 /* ======================================================================== */
 /* [api:model] Inference                                                    */
@@ -1349,12 +1300,11 @@ typedef struct cgd_run_config {
     const char *options;           /* NULL, or a text of the caller's that the
                                       state keeps as metadata "cgd.options":
                                       what it needs to know to go on         */
-    const char *start[4];          /* files of g_ab, g_ba, d_a, d_b that a new
-                                      run begins with, safetensors or PyTorch;
-                                      NULL: drawn at random, or distilling:
-                                      what is transferred                    */
-    const char *teacher;           /* a generator to distil, or NULL: train  */
-    const char *reverse;           /* one of the other direction, or NULL    */
+    const cgd_net *start[4];       /* g_ab, g_ba, d_a, d_b that a new run
+                                      begins with; NULL: drawn at random, or
+                                      distilling: what is transferred        */
+    const cgd_net *teacher;        /* a generator to distil, or NULL: train  */
+    const cgd_net *reverse;        /* one of the other direction, or NULL    */
     const char *inherit;           /* take the discriminators and their shape
                                       from this training's state             */
     /* Once, before the first step: the bytes held, which are all that steps
@@ -12026,8 +11976,8 @@ static cgd_status cgd__file_text(cgd_file *file)
     if (cgd__u32_at(head + 4) != 0            /* else a length of that byte  */
         && (memcmp(head, "PK\3\4", 4) == 0 || head[0] == 0x80))
         return cgd__fail(file->ctx, CGD_ERR_FORMAT,
-            "%s is a file of PyTorch's: cgd import (cgd_import_open) turns "
-            "it into a model", file->path);
+            "%s is a file of PyTorch's: cgd import turns it into a model",
+            file->path);
     if (cgd__u32_at(head + 4) != 0 || n > CGD__HEADER_LIMIT || n > room - 8
         || n == 0)
         return cgd__fail(file->ctx, CGD_ERR_FORMAT,
@@ -12088,8 +12038,8 @@ static int cgd__stdio_read(void *user, size_t offset, void *dst, size_t bytes)
     return fread(dst, 1, bytes, in) == bytes;
 }
 
-static cgd_status cgd__stdio_source(cgd_ctx *ctx, cgd_source *source,
-                                    const char *path)
+CGDDEF cgd_status cgd_source_open(cgd_ctx *ctx, cgd_source *source,
+                                  const char *path)
 {
     long size;
     FILE *in = cgd_open_input(ctx, path);
@@ -12110,7 +12060,7 @@ CGDDEF cgd_status cgd_file_open(cgd_ctx *ctx, cgd_file *file,
                                 const char *path)
 {
     cgd_source source;
-    cgd_status status = cgd__stdio_source(ctx, &source, path);
+    cgd_status status = cgd_source_open(ctx, &source, path);
     memset(file, 0, sizeof *file);
     if (status != CGD_OK) return status;
     return cgd_file_open_source(ctx, file, &source, path);
@@ -12451,159 +12401,72 @@ CGDDEF cgd_status cgd_writer_end(cgd_writer *wr)
  *   depthwise  (K, K, C)     <->  (C, 1, K, K)    a = 1, b = C
  *   vectors    (C)           <->  (C)             a = 1, b = C, one tap */
 
-/* How a file names a net's tensors. Ours are the official names; others are
- * derived from them:
- *   a block's second half stands elsewhere: a dropout moves conv_block.5 to
- *     .6, and without one a separable block's .6 is .5
- *   the original distillation project: layers.inp_layers.1, downsampling_1.0,
- *     res_block_1.layers.conv_1, upsampling_1.0, out_layers.1
- * foreign: the net was inferred from the file, which may lack the bias of a
- * convolution that was made without one. */
-typedef struct cgd__layout {
-    const char *prefix;
-    int original, foreign;
-    size_t blocks;
-    int shift;                     /* of the second half of a block          */
-} cgd__layout;
-
-static cgd__layout cgd__own_names(const char *prefix)
-{
-    cgd__layout y;
-    memset(&y, 0, sizeof y);
-    y.prefix = prefix;
-    return y;
-}
-
 #define CGD__NAME_ROOM 288
 typedef struct cgd__file_name { char text[CGD__NAME_ROOM]; } cgd__file_name;
 
-/* model.`index``rest` in the original project's words; rest is empty or
- * .conv_block.N. */
-static void cgd__original_name(char *to, size_t room, size_t index,
-                               const char *rest, size_t blocks)
+static const char *cgd__name_in(cgd__file_name *out, const char *prefix,
+                                const char *name)
 {
-    static const char *const stages[] = { "inp_layers", "downsampling_1",
-        "downsampling_2", "upsampling_1", "upsampling_2", "out_layers" };
-    static const char *const halves[] = { "conv_1", "norm_1", "", "",
-                                          "conv_2", "norm_2" };
-    size_t stage, part = 0;
-    if (*rest) {
-        cgd__decimal(rest + 12, 6, &part);         /* behind ".conv_block."  */
-        cgd__format(to, room, "layers.res_block_%u.layers.%s", index - 9,
-                    halves[part > 0 ? part - 1 : 0]);
-        return;
-    }
-    if (index >= 10) index -= blocks;
-    stage = cgd__min(index / 3, 5);                /* 10, 13, 17 are 3, 4, 5 */
-    part = index - (stage == 0 ? 0 : stage == 5 ? 16 : 3 * stage + 1);
-    cgd__format(to, room, "layers.%s.%u", stages[stage], part);
-}
-
-/* The name that a file of layout y has for `name`.`leaf`. */
-static const char *cgd__name_in(cgd__file_name *out, const cgd__layout *y,
-                                const char *name, const char *leaf)
-{
-    char other[64];
-    const char *rest, *tail;
-    size_t index, part;
-    cgd__format(other, sizeof other, "%s", name);
-    if ((y->original || y->shift)
-        && strncmp(name, "model.", 6) == 0
-        && (rest = cgd__decimal(name + 6, 65535, &index)) != NULL) {
-        if (y->original)
-            cgd__original_name(other, sizeof other, index, rest, y->blocks);
-        else if (*rest && (tail = cgd__decimal(rest + 12, 9, &part)) != NULL
-                 && part >= 5)
-            cgd__format(other, sizeof other, "model.%u.conv_block.%d%s",
-                        index, (int)part + y->shift, tail);
-    }
-    cgd__format(out->text, sizeof out->text, "%s%s.%s", y->prefix, other,
-                leaf);
+    cgd__format(out->text, sizeof out->text, "%s%s", prefix, name);
     return out->text;
 }
-
-enum { CGD__WEIGHT = 0, CGD__BIAS, CGD__GAMMA, CGD__BETA, CGD__MEAN,
-       CGD__VAR, CGD__PARTS };
-
-typedef struct cgd__part {
-    cgd__file_name name;
-    size_t rank, shape[4];         /* in the file                            */
-    size_t taps, a, b;
-    size_t at;                     /* in the vector of values                */
-    int absent;                    /* a bias that only the official class has */
-    int free;                      /* a bias that a file may do without      */
-} cgd__part;
 
 /* Describe a part of a layer; 0 if the layer has no such part. The official
  * classes give a convolution before an instance norm a bias, which the norm
  * cancels: here it does not exist, in files it is zero and ignored. */
-static int cgd__part_of(cgd__part *e, const cgd_layer *l, int part,
-                        const cgd__layout *y)
+static int cgd__part_of(cgd_part *e, const cgd_layer *l, int kind)
 {
-    static const char *const suffix[] = { "weight", "bias", "weight", "bias",
-                                          "running_mean", "running_var" };
-    size_t at[CGD__PARTS];
-    size_t k = l->window.kernel;
-    int batch = l->norm == CGD_NORM_BATCH;
-    int affine = batch || l->norm == CGD_NORM_INSTANCE_AFFINE;
-    if (part == CGD__BIAS ? batch : part > CGD__BETA ? !batch
-        : part > CGD__BIAS ? !affine : 0) return 0;
-    at[CGD__WEIGHT] = l->w;
-    at[CGD__BIAS] = l->b;
-    at[CGD__GAMMA] = l->gamma;
-    at[CGD__BETA] = l->beta;
-    at[CGD__MEAN] = l->mean;
-    at[CGD__VAR] = l->var;
-    cgd__name_in(&e->name, y, part < CGD__GAMMA ? l->name : l->norm_name,
-                 suffix[part]);
-    e->free = part == CGD__BIAS && y->foreign;
-    e->absent = part == CGD__BIAS && l->norm != CGD_NORM_NONE;
-    e->at = at[part];
-    e->taps = part == CGD__WEIGHT ? k * k : 1;
-    e->a = part != CGD__WEIGHT || l->kind == CGD_DEPTHWISE ? 1
+    static const char *const leaf[] = { "weight", "bias", "weight", "bias",
+                                        "running_mean", "running_var" };
+    size_t at[CGD__PARTS], k = l->window.kernel;
+    int batch = l->norm == CGD_NORM_BATCH, weight = kind == CGD_PART_WEIGHT;
+    if (kind == CGD_PART_BIAS ? batch : kind > CGD_PART_BETA ? !batch
+        : kind > CGD_PART_BIAS ? !cgd__norm_affine(l->norm) : 0) return 0;
+    at[CGD_PART_WEIGHT] = l->w;
+    at[CGD_PART_BIAS] = l->b;
+    at[CGD_PART_GAMMA] = l->gamma;
+    at[CGD_PART_BETA] = l->beta;
+    at[CGD_PART_MEAN] = l->mean;
+    at[CGD_PART_VAR] = l->var;
+    cgd__format(e->name, sizeof e->name, "%s.%s",
+                kind < CGD_PART_GAMMA ? l->name : l->norm_name, leaf[kind]);
+    e->kind = kind;
+    e->absent = kind == CGD_PART_BIAS && l->norm != CGD_NORM_NONE;
+    e->at = at[kind];
+    e->taps = weight ? k * k : 1;
+    e->a = !weight || l->kind == CGD_DEPTHWISE ? 1
          : l->kind == CGD_CONV ? l->in_c : l->out_c;
-    e->b = part == CGD__WEIGHT && l->kind == CGD_DECONV ? l->in_c : l->out_c;
-    e->rank = part == CGD__WEIGHT ? 4 : 1;
+    e->b = weight && l->kind == CGD_DECONV ? l->in_c : l->out_c;
+    e->count = e->taps * e->a * e->b;
+    e->rank = weight ? 4 : 1;
     e->shape[0] = e->b;
     e->shape[1] = e->a;
     e->shape[2] = e->shape[3] = k;
     return 1;
 }
 
+CGDDEF int cgd_net_part(const cgd_net *net, size_t *at, cgd_part *part)
+{
+    for (; *at < net->n_layers * CGD__PARTS; ++*at) {
+        part->layer = *at / CGD__PARTS;
+        if (!cgd__part_of(part, net->layers + part->layer,
+                          (int)(*at % CGD__PARTS))) continue;
+        ++*at;
+        return 1;
+    }
+    return 0;
+}
+
 /* Put rows [first, first + n) of the file's b axis, n*a*taps values, where
  * they belong in memory. */
 static void cgd__rows_scatter(float *values, const float *rows,
-                              const cgd__part *e, size_t first, size_t n)
+                              const cgd_part *e, size_t first, size_t n)
 {
     size_t i, j, k;
     for (i = 0; i < n; i++)
         for (j = 0; j < e->a; j++)
             for (k = 0; k < e->taps; k++)
                 values[e->at + (k * e->a + j) * e->b + first + i] = *rows++;
-}
-
-CGDDEF int cgd_net_part(const cgd_net *net, size_t *at, cgd_part *part)
-{
-    cgd__layout own = cgd__own_names("");
-    cgd__part e;
-    for (; *at < net->n_layers * CGD__PARTS; ++*at) {
-        part->layer = *at / CGD__PARTS;
-        part->kind = (int)(*at % CGD__PARTS);
-        if (!cgd__part_of(&e, net->layers + part->layer, part->kind, &own))
-            continue;
-        cgd__format(part->name, sizeof part->name, "%s", e.name.text);
-        part->absent = e.absent;
-        part->rank = e.rank;
-        memcpy(part->shape, e.shape, sizeof part->shape);
-        part->at = e.at;
-        part->taps = e.taps;
-        part->a = e.a;
-        part->b = e.b;
-        part->count = e.taps * e.a * e.b;
-        ++*at;
-        return 1;
-    }
-    return 0;
 }
 
 /* Where value i of the file stands in memory. */
@@ -12692,21 +12555,22 @@ static int cgd__starts(const char *s, const char *prefix)
     return strncmp(s, prefix, strlen(prefix)) == 0;
 }
 
-static void cgd__part_check(cgd__misfits *m, const cgd__part *e,
-                            const cgd_file *file)
+static void cgd__part_check(cgd__misfits *m, const cgd_part *e,
+                            const cgd_file *file, const char *prefix)
 {
-    const cgd_file_tensor *t = cgd_file_find(file, e->name.text);
+    cgd__file_name name;
+    const cgd_file_tensor *t = cgd_file_find(file,
+                                   cgd__name_in(&name, prefix, e->name));
     cgd__text *text;
     size_t i;
-    if (!t && e->free) return;
     if (!t) {
-        text = cgd__misfit(m, "no ", e->name.text);
+        text = cgd__misfit(m, "no ", name.text);
         cgd__put(text, ' ');
         cgd__put_shape(text, e->shape, e->rank);
         return;
     }
     if (t->dtype == CGD_OTHER) {
-        text = cgd__misfit(m, "", e->name.text);
+        text = cgd__misfit(m, "", name.text);
         cgd__put_string(text, " has type ");
         cgd__put_string(text, t->dtype_name);
         return;
@@ -12714,42 +12578,38 @@ static void cgd__part_check(cgd__misfits *m, const cgd__part *e,
     for (i = 0; i < e->rank && i < t->rank; i++)
         if (t->shape[i] != e->shape[i]) break;
     if (i == e->rank && i == t->rank) return;
-    text = cgd__misfit(m, "", e->name.text);
+    text = cgd__misfit(m, "", name.text);
     cgd__put_string(text, " is ");
     cgd__put_shape(text, t->shape, t->rank);
     cgd__put_string(text, ", not ");
     cgd__put_shape(text, e->shape, e->rank);
 }
 
-/* The leaf of tensor `name` if it is one of layer `stem` ("weight"), else
- * NULL. */
-static const char *cgd__leaf_of(const char *name, const cgd__layout *y,
-                                const char *stem)
+/* Is `name` the leaf of a tensor of the layer `stem`? */
+static int cgd__is_leaf(const char *name, const char *stem, const char *leaf)
 {
-    cgd__file_name whole;
-    size_t n = strlen(cgd__name_in(&whole, y, stem, ""));
-    return *stem && strncmp(name, whole.text, n) == 0 ? name + n : NULL;
+    size_t n = strlen(stem);
+    return n > 0 && strncmp(name, stem, n) == 0 && name[n] == '.'
+        && strcmp(name + n + 1, leaf) == 0;
 }
 
 /* Is there a place in the net for a tensor of this name, or a reason to pass
  * over it? Old files hold running statistics under instance norms too, and
  * PyTorch counts batches where nobody reads the count. */
-static int cgd__net_knows(const cgd_net *net, const char *name,
-                          const cgd__layout *y)
+static int cgd__net_knows(const cgd_net *net, const char *name)
 {
+    static const char *const stale[] = { "running_mean", "running_var",
+                                         "num_batches_tracked" };
     size_t i;
     for (i = 0; i < net->n_layers; i++) {
         const cgd_layer *l = &net->layers[i];
-        const char *s = cgd__leaf_of(name, y, l->name);
-        if (s && (strcmp(s, "weight") == 0 || strcmp(s, "bias") == 0))
-            return 1;
-        s = l->norm == CGD_NORM_NONE ? NULL
-          : cgd__leaf_of(name, y, l->norm_name);
-        if (!s) continue;
-        if (strcmp(s, "running_mean") == 0 || strcmp(s, "running_var") == 0
-            || strcmp(s, "num_batches_tracked") == 0) return 1;
-        if (l->norm != CGD_NORM_INSTANCE
-            && (strcmp(s, "weight") == 0 || strcmp(s, "bias") == 0)) return 1;
+        cgd_part e;
+        int kind;
+        for (kind = 0; kind < CGD__PARTS; kind++)
+            if (cgd__part_of(&e, l, kind) && strcmp(e.name, name) == 0)
+                return 1;
+        for (kind = 0; l->norm && kind < 3; kind++)
+            if (cgd__is_leaf(name, l->norm_name, stale[kind])) return 1;
     }
     return 0;
 }
@@ -12757,33 +12617,24 @@ static int cgd__net_knows(const cgd_net *net, const char *name,
 /* Does the file hold the net, all of it and nothing else under the prefix?
  * Names everything that is missing, in the way or of another shape. */
 static cgd_status cgd__net_fits(const cgd_net *net, const cgd_file *file,
-                                const cgd__layout *y)
+                                const char *prefix)
 {
     cgd__misfits m;
-    cgd__part e;
-    size_t i, values = 0;
-    int part;
+    cgd_part e;
+    size_t i;
     m.count = 0;
-    for (i = 0; i < net->n_layers; i++)
-        for (part = 0; part < CGD__PARTS; part++)
-            if (cgd__part_of(&e, &net->layers[i], part, y) && !e.absent) {
-                cgd__part_check(&m, &e, file);
-                values += e.taps * e.a * e.b;
-            }
+    for (i = 0; cgd_net_part(net, &i, &e);)
+        if (!e.absent) cgd__part_check(&m, &e, file, prefix);
     for (i = 0; i < file->n_tensors; i++) {
         const cgd_file_tensor *t = file->by_name[i];
         cgd__text *text;
         if (m.count == CGD__MISFITS) break;
-        if (!cgd__starts(t->name, y->prefix)
-            || cgd__net_knows(net, t->name, y)) continue;
+        if (!cgd__starts(t->name, prefix)
+            || cgd__net_knows(net, t->name + strlen(prefix))) continue;
         text = cgd__misfit(&m, "unexpected ", t->name);
         cgd__put(text, ' ');
         cgd__put_shape(text, t->shape, t->rank);
     }
-    if (m.count == 0 && values > file->source.size)
-        return cgd__fail(net->ctx, CGD_ERR_FORMAT,
-            "%s: the net's %u values share their places in the file's %u "
-            "bytes", file->path, values, file->source.size);
     if (m.count == 0) return CGD_OK;
     *m.text.at = 0;
     return cgd__fail(net->ctx, CGD_ERR_SHAPE,
@@ -12792,92 +12643,39 @@ static cgd_status cgd__net_fits(const cgd_net *net, const cgd_file *file,
         m.text.room > 1 ? "" : " ... and so on");
 }
 
-static cgd_status cgd__net_check(const cgd_net *net, const cgd_file *file,
-                                 const char *prefix)
-{
-    cgd__layout y = cgd__own_names(prefix);
-    return cgd__net_fits(net, file, &y);
-}
-
-static cgd_status cgd__part_read(const cgd_net *net, const cgd__part *e,
-                                 const cgd_file *file, float *values,
-                                 float *rows, size_t room)
-{
-    const cgd_file_tensor *t = cgd_file_find(file, e->name.text);
-    size_t row = e->a * e->taps, step = room / row, i, n;
-    cgd_status status = CGD_OK;
-    for (i = 0; i < e->b && status == CGD_OK; i += n) {
-        n = cgd__min(step, e->b - i);
-        status = cgd_file_read(file, t, i * row, n * row, rows);
-        if (status == CGD_OK && !cgd__finite(rows, n * row))
-            status = cgd__fail(net->ctx, CGD_ERR_FORMAT,
-                "%s: %s holds values that are not finite numbers",
-                file->path, e->name.text);
-        if (status == CGD_OK) cgd__rows_scatter(values, rows, e, i, n);
-    }
-    return status;
-}
-
-/* A bias before a batch norm, as some write them: with the picture's own
- * statistics it has no effect, and from the running mean it is taken away. */
-static cgd_status cgd__bias_fold(const cgd_layer *l, const cgd_file *file,
-                                 const cgd__layout *y, float *values,
-                                 float *rows)
-{
-    cgd__file_name name;
-    const cgd_file_tensor *t;
-    cgd_status status;
-    size_t i;
-    if (l->norm != CGD_NORM_BATCH) return CGD_OK;
-    t = cgd_file_find(file, cgd__name_in(&name, y, l->name, "bias"));
-    if (!t) return CGD_OK;
-    if (t->rank != 1 || t->shape[0] != l->out_c)
-        return cgd__fail(file->ctx, CGD_ERR_SHAPE,
-            "%s: %s should have %u values", file->path, name.text, l->out_c);
-    status = cgd_file_read(file, t, 0, l->out_c, rows);
-    for (i = 0; i < l->out_c && status == CGD_OK; i++)
-        values[l->mean + i] -= rows[i];
-    return status;
-}
-
 /* Read a net's values, which cgd__net_fits has found to fit. */
-static cgd_status cgd__net_fill_from(const cgd_net *net, const cgd_file *file,
-                                     const cgd__layout *y, float *values)
-{
-    cgd__part e;
-    cgd_status status = CGD_OK;
-    size_t i, room = cgd__rows_room(net);
-    float *rows = cgd__rows_alloc(net);
-    int part;
-    if (!rows) return CGD_ERR_MEMORY;
-    for (i = 0; i < net->n_layers && status == CGD_OK; i++) {
-        const cgd_layer *l = &net->layers[i];
-        for (part = 0; part < CGD__PARTS && status == CGD_OK; part++) {
-            if (!cgd__part_of(&e, l, part, y) || e.absent) continue;
-            if (e.free && !cgd_file_find(file, e.name.text))
-                cgd__warn(net->ctx, "%s has no %s: it is taken as zero",
-                          file->path, e.name.text);
-            else status = cgd__part_read(net, &e, file, values, rows, room);
-        }
-        if (status == CGD_OK)
-            status = cgd__bias_fold(l, file, y, values, rows);
-    }
-    cgd__free(net->ctx, rows, room * sizeof *rows);
-    return status;
-}
-
 static cgd_status cgd__net_fill(const cgd_net *net, const cgd_file *file,
                                 const char *prefix, float *values)
 {
-    cgd__layout y = cgd__own_names(prefix);
-    return cgd__net_fill_from(net, file, &y, values);
+    cgd_part e;
+    cgd_status status = CGD_OK;
+    size_t at, room = cgd__rows_room(net);
+    float *rows = cgd__rows_alloc(net);
+    if (!rows) return CGD_ERR_MEMORY;
+    for (at = 0; status == CGD_OK && cgd_net_part(net, &at, &e);) {
+        cgd__file_name name;
+        const cgd_file_tensor *t = cgd_file_find(file,
+                                       cgd__name_in(&name, prefix, e.name));
+        size_t row = e.a * e.taps, i, n;
+        for (i = 0; i < e.b && status == CGD_OK && !e.absent; i += n) {
+            n = cgd__min(room / row, e.b - i);
+            status = cgd_file_read(file, t, i * row, n * row, rows);
+            if (status == CGD_OK && !cgd__finite(rows, n * row))
+                status = cgd__fail(net->ctx, CGD_ERR_FORMAT,
+                    "%s: %s holds values that are not finite numbers",
+                    file->path, name.text);
+            if (status == CGD_OK) cgd__rows_scatter(values, rows, &e, i, n);
+        }
+    }
+    cgd__free(net->ctx, rows, room * sizeof *rows);
+    return status;
 }
 
 CGDDEF cgd_status cgd_net_read(cgd_net *net, const cgd_file *file,
                                const char *prefix)
 {
     cgd_status status = cgd__net_writable(net);
-    if (status == CGD_OK) status = cgd__net_check(net, file, prefix);
+    if (status == CGD_OK) status = cgd__net_fits(net, file, prefix);
     if (status != CGD_OK) return status;
     cgd__net_unpack(net);
     return cgd__net_fill(net, file, prefix, net->params);
@@ -13038,7 +12836,7 @@ static void cgd__stages_tidy(cgd_generator_config *g)
  * file against it: what passes cannot ask for more than the file contains.
  * One of the two configurations is given. */
 static cgd_status cgd__net_plausible(cgd_ctx *ctx, const cgd_file *file,
-                                     const cgd__layout *y,
+                                     const char *prefix,
                                      const cgd_generator_config *g,
                                      const cgd_discriminator_config *d)
 {
@@ -13057,7 +12855,7 @@ static cgd_status cgd__net_plausible(cgd_ctx *ctx, const cgd_file *file,
     plan.ctx = ctx;
     plan.layers = b.layers;
     plan.n_layers = b.count;
-    status = cgd__net_fits(&plan, file, y);
+    status = cgd__net_fits(&plan, file, prefix);
     cgd__builder_free(ctx, &b);
     return status;
 }
@@ -13065,9 +12863,9 @@ static cgd_status cgd__net_plausible(cgd_ctx *ctx, const cgd_file *file,
 static cgd_status cgd__load_generator(cgd_ctx *ctx, cgd_net *net,
                                       cgd_generator_config *g,
                                       const cgd_file *file,
-                                      const cgd__layout *y)
+                                      const char *prefix)
 {
-    cgd_status status = cgd__net_plausible(ctx, file, y, g, NULL);
+    cgd_status status = cgd__net_plausible(ctx, file, prefix, g, NULL);
     if (status != CGD_OK) return status;
     cgd__stages_tidy(g);
     return cgd_generator_init(ctx, net, g);
@@ -13076,9 +12874,9 @@ static cgd_status cgd__load_generator(cgd_ctx *ctx, cgd_net *net,
 static cgd_status cgd__load_discriminator(cgd_ctx *ctx, cgd_net *net,
                                       const cgd_discriminator_config *d,
                                       const cgd_file *file,
-                                      const cgd__layout *y)
+                                      const char *prefix)
 {
-    cgd_status status = cgd__net_plausible(ctx, file, y, NULL, d);
+    cgd_status status = cgd__net_plausible(ctx, file, prefix, NULL, d);
     if (status != CGD_OK) return status;
     return cgd_discriminator_init(ctx, net, d);
 }
@@ -13086,7 +12884,7 @@ static cgd_status cgd__load_discriminator(cgd_ctx *ctx, cgd_net *net,
 /* Build the net that a description names. */
 static cgd_status cgd__load_described(cgd_ctx *ctx, cgd_net *net,
                                       const char *text, const cgd_file *file,
-                                      const cgd__layout *y)
+                                      const char *prefix)
 {
     cgd_generator_config g;
     cgd_discriminator_config d;
@@ -13103,155 +12901,8 @@ static cgd_status cgd__load_described(cgd_ctx *ctx, cgd_net *net,
         return cgd__fail(ctx, CGD_ERR_FORMAT,
             "%s describes a net without a sensible %s: \"%s\"", file->path,
             words.bad, cgd__show(&shown, text));
-    return generator ? cgd__load_generator(ctx, net, &g, file, y)
-                     : cgd__load_discriminator(ctx, net, &d, file, y);
-}
-
-/* ---- a net without a description -----------------------------------------*/
-/* A file from Python says nothing of its architecture, but names and shapes
- * do. What they leave open: a resizing convolution is taken as bilinear, a
- * net without any norm's tensors as plain instance norm. A wrong guess of the
- * rest is caught when the tensors are compared with the net. */
-
-/* The tensor of layer `name` in the file if it is there, has that rank, and
- * no axis that is empty or beyond any use. */
-static const cgd_file_tensor *cgd__tensor_of(const cgd_file *file,
-                                             const cgd__layout *y,
-                                             const char *name,
-                                             const char *leaf, size_t rank)
-{
-    cgd__file_name whole;
-    const cgd_file_tensor *t = cgd_file_find(file,
-                                   cgd__name_in(&whole, y, name, leaf));
-    size_t i;
-    if (!t || t->rank != rank) return NULL;
-    for (i = 0; i < rank; i++)
-        if (t->shape[i] < 1 || t->shape[i] > CGD__MOST) return NULL;
-    return t;
-}
-
-/* The weight of model.`index``rest`. */
-static const cgd_file_tensor *cgd__official(const cgd_file *file,
-                                            const cgd__layout *y, int index,
-                                            const char *rest)
-{
-    char name[64];
-    cgd__format(name, sizeof name, "model.%d%s", index, rest);
-    return cgd__tensor_of(file, y, name, "weight", 4);
-}
-
-static int cgd__infer_norm(const cgd_file *file, const cgd__layout *y,
-                           const char *name)
-{
-    if (!cgd__tensor_of(file, y, name, "weight", 1)) return CGD_NORM_INSTANCE;
-    return cgd__tensor_of(file, y, name, "running_mean", 1)
-         ? CGD_NORM_BATCH : CGD_NORM_INSTANCE_AFFINE;
-}
-
-/* Count the residual blocks, find the channels inside each and where their
- * second halves stand. */
-static void cgd__infer_blocks(cgd_generator_config *g, const cgd_file *file,
-                              cgd__layout *y)
-{
-    const cgd_file_tensor *plain, *inner;
-    for (g->blocks = 0; g->blocks < CGD_MAX_BLOCKS; g->blocks++) {
-        int index = 10 + g->blocks;
-        plain = cgd__official(file, y, index, ".conv_block.1");
-        inner = plain ? plain : cgd__official(file, y, index,
-                                              ".conv_block.1.conv.2");
-        if (!inner) break;
-        if (g->blocks == 0) {
-            g->block = plain ? CGD_BLOCK_PLAIN : CGD_BLOCK_SEPARABLE;
-            g->stage[3] = (int)cgd__min(inner->shape[0], 16384);
-            if (plain && !cgd__official(file, y, index, ".conv_block.5")
-                && cgd__official(file, y, index, ".conv_block.6"))
-                y->shift = 1;
-            if (!plain && cgd__official(file, y, index,
-                                        ".conv_block.5.conv.0"))
-                y->shift = -1;
-        }
-        if ((int)inner->shape[0] != g->stage[3])
-            g->inside[g->blocks] = (unsigned short)cgd__min(inner->shape[0],
-                                                            65535);
-    }
-    y->blocks = (size_t)g->blocks;
-}
-
-static int cgd__infer_generator(cgd_generator_config *g, const cgd_file *file,
-                                cgd__layout *y)
-{
-    const cgd_file_tensor *conv[6];
-    size_t n, i;
-    int index, deconv;
-    *g = cgd_generator_defaults();
-    y->original = cgd__tensor_of(file, y, "layers.inp_layers.1", "weight", 4)
-               != NULL;
-    for (n = 0; n < 3; n++) {
-        conv[n] = cgd__official(file, y, 1 + 3 * (int)n, "");
-        if (!conv[n]) return 0;
-    }
-    cgd__infer_blocks(g, file, y);
-    index = 10 + g->blocks;
-    deconv = cgd__official(file, y, index, "") != NULL;
-    for (i = 0; i < 16 && n < 6; i++, index++) {
-        conv[n] = cgd__official(file, y, index, "");
-        if (conv[n]) n++;
-    }
-    if (n < 6) return 0;
-    g->up = deconv ? CGD_UP_DECONV : CGD_UP_BILINEAR;
-    g->norm = cgd__infer_norm(file, y, "model.2");
-    g->in_channels = (int)conv[0]->shape[1];
-    g->out_channels = (int)conv[5]->shape[0];
-    g->width = (int)conv[0]->shape[0];
-    for (i = 0; i < 3; i++) g->stage[i] = (int)conv[i]->shape[0];
-    for (i = 4; i < 6; i++) g->stage[i] = (int)conv[i - 1]->shape[deconv];
-    return 1;
-}
-
-/* PatchGAN: model.0, .2, .5, .8, .11, the stride-1 pair last; five plain
- * convolutions: model.0, .2, .4, .6, .8; 1x1 pixels: net.0, .2, .5. */
-static int cgd__infer_discriminator(cgd_discriminator_config *d,
-                                    const cgd_file *file,
-                                    const cgd__layout *y)
-{
-    const cgd_file_tensor *first;
-    *d = cgd_discriminator_defaults();
-    d->norm = cgd__infer_norm(file, y, "model.3");
-    first = cgd__official(file, y, 0, "");
-    if (!first) {
-        first = cgd__tensor_of(file, y, "net.0", "weight", 4);
-        d->kind = CGD_DISC_PIXEL;
-        d->norm = cgd__infer_norm(file, y, "net.3");
-    } else if (cgd__official(file, y, 4, "")) {
-        d->kind = CGD_DISC_FIVE;
-        d->norm = CGD_NORM_NONE;
-    } else {
-        for (d->layers = 0; cgd__official(file, y, 2 + 3 * d->layers, "");)
-            d->layers++;
-        d->layers--;
-    }
-    if (!first) return 0;
-    d->in_channels = (int)first->shape[1];
-    d->width = (int)first->shape[0];
-    return 1;
-}
-
-/* Build the net that names and shapes under y's prefix suggest. */
-static cgd_status cgd__load_inferred(cgd_ctx *ctx, cgd_net *net,
-                                     const cgd_file *file, cgd__layout *y)
-{
-    cgd_generator_config g;
-    cgd_discriminator_config d;
-    y->foreign = 1;
-    if (cgd__infer_generator(&g, file, y))
-        return cgd__load_generator(ctx, net, &g, file, y);
-    y->original = y->shift = 0;
-    if (cgd__infer_discriminator(&d, file, y))
-        return cgd__load_discriminator(ctx, net, &d, file, y);
-    return cgd__fail(ctx, CGD_ERR_FORMAT,
-        "%s neither describes a net (%scgd.net) nor holds a CycleGAN "
-        "generator or discriminator under its official names", file->path,
-        y->prefix);
+    return generator ? cgd__load_generator(ctx, net, &g, file, prefix)
+                     : cgd__load_discriminator(ctx, net, &d, file, prefix);
 }
 
 /* The metadata "cgd.range" of a net or of packed pictures: lo, hi and white
@@ -13282,7 +12933,6 @@ CGDDEF cgd_status cgd_net_load(cgd_ctx *ctx, cgd_net *net,
     cgd_status status;
     const char *text, *kind = cgd_file_meta(file, "cgd.kind");
     char key[CGD__NAME_ROOM];
-    cgd__layout y = cgd__own_names(prefix);
     memset(net, 0, sizeof *net);
     cgd__format(key, sizeof key, "%scgd.net", prefix);
     text = cgd_file_meta(file, key);
@@ -13290,10 +12940,14 @@ CGDDEF cgd_status cgd_net_load(cgd_ctx *ctx, cgd_net *net,
         return cgd__fail(ctx, CGD_ERR_FORMAT,
             "%s is a training state: name a net in it, such as g_ab.",
             file->path);
-    status = text ? cgd__load_described(ctx, net, text, file, &y)
-                  : cgd__load_inferred(ctx, net, file, &y);
+    if (!text)
+        return cgd__fail(ctx, CGD_ERR_FORMAT,
+            "%s does not say what net it holds (%s is not in its metadata, "
+            "which Python keeps only when told to): cgd import finds it out",
+            file->path, key);
+    status = cgd__load_described(ctx, net, text, file, prefix);
     if (status == CGD_OK)
-        status = cgd__net_fill_from(net, file, &y, net->params);
+        status = cgd__net_fill(net, file, prefix, net->params);
     if (status == CGD_OK && cgd__range_read(file, prefix, range))
         memcpy(net->generator.range, range, sizeof range);
     if (status != CGD_OK) cgd_net_free(net);
@@ -13305,7 +12959,7 @@ CGDDEF cgd_status cgd_net_load(cgd_ctx *ctx, cgd_net *net,
 
 /* The reverse of cgd__rows_scatter. */
 static void cgd__rows_gather(float *rows, const float *values,
-                             const cgd__part *e, size_t first, size_t n)
+                             const cgd_part *e, size_t first, size_t n)
 {
     size_t i, j, k;
     for (i = 0; i < n; i++)
@@ -13344,14 +12998,12 @@ CGDDEF void cgd_writer_describe(cgd_writer *wr, const cgd_net *net,
 static void cgd__net_declare(cgd_writer *wr, const cgd_net *net,
                              const char *prefix)
 {
-    cgd__layout y = cgd__own_names(prefix);
-    cgd__part e;
-    size_t i;
-    int part;
-    for (i = 0; i < net->n_layers; i++)
-        for (part = 0; part < CGD__PARTS; part++)
-            if (cgd__part_of(&e, &net->layers[i], part, &y))
-                cgd_writer_tensor(wr, e.name.text, CGD_F32, e.shape, e.rank);
+    cgd_part e;
+    size_t at = 0;
+    cgd__file_name name;
+    while (cgd_net_part(net, &at, &e))
+        cgd_writer_tensor(wr, cgd__name_in(&name, prefix, e.name), CGD_F32,
+                          e.shape, e.rank);
 }
 
 /* Append weights, unless some are none: no file of ours holds such values. */
@@ -13367,23 +13019,19 @@ static void cgd__append_finite(cgd_writer *wr, const float *v, size_t n)
 static void cgd__net_append(cgd_writer *wr, const cgd_net *net,
                             const float *values)
 {
-    cgd__part e;
-    cgd__layout y = cgd__own_names("");
-    size_t i, j, n, row, room = cgd__rows_room(net);
+    cgd_part e;
+    size_t at = 0, j, n, row, room = cgd__rows_room(net);
     float *rows = cgd__rows_alloc(net);
-    int part;
     if (!rows && wr->status == CGD_OK) wr->status = CGD_ERR_MEMORY;
-    for (i = 0; rows && i < net->n_layers; i++)
-        for (part = 0; part < CGD__PARTS; part++) {
-            if (!cgd__part_of(&e, &net->layers[i], part, &y)) continue;
-            row = e.a * e.taps;
-            for (j = 0; j < e.b; j += n) {
-                n = cgd__min(room / row, e.b - j);
-                if (e.absent) memset(rows, 0, n * row * sizeof *rows);
-                else cgd__rows_gather(rows, values, &e, j, n);
-                cgd__append_finite(wr, rows, n * row);
-            }
+    while (rows && cgd_net_part(net, &at, &e)) {
+        row = e.a * e.taps;
+        for (j = 0; j < e.b; j += n) {
+            n = cgd__min(room / row, e.b - j);
+            if (e.absent) memset(rows, 0, n * row * sizeof *rows);
+            else cgd__rows_gather(rows, values, &e, j, n);
+            cgd__append_finite(wr, rows, n * row);
         }
+    }
     cgd__free(net->ctx, rows, room * sizeof *rows);
 }
 
@@ -13618,7 +13266,7 @@ static cgd_status cgd__learner_check(const cgd_learner *l, int i,
         return cgd__fail(file->ctx, CGD_ERR_SHAPE,
             "%s: its net %s has %s where this training's has %s", file->path,
             prefix, theirs.text, ours.text);
-    status = cgd__net_check(&l->net, file, prefix);
+    status = cgd__net_fits(&l->net, file, prefix);
     if (status == CGD_OK && l->m)
         status = cgd__vector_check(file, cgd__adam_name(&name, i, "m"),
                                    l->net.count);
@@ -13627,7 +13275,7 @@ static cgd_status cgd__learner_check(const cgd_learner *l, int i,
                                    l->net.count);
     cgd__ema_prefix(&name, i);
     if (status == CGD_OK && l->ema && cgd__has_net(file, name.text))
-        status = cgd__net_check(&l->net, file, name.text);
+        status = cgd__net_fits(&l->net, file, name.text);
     return status;
 }
 
@@ -13985,1371 +13633,6 @@ CGDDEF cgd_status cgd_net_fold(cgd_ctx *ctx, cgd_net *out,
                    (l->gamma - l->w) * sizeof *out->params);
     }
     return status;
-}
-
-/* ======================================================================== */
-/* [impl:import] PyTorch's files                                            */
-/* ======================================================================== */
-/* Owns the readers of PyTorch's two containers, the zip file since release
- * 1.6 and the older run of pickles, and the search for nets in what they
- * hold. A pickle is a program for Python's stack machine. Here it is followed
- * as far as it describes tensors, and nothing in it is ever called: the names
- * it may use are a fixed list. What it describes becomes a cgd_file, so that
- * all else works as with safetensors.
- * A file cannot ask for much: every value costs it a byte at least, every
- * tensor lies inside the file, and numbers are checked before they are used.
- * Calls [impl:base], [impl:files]. Gives back all it allocates but what an
- * open file needs. */
-
-#define CGD__PICKLE_VALUES ((size_t)1 << 21)   /* more than any weights need */
-#define CGD__PICKLE_TENSORS ((size_t)1 << 16)
-#define CGD__PICKLE_DEPTH 32                   /* dicts inside dicts         */
-#define CGD__PATH_ROOM 256                     /* the names of nested dicts  */
-
-/* What a pickle builds. Containers are chains of cells, since they grow. */
-enum { CGD__NOTHING = 0,  /* None, floats and all else of no interest        */
-       CGD__NUMBER,       /* at: the number                                  */
-       CGD__STRING,       /* at, size: its bytes in the file                 */
-       CGD__GLOBAL,       /* at: its row in the table below                  */
-       CGD__LIST,         /* first, last: cells; size: how many              */
-       CGD__DICT,         /* the same; a key, its value, a key, ...          */
-       CGD__CELL,         /* first: the value; last: the next cell           */
-       CGD__STORAGE,      /* at: its row among the storages                  */
-       CGD__TENSOR };     /* at: its row among the tensors                   */
-
-typedef struct cgd__value {
-    int kind;
-    cgd_u32 first, last;
-    size_t at, size;
-} cgd__value;
-
-#define CGD__MARK 0xffffffffU                  /* on the stack               */
-
-/* A run of numbers somewhere in the file, or the part of one (a view). */
-typedef struct cgd__storage {
-    char key[32];
-    int dtype, found;
-    size_t whole;                  /* elements                               */
-    size_t first, count;           /* of those, what this one shows          */
-    size_t begin;                  /* byte in the file                       */
-} cgd__storage;
-
-typedef struct cgd__slice {
-    size_t storage, offset, rank, shape[8], stride[8], span;
-} cgd__slice;
-
-typedef struct cgd__torch {
-    cgd_file *file;
-    cgd_status status;
-    size_t at, end;                /* of the pickle not yet followed         */
-    unsigned char window[512];     /* of the file from window_at             */
-    size_t window_at, window_size;
-    cgd__value *values;
-    cgd_u32 *stack, *memo;
-    cgd__storage *storages;
-    cgd__storage **by_key;
-    cgd__slice *slices;
-    size_t n_values, value_room, depth, stack_room, n_memo, memo_room;
-    size_t n_storages, storage_room, n_slices, slice_room, n_by_key;
-    size_t visits, n_names, text_size;        /* while names are collected   */
-    char path[CGD__PATH_ROOM];
-} cgd__torch;
-
-/* Keep the first failure, return 0. what completes "FILE ...". */
-static int cgd__torch_fail(cgd__torch *p, const char *what)
-{
-    if (p->status == CGD_OK)
-        p->status = cgd__fail(p->file->ctx, CGD_ERR_FORMAT, "%s %s",
-                              p->file->path, what);
-    return 0;
-}
-
-/* The same about a name of the file's. */
-static int cgd__torch_refuse(cgd__torch *p, const char *before,
-                             const char *name, const char *after)
-{
-    cgd__shown shown;
-    if (p->status == CGD_OK)
-        p->status = cgd__fail(p->file->ctx, CGD_ERR_FORMAT, "%s %s%s%s",
-            p->file->path, before, cgd__show(&shown, name), after);
-    return 0;
-}
-
-/* Room for one more element in an array of the reader. */
-static int cgd__torch_grow(cgd__torch *p, void *array, size_t *room,
-                           size_t need, size_t size)
-{
-    void *block, *grown;
-    memcpy(&block, array, sizeof block);
-    grown = cgd__grow(p->file->ctx, block, room, need, size);
-    if (!grown) {
-        if (p->status == CGD_OK)
-            p->status = cgd__fail(p->file->ctx, CGD_ERR_MEMORY,
-                                  "out of memory reading %s", p->file->path);
-        return 0;
-    }
-    memcpy(array, &grown, sizeof grown);
-    return 1;
-}
-
-static int cgd__torch_read(cgd__torch *p, size_t at, void *dst, size_t bytes)
-{
-    size_t size = p->file->source.size;
-    if (p->status != CGD_OK) return 0;
-    if (at > size || bytes > size - at)
-        return cgd__torch_fail(p, "was cut short, or its parts lie about "
-                                  "where they are");
-    p->status = cgd__file_bytes(p->file, at, dst, bytes);
-    return p->status == CGD_OK;
-}
-
-/* ---- the pickle: bytes and values ----------------------------------------*/
-
-static int cgd__pickle_byte(cgd__torch *p)
-{
-    if (p->at >= p->end) {
-        cgd__torch_fail(p, "was cut short: its pickle has no end");
-        return 0;
-    }
-    if (p->at < p->window_at || p->at - p->window_at >= p->window_size) {
-        p->window_size = cgd__min(sizeof p->window, p->end - p->at);
-        p->window_at = p->at;
-        if (!cgd__torch_read(p, p->at, p->window, p->window_size)) {
-            p->window_size = 0;
-            return 0;
-        }
-    }
-    return p->window[p->at++ - p->window_at];
-}
-
-/* A little-endian number of so many bytes; 0 if it does not fit. *fits may be
- * NULL. */
-static size_t cgd__pickle_number(cgd__torch *p, size_t bytes, int *fits)
-{
-    size_t v = 0, i;
-    for (i = 0; i < bytes; i++) {
-        size_t byte = (size_t)cgd__pickle_byte(p);
-        if (i < sizeof v) v |= byte << 8 * i;
-        else if (byte != 0 && fits) *fits = 0;
-    }
-    return v;
-}
-
-/* A new value; 0, which is a value of no interest, after a failure. */
-static cgd_u32 cgd__value_new(cgd__torch *p, int kind, size_t at, size_t size)
-{
-    cgd__value *v;
-    if (p->status != CGD_OK) return 0;
-    if (p->n_values == CGD__PICKLE_VALUES) {
-        cgd__torch_fail(p, "has more parts than any file of weights");
-        return 0;
-    }
-    if (!cgd__torch_grow(p, &p->values, &p->value_room, p->n_values + 1,
-                         sizeof *p->values)) return 0;
-    v = &p->values[p->n_values];
-    memset(v, 0, sizeof *v);
-    v->kind = kind;
-    v->at = at;
-    v->size = size;
-    return (cgd_u32)p->n_values++;
-}
-
-static void cgd__put_on(cgd__torch *p, cgd_u32 value)
-{
-    if (p->status != CGD_OK
-        || !cgd__torch_grow(p, &p->stack, &p->stack_room, p->depth + 1,
-                            sizeof *p->stack)) return;
-    p->stack[p->depth++] = value;
-}
-
-static void cgd__put_new(cgd__torch *p, int kind, size_t at, size_t size)
-{
-    cgd__put_on(p, cgd__value_new(p, kind, at, size));
-}
-
-static cgd_u32 cgd__take_off(cgd__torch *p)
-{
-    if (p->status == CGD_OK && p->depth > 0
-        && p->stack[p->depth - 1] != CGD__MARK) return p->stack[--p->depth];
-    cgd__torch_fail(p, "holds a broken pickle: it takes what it never put");
-    return 0;
-}
-
-static void cgd__append_to(cgd__torch *p, cgd_u32 list, cgd_u32 value)
-{
-    cgd_u32 cell = cgd__value_new(p, CGD__CELL, 0, 0);
-    cgd__value *v = p->values + list;
-    if (p->status != CGD_OK) return;
-    p->values[cell].first = value;
-    if (v->size++ == 0) v->first = cell;
-    else p->values[v->last].last = cell;
-    v->last = cell;
-}
-
-/* The n-th element of a list, or 0. Lists of arguments are short. */
-static cgd_u32 cgd__nth(const cgd__torch *p, cgd_u32 list, size_t n)
-{
-    const cgd__value *v = p->values + list;
-    cgd_u32 cell = v->first;
-    if (v->kind != CGD__LIST || n >= v->size) return 0;
-    for (; n > 0; n--) cell = p->values[cell].last;
-    return p->values[cell].first;
-}
-
-/* Take what lies above the topmost mark, and the mark, from the stack into a
- * container; a dict gets pairs. */
-static void cgd__take_marked(cgd__torch *p, cgd_u32 into)
-{
-    size_t mark = p->depth, i;
-    while (mark > 0 && p->stack[mark - 1] != CGD__MARK) mark--;
-    if (mark == 0) {
-        cgd__torch_fail(p, "holds a broken pickle: it lacks a mark");
-        return;
-    }
-    for (i = mark; i < p->depth && p->status == CGD_OK; i++)
-        cgd__append_to(p, into, p->stack[i]);
-    p->depth = mark - 1;
-}
-
-/* The container on top of the stack. */
-static cgd_u32 cgd__top(cgd__torch *p, int kind)
-{
-    cgd_u32 v = p->depth > 0 ? p->stack[p->depth - 1] : CGD__MARK;
-    if (v != CGD__MARK && p->values[v].kind == kind) return v;
-    cgd__torch_fail(p, "holds a broken pickle: it fills what is no list or "
-                       "dict");
-    return 0;
-}
-
-/* The n values on top as a list, which is how a tuple is kept too. */
-static void cgd__tuple(cgd__torch *p, size_t n)
-{
-    cgd_u32 list = cgd__value_new(p, CGD__LIST, 0, 0);
-    size_t i;
-    for (i = 0; i < n; i++)
-        if (p->depth < n || p->stack[p->depth - 1 - i] == CGD__MARK) {
-            cgd__torch_fail(p, "holds a broken pickle: a tuple is short");
-            return;
-        }
-    for (i = 0; i < n && p->status == CGD_OK; i++)
-        cgd__append_to(p, list, p->stack[p->depth - n + i]);
-    p->depth -= n;
-    cgd__put_on(p, list);
-}
-
-/* Copy a string's bytes; 0 if it is none, too long or has zeros inside. */
-static int cgd__string(cgd__torch *p, cgd_u32 value, char *to, size_t room)
-{
-    const cgd__value *v = p->values + value;
-    if (v->kind != CGD__STRING || v->size >= room) return 0;
-    if (!cgd__torch_read(p, v->at, to, v->size)) return 0;
-    to[v->size] = 0;
-    return strlen(to) == v->size;
-}
-
-static int cgd__is(const cgd__torch *p, cgd_u32 value, int kind)
-{
-    return p->values[value].kind == kind;
-}
-
-/* ---- the pickle: what tensors are made of --------------------------------*/
-
-enum { CGD__ORDERED_DICT = 0, CGD__REBUILD_V2, CGD__REBUILD, CGD__PARAMETER,
-       CGD__SIZE, CGD__OF_TYPE };
-
-static const struct cgd__global {
-    const char *module, *name;
-    int what, dtype;
-} cgd__globals[] = {
-    { "collections", "OrderedDict", CGD__ORDERED_DICT, 0 },
-    { "torch._utils", "_rebuild_tensor_v2", CGD__REBUILD_V2, 0 },
-    { "torch._utils", "_rebuild_tensor", CGD__REBUILD, 0 },
-    { "torch._utils", "_rebuild_parameter", CGD__PARAMETER, 0 },
-    { "torch", "Size", CGD__SIZE, 0 },
-    { "torch", "FloatStorage", CGD__OF_TYPE, CGD_F32 },
-    { "torch", "DoubleStorage", CGD__OF_TYPE, CGD_F64 },
-    { "torch", "HalfStorage", CGD__OF_TYPE, CGD_F16 },
-    { "torch", "BFloat16Storage", CGD__OF_TYPE, CGD_BF16 },
-    { "torch", "LongStorage", CGD__OF_TYPE, CGD_I64 },
-    { "torch", "IntStorage", CGD__OF_TYPE, CGD_I32 },
-    { "torch", "ShortStorage", CGD__OF_TYPE, CGD_I16 },
-    { "torch", "CharStorage", CGD__OF_TYPE, CGD_I8 },
-    { "torch", "ByteStorage", CGD__OF_TYPE, CGD_U8 },
-    { "torch", "BoolStorage", CGD__OF_TYPE, CGD_BOOL }
-};
-
-/* Refuse a name that is not in the list, with what to do about it. */
-static void cgd__global_refuse(cgd__torch *p, const char *module,
-                               const char *name)
-{
-    static const char *const shady[] = { "posix", "nt", "os", "subprocess",
-        "sys", "builtins", "__builtin__", "runpy", "importlib", "socket",
-        "shutil", "pty", "commands", "webbrowser" };
-    cgd__shown a, b;
-    size_t i;
-    int evil = 0;
-    for (i = 0; i < sizeof shady / sizeof *shady; i++)
-        evil |= strcmp(module, shady[i]) == 0;
-    if (p->status != CGD_OK) return;
-    cgd__show(&a, module);
-    cgd__show(&b, name);
-    if (evil)
-        p->status = cgd__fail(p->file->ctx, CGD_ERR_FORMAT,
-            "%s would have Python call %s.%s, which no weights need: do not "
-            "load it there either", p->file->path, a.text, b.text);
-    else
-        p->status = cgd__fail(p->file->ctx, CGD_ERR_FORMAT,
-            "%s holds a Python object (%s.%s), perhaps a whole model, not "
-            "weights alone: in Python, torch.save(model.state_dict(), "
-            "\"weights.pth\") writes a file that can be read", p->file->path,
-            a.text, b.text);
-}
-
-static void cgd__pickle_line(cgd__torch *p, char *to, size_t room)
-{
-    size_t n = 0;
-    int c;
-    while ((c = cgd__pickle_byte(p)) != '\n' && p->status == CGD_OK)
-        if (n + 1 < room) to[n++] = (char)c;
-    to[n] = 0;
-}
-
-static void cgd__pickle_global(cgd__torch *p)
-{
-    char module[96], name[96];
-    const char *m = module;
-    size_t i, n;
-    cgd__pickle_line(p, module, sizeof module);
-    cgd__pickle_line(p, name, sizeof name);
-    n = strlen(name);
-    if (strcmp(module, "torch.cuda") == 0 && n > 7
-        && strcmp(name + n - 7, "Storage") == 0) m = "torch";
-    for (i = 0; i < sizeof cgd__globals / sizeof *cgd__globals; i++)
-        if (strcmp(m, cgd__globals[i].module) == 0
-            && strcmp(name, cgd__globals[i].name) == 0) {
-            cgd__put_new(p, CGD__GLOBAL, i, 0);
-            return;
-        }
-    cgd__global_refuse(p, module, name);
-}
-
-/* ("storage", class, key, device, elements[, (key, first, elements)]) */
-static void cgd__pickle_storage(cgd__torch *p)
-{
-    cgd_u32 id = cgd__take_off(p), type, count, view;
-    cgd__storage s;
-    char word[16] = "";
-    memset(&s, 0, sizeof s);
-    if (p->status != CGD_OK) return;
-    type = cgd__nth(p, id, 1);
-    count = cgd__nth(p, id, 4);
-    view = cgd__nth(p, id, 5);
-    if (cgd__string(p, cgd__nth(p, id, 0), word, sizeof word)
-        && strcmp(word, "module") == 0) {
-        cgd__torch_fail(p, "holds a whole model with its code: in Python, "
-            "torch.save(model.state_dict(), \"weights.pth\") writes a file "
-            "that can be read");
-        return;
-    }
-    if (p->status != CGD_OK) return;
-    if (strcmp(word, "storage") != 0 || !cgd__is(p, type, CGD__GLOBAL)
-        || cgd__globals[p->values[type].at].what != CGD__OF_TYPE
-        || !cgd__string(p, cgd__nth(p, id, 2), s.key, sizeof s.key)
-        || !cgd__is(p, count, CGD__NUMBER)
-        || p->n_storages == CGD__PICKLE_TENSORS) {
-        cgd__torch_fail(p, "describes a storage that makes no sense");
-        return;
-    }
-    s.dtype = cgd__globals[p->values[type].at].dtype;
-    s.whole = s.count = p->values[count].at;
-    if (cgd__is(p, view, CGD__LIST)) {
-        cgd_u32 first = cgd__nth(p, view, 1), part = cgd__nth(p, view, 2);
-        s.first = p->values[first].at;
-        s.count = p->values[part].at;
-        if (!cgd__is(p, first, CGD__NUMBER) || !cgd__is(p, part, CGD__NUMBER)
-            || s.first > s.whole || s.count > s.whole - s.first) {
-            cgd__torch_fail(p, "describes a view outside its storage");
-            return;
-        }
-    }
-    if (!cgd__torch_grow(p, &p->storages, &p->storage_room, p->n_storages + 1,
-                         sizeof *p->storages)) return;
-    p->storages[p->n_storages++] = s;
-    cgd__put_new(p, CGD__STORAGE, p->n_storages - 1, 0);
-}
-
-/* Sizes and strides; 0 if they are not lists of numbers of one length. */
-static int cgd__slice_axes(cgd__torch *p, cgd__slice *t, cgd_u32 shape,
-                           cgd_u32 stride)
-{
-    size_t i;
-    if (!cgd__is(p, shape, CGD__LIST) || !cgd__is(p, stride, CGD__LIST)
-        || p->values[shape].size != p->values[stride].size
-        || p->values[shape].size > 8) return 0;
-    t->rank = p->values[shape].size;
-    for (i = 0; i < t->rank; i++) {
-        cgd_u32 n = cgd__nth(p, shape, i), s = cgd__nth(p, stride, i);
-        if (!cgd__is(p, n, CGD__NUMBER) || !cgd__is(p, s, CGD__NUMBER))
-            return 0;
-        t->shape[i] = p->values[n].at;
-        t->stride[i] = p->values[s].at;
-    }
-    return 1;
-}
-
-/* How far the elements reach: they must lie inside the storage, and cannot be
- * more than it has, so none is counted twice to make a small file large. */
-static int cgd__slice_measure(cgd__slice *t, const cgd__storage *s)
-{
-    size_t i, step, elements = 1;
-    t->span = 1;
-    for (i = 0; i < t->rank; i++) {
-        if (!cgd__mul(&elements, elements, t->shape[i])) return 0;
-        if (t->shape[i] < 2) continue;
-        if (t->stride[i] == 0
-            || !cgd__mul(&step, t->shape[i] - 1, t->stride[i])
-            || !cgd__add(&t->span, t->span, step)) return 0;
-    }
-    if (elements == 0) t->span = 0;
-    return elements <= s->count && t->offset <= s->count
-        && t->span <= s->count - t->offset;
-}
-
-/* Row-major slices need no strides; those that do keep them, but for axes of
- * one element, whose stride says nothing. */
-static void cgd__slice_tidy(cgd__slice *t)
-{
-    size_t i, packed = 1, same = 1;
-    for (i = t->rank; i-- > 0; packed *= t->shape[i])
-        if (t->shape[i] > 1 && t->stride[i] != packed) same = 0;
-    for (i = 0; i < t->rank; i++)
-        if (same || t->span == 0) t->stride[i] = 0;
-}
-
-/* (storage, offset, sizes, strides, ...) */
-static cgd_u32 cgd__make_tensor(cgd__torch *p, cgd_u32 args)
-{
-    cgd_u32 storage = cgd__nth(p, args, 0), offset = cgd__nth(p, args, 1);
-    cgd__slice t;
-    memset(&t, 0, sizeof t);
-    t.storage = p->values[storage].at;
-    t.offset = p->values[offset].at;
-    if (!cgd__is(p, storage, CGD__STORAGE) || !cgd__is(p, offset, CGD__NUMBER)
-        || p->n_slices == CGD__PICKLE_TENSORS
-        || !cgd__slice_axes(p, &t, cgd__nth(p, args, 2),
-                            cgd__nth(p, args, 3))) {
-        cgd__torch_fail(p, "describes a tensor that makes no sense");
-        return 0;
-    }
-    if (!cgd__slice_measure(&t, &p->storages[t.storage])) {
-        cgd__torch_fail(p, "describes a tensor that does not fit into its "
-            "storage (one that was expanded, in Python, is saved after "
-            ".contiguous())");
-        return 0;
-    }
-    cgd__slice_tidy(&t);
-    if (!cgd__torch_grow(p, &p->slices, &p->slice_room, p->n_slices + 1,
-                         sizeof *p->slices)) return 0;
-    p->slices[p->n_slices++] = t;
-    return cgd__value_new(p, CGD__TENSOR, p->n_slices - 1, 0);
-}
-
-/* OrderedDict(), or, as Python 2 wrote it, OrderedDict([[key, value], ...]) */
-static cgd_u32 cgd__make_dict(cgd__torch *p, cgd_u32 args)
-{
-    cgd_u32 dict = cgd__value_new(p, CGD__DICT, 0, 0);
-    cgd_u32 pairs = cgd__nth(p, args, 0);
-    cgd_u32 cell = p->status == CGD_OK ? p->values[pairs].first : 0;
-    size_t n = p->status == CGD_OK && cgd__is(p, pairs, CGD__LIST)
-             ? p->values[pairs].size : 0;
-    for (; n > 0 && p->status == CGD_OK; n--, cell = p->values[cell].last) {
-        cgd_u32 pair = p->values[cell].first;
-        cgd__append_to(p, dict, cgd__nth(p, pair, 0));
-        cgd__append_to(p, dict, cgd__nth(p, pair, 1));
-    }
-    return dict;
-}
-
-/* "Call" one of the list's names: REDUCE and NEWOBJ. */
-static void cgd__pickle_reduce(cgd__torch *p)
-{
-    cgd_u32 args = cgd__take_off(p), callee = cgd__take_off(p), made = 0;
-    if (p->status != CGD_OK) return;
-    if (!cgd__is(p, callee, CGD__GLOBAL) || !cgd__is(p, args, CGD__LIST)) {
-        cgd__torch_fail(p, "holds a broken pickle: it calls what is no "
-                           "function");
-        return;
-    }
-    switch (cgd__globals[p->values[callee].at].what) {
-    case CGD__ORDERED_DICT: made = cgd__make_dict(p, args); break;
-    case CGD__REBUILD:
-    case CGD__REBUILD_V2:   made = cgd__make_tensor(p, args); break;
-    case CGD__PARAMETER:
-    case CGD__SIZE:         made = cgd__nth(p, args, 0); break;
-    default: cgd__torch_fail(p, "makes a storage in a way that torch.save "
-                                "does not");
-    }
-    cgd__put_on(p, made);
-}
-
-/* ---- the pickle: the machine ---------------------------------------------*/
-
-/* Indices are given out one by one, from 0 or (Python 2) from 1. */
-static void cgd__memo_put(cgd__torch *p, size_t index)
-{
-    cgd_u32 v = p->depth > 0 ? p->stack[p->depth - 1] : CGD__MARK;
-    if (v == CGD__MARK || index > p->n_memo + 1) {
-        cgd__torch_fail(p, "holds a broken pickle: it keeps what it cannot");
-        return;
-    }
-    if (!cgd__torch_grow(p, &p->memo, &p->memo_room, index + 1,
-                         sizeof *p->memo)) return;
-    for (; p->n_memo <= index; p->n_memo++) p->memo[p->n_memo] = 0;
-    p->memo[index] = v;
-}
-
-static void cgd__memo_get(cgd__torch *p, size_t index)
-{
-    if (p->status == CGD_OK && index >= p->n_memo)
-        cgd__torch_fail(p, "holds a broken pickle: it wants what it never "
-                           "kept");
-    if (p->status == CGD_OK) cgd__put_on(p, p->memo[index]);
-}
-
-static void cgd__pickle_string(cgd__torch *p, size_t n)
-{
-    if (p->status != CGD_OK) return;
-    if (n > p->end - p->at) {
-        cgd__torch_fail(p, "was cut short: a string in its pickle does not "
-                           "fit");
-        return;
-    }
-    cgd__put_new(p, CGD__STRING, p->at, n);
-    p->at += n;
-}
-
-/* A number of `bytes` bytes; negative and huge ones are of no interest, and
- * where they would matter, missing. */
-static void cgd__pickle_integer(cgd__torch *p, size_t bytes, int is_signed)
-{
-    int fits = 1, negative;
-    size_t v = cgd__pickle_number(p, bytes, &fits);
-    negative = is_signed && bytes > 0 && p->status == CGD_OK
-            && (p->window[p->at - 1 - p->window_at] & 0x80);
-    cgd__put_new(p, fits && !negative ? CGD__NUMBER : CGD__NOTHING, v, 0);
-}
-
-static void cgd__pickle_set(cgd__torch *p, int kind, int n)
-{
-    cgd_u32 value[2], into;
-    int i;
-    for (i = n; i-- > 0;) value[i] = cgd__take_off(p);
-    into = p->status == CGD_OK ? cgd__top(p, kind) : 0;
-    for (i = 0; i < n && p->status == CGD_OK; i++)
-        cgd__append_to(p, into, value[i]);
-}
-
-/* Everything above the mark goes into the container below it. */
-static void cgd__pickle_set_many(cgd__torch *p, int kind)
-{
-    cgd_u32 more = cgd__value_new(p, CGD__LIST, 0, 0), into, cell;
-    size_t n;
-    cgd__take_marked(p, more);
-    into = p->status == CGD_OK ? cgd__top(p, kind) : 0;
-    if (p->status != CGD_OK) return;
-    n = p->values[more].size;
-    if (kind == CGD__DICT && n % 2 != 0) {
-        cgd__torch_fail(p, "holds a broken pickle: a key lacks its value");
-        return;
-    }
-    if (n == 0) return;
-    cell = p->values[more].first;              /* hang the chain on the end  */
-    if (p->values[into].size == 0) p->values[into].first = cell;
-    else p->values[p->values[into].last].last = cell;
-    p->values[into].last = p->values[more].last;
-    p->values[into].size += n;
-}
-
-static void cgd__pickle_unknown(cgd__torch *p, int op)
-{
-    if (p->status == CGD_OK)
-        p->status = cgd__fail(p->file->ctx, CGD_ERR_FORMAT,
-            "%s holds a pickle with operation %d, which torch.save does not "
-            "use by itself: in Python, torch.save(state_dict, "
-            "\"weights.pth\") writes a file that can be read", p->file->path,
-            op);
-}
-
-/* One operation; 0 at the end. Names are those of Python's pickletools. */
-static int cgd__pickle_step(cgd__torch *p)
-{
-    cgd_u32 list;
-    int op = cgd__pickle_byte(p);
-    if (p->status != CGD_OK) return 0;
-    switch (op) {
-    case 0x80: cgd__pickle_byte(p); break;                   /* PROTO        */
-    case '.': return 0;                                      /* STOP         */
-    case 'c': cgd__pickle_global(p); break;                  /* GLOBAL       */
-    case '(': cgd__put_on(p, CGD__MARK); break;              /* MARK         */
-    case 'q': cgd__memo_put(p, cgd__pickle_number(p, 1, NULL)); break;
-    case 'r': cgd__memo_put(p, cgd__pickle_number(p, 4, NULL)); break;
-    case 'h': cgd__memo_get(p, cgd__pickle_number(p, 1, NULL)); break;
-    case 'j': cgd__memo_get(p, cgd__pickle_number(p, 4, NULL)); break;
-    case 'U': cgd__pickle_string(p, cgd__pickle_number(p, 1, NULL)); break;
-    case 'X':                                                /* BINUNICODE   */
-    case 'T': cgd__pickle_string(p, cgd__pickle_number(p, 4, NULL)); break;
-    case 'K': cgd__pickle_integer(p, 1, 0); break;           /* BININT1      */
-    case 'M': cgd__pickle_integer(p, 2, 0); break;           /* BININT2      */
-    case 'J': cgd__pickle_integer(p, 4, 1); break;           /* BININT       */
-    case 0x8a:                                               /* LONG1        */
-        cgd__pickle_integer(p, cgd__pickle_number(p, 1, NULL), 1);
-        break;
-    case 'G':                                                /* BINFLOAT     */
-        cgd__pickle_number(p, 8, NULL);
-        cgd__put_new(p, CGD__NOTHING, 0, 0);
-        break;
-    case 0x88:                                               /* NEWTRUE      */
-    case 0x89:                                               /* NEWFALSE     */
-        cgd__put_new(p, CGD__NUMBER, op == 0x88, 0);
-        break;
-    case 'N': cgd__put_new(p, CGD__NOTHING, 0, 0); break;
-    case ')':                                                /* EMPTY_TUPLE  */
-    case ']': cgd__put_new(p, CGD__LIST, 0, 0); break;
-    case '}': cgd__put_new(p, CGD__DICT, 0, 0); break;
-    case 't':                                                /* TUPLE        */
-        list = cgd__value_new(p, CGD__LIST, 0, 0);
-        cgd__take_marked(p, list);
-        cgd__put_on(p, list);
-        break;
-    case 0x85: cgd__tuple(p, 1); break;                      /* TUPLE1       */
-    case 0x86: cgd__tuple(p, 2); break;
-    case 0x87: cgd__tuple(p, 3); break;
-    case 'a': cgd__pickle_set(p, CGD__LIST, 1); break;       /* APPEND       */
-    case 'e': cgd__pickle_set_many(p, CGD__LIST); break;     /* APPENDS      */
-    case 's': cgd__pickle_set(p, CGD__DICT, 2); break;       /* SETITEM      */
-    case 'u': cgd__pickle_set_many(p, CGD__DICT); break;     /* SETITEMS     */
-    case 'Q': cgd__pickle_storage(p); break;                 /* BINPERSID    */
-    case 'R':                                                /* REDUCE       */
-    case 0x81: cgd__pickle_reduce(p); break;                 /* NEWOBJ       */
-    case 'b': cgd__take_off(p); break;           /* BUILD: attributes, which
-                                                    say nothing of weights   */
-    default: cgd__pickle_unknown(p, op);
-    }
-    return p->status == CGD_OK;
-}
-
-/* Follow one pickle from p->at to its end and return what it built. */
-static cgd_u32 cgd__pickle(cgd__torch *p)
-{
-    p->depth = p->n_memo = 0;
-    while (cgd__pickle_step(p)) continue;
-    return cgd__take_off(p);
-}
-
-/* ---- where storages lie --------------------------------------------------*/
-
-static int cgd__before_storage(const void *a, const void *b)
-{
-    return strcmp((*(cgd__storage *const *)a)->key,
-                  (*(cgd__storage *const *)b)->key) < 0;
-}
-
-static int cgd__storages_sort(cgd__torch *p)
-{
-    size_t i, bytes;
-    if (p->status != CGD_OK) return 0;
-    if (p->n_storages == 0)
-        return cgd__torch_fail(p, "holds no tensors");
-    bytes = p->n_storages * sizeof *p->by_key;
-    p->by_key = (cgd__storage **)cgd__alloc(p->file->ctx, bytes);
-    if (!p->by_key) {
-        p->status = cgd__fail(p->file->ctx, CGD_ERR_MEMORY,
-                              "out of memory reading %s", p->file->path);
-        return 0;
-    }
-    p->n_by_key = p->n_storages;
-    for (i = 0; i < p->n_storages; i++) p->by_key[i] = &p->storages[i];
-    cgd__sort(p->by_key, p->n_storages, sizeof *p->by_key,
-              cgd__before_storage);
-    return 1;
-}
-
-/* The first in by_key with this key, or n_storages. */
-static size_t cgd__storage_find(const cgd__torch *p, const char *key)
-{
-    size_t low = 0, high = p->n_storages, n = high;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = strcmp(key, p->by_key[middle]->key);
-        if (order == 0) n = middle;
-        if (order <= 0) high = middle;
-        else low = middle + 1;
-    }
-    return n;
-}
-
-/* The storages of this key, from number `i` of by_key, are these bytes. */
-static int cgd__storage_place(cgd__torch *p, size_t i, size_t begin,
-                              size_t bytes)
-{
-    const char *key = p->by_key[i]->key;
-    for (; i < p->n_storages && strcmp(p->by_key[i]->key, key) == 0; i++) {
-        cgd__storage *s = p->by_key[i];
-        size_t size;
-        if (s->found)
-            return cgd__torch_refuse(p, "holds storage ", key, " twice");
-        if (!cgd__mul(&size, s->whole, cgd__dtype_of(s->dtype)->width)
-            || size != bytes)
-            return cgd__torch_refuse(p, "gives storage ", key,
-                                     " two different sizes");
-        s->found = 1;
-        s->begin = begin;
-    }
-    return 1;
-}
-
-/* ---- the older container -------------------------------------------------*/
-/* Five pickles (a magic number, 1001, facts about the machine, the object,
- * the keys of its storages), then for each key a count of 8 bytes and the
- * elements. */
-
-static int cgd__legacy_machine(cgd__torch *p)
-{
-    cgd_u32 facts = cgd__pickle(p), cell, value;
-    char key[24];
-    size_t n = 0;
-    if (p->status != CGD_OK) return 0;
-    if (cgd__is(p, facts, CGD__DICT)) n = p->values[facts].size;
-    for (cell = p->values[facts].first; n > 0;
-         n -= 2, cell = p->values[value].last) {
-        value = p->values[cell].last;
-        if (cgd__string(p, p->values[cell].first, key, sizeof key)
-            && strcmp(key, "little_endian") == 0
-            && p->values[p->values[value].first].at == 0)
-            return cgd__torch_fail(p, "was written by a big-endian machine: "
-                "load and save it in Python on a common one");
-    }
-    return p->status == CGD_OK;
-}
-
-static int cgd__legacy_storages(cgd__torch *p, cgd_u32 keys)
-{
-    unsigned char head[8];
-    char key[32];
-    size_t n, i, width, bytes, at = p->at;
-    cgd_u32 cell;
-    if (!cgd__is(p, keys, CGD__LIST))
-        return cgd__torch_fail(p, "lacks the list of its storages");
-    n = p->values[keys].size;
-    for (cell = p->values[keys].first; n > 0;
-         n--, cell = p->values[cell].last) {
-        if (!cgd__string(p, p->values[cell].first, key, sizeof key))
-            return cgd__torch_fail(p, "has a list of storages that makes no "
-                                      "sense");
-        i = cgd__storage_find(p, key);
-        if (i == p->n_storages)
-            return cgd__torch_refuse(p, "holds a storage ", key,
-                                     " that no tensor has");
-        width = cgd__dtype_of(p->by_key[i]->dtype)->width;
-        if (!cgd__torch_read(p, at, head, 8)) return 0;
-        at += 8;
-        if (cgd__u32_at(head + 4) != 0 && sizeof(size_t) <= 4)
-            return cgd__torch_fail(p, "is too large for this machine");
-        bytes = (size_t)cgd__u32_at(head + 4) << 16 << 16
-              | cgd__u32_at(head);
-        if (!cgd__mul(&bytes, bytes, width)
-            || bytes > p->file->source.size - at)
-            return cgd__torch_fail(p, "was cut short, or a storage lies "
-                                      "about its size");
-        if (!cgd__storage_place(p, i, at, bytes)) return 0;
-        at += bytes;
-    }
-    return 1;
-}
-
-/* The value that the file describes. */
-static cgd_u32 cgd__legacy_open(cgd__torch *p)
-{
-    cgd_u32 version, object, keys;
-    p->at = 15;                                     /* behind the magic one  */
-    p->end = p->file->source.size;
-    version = cgd__pickle(p);
-    if (p->status == CGD_OK && p->values[version].at != 1001)
-        cgd__torch_fail(p, "has another version than 1001, which is not "
-                           "known");
-    if (!cgd__legacy_machine(p)) return 0;
-    object = cgd__pickle(p);
-    keys = cgd__pickle(p);
-    if (cgd__storages_sort(p)) cgd__legacy_storages(p, keys);
-    return object;
-}
-
-/* ---- the zip container ---------------------------------------------------*/
-/* NAME/data.pkl, and a storage in each of NAME/data/KEY. Sizes and places are
- * those of the directory at the end; entries are stored, never compressed. */
-
-typedef struct cgd__zip {
-    cgd__torch *p;
-    size_t at, end, entries;             /* what is left of the directory    */
-    size_t begin;                        /* where it starts                  */
-    char root[128];                      /* "NAME/"                          */
-    char name[256];                      /* of the entry, without the root   */
-    unsigned method, flags;
-    cgd_u32 crc;
-    size_t packed, size, local;          /* local: place of its local header */
-    size_t read;                         /* bytes of all entries so far      */
-} cgd__zip;
-
-static int cgd__u64_at(const unsigned char *b, size_t *v)
-{
-    *v = (size_t)cgd__u32_at(b + 4) << 16 << 16 | cgd__u32_at(b);
-    return sizeof(size_t) > 4 || cgd__u32_at(b + 4) == 0;
-}
-
-/* Find the directory: a record at the file's end tells, behind which only a
- * comment stands, or for large files another one before it. */
-static int cgd__zip_open(cgd__zip *z)
-{
-    cgd__torch *p = z->p;
-    unsigned char b[56];
-    size_t size = p->file->source.size, comment, bytes = 0, at = 0;
-    for (comment = 0; comment < 65536 && comment + 22 <= size; comment++) {
-        at = size - 22 - comment;
-        if (!cgd__torch_read(p, at, b, 22)) return 0;
-        if (cgd__u32_at(b) == 0x06054b50U && cgd__u16_at(b + 20) == comment)
-            break;
-    }
-    if (comment == 65536 || comment + 22 > size)
-        return cgd__torch_fail(p, "was cut short: the directory at the end "
-                                  "of a zip file is missing");
-    z->entries = cgd__u16_at(b + 10);
-    bytes = cgd__u32_at(b + 12);
-    z->at = cgd__u32_at(b + 16);
-    if (at >= 20 && cgd__torch_read(p, at - 20, b, 20)
-        && cgd__u32_at(b) == 0x07064b50U) {
-        if (!cgd__u64_at(b + 8, &at)
-            || !cgd__torch_read(p, at, b, 56)
-            || cgd__u32_at(b) != 0x06064b50U
-            || !cgd__u64_at(b + 32, &z->entries)
-            || !cgd__u64_at(b + 40, &bytes) || !cgd__u64_at(b + 48, &z->at))
-            return cgd__torch_fail(p, "has a directory for large zip files "
-                                      "that makes no sense");
-    }
-    if (p->status != CGD_OK) return 0;
-    if (z->at > size || bytes > size - z->at || z->entries > bytes / 46)
-        return cgd__torch_fail(p, "has a directory that does not fit into "
-                                  "it");
-    z->begin = z->at;
-    z->end = z->at + bytes;
-    return 1;
-}
-
-/* Sizes and places that did not fit into 32 bits, in their fixed order. */
-static int cgd__zip64(cgd__zip *z, size_t at, size_t bytes)
-{
-    unsigned char b[8];
-    size_t *where[3], wanted = 0, i, n;
-    if (z->size == 0xffffffffU) where[wanted++] = &z->size;
-    if (z->packed == 0xffffffffU) where[wanted++] = &z->packed;
-    if (z->local == 0xffffffffU) where[wanted++] = &z->local;
-    while (wanted > 0 && bytes >= 4) {
-        if (!cgd__torch_read(z->p, at, b, 4)) return 0;
-        n = cgd__u16_at(b + 2);
-        if (n > bytes - 4) break;
-        if (cgd__u16_at(b) == 1 && n >= 8 * wanted) {
-            for (i = 0; i < wanted; i++)
-                if (!cgd__torch_read(z->p, at + 4 + 8 * i, b, 8)
-                    || !cgd__u64_at(b, where[i])) return 0;
-            return 1;
-        }
-        at += 4 + n;
-        bytes -= 4 + n;
-    }
-    return wanted == 0;
-}
-
-/* Go to the next entry; 0 at the end, or if it makes no sense. */
-static int cgd__zip_next(cgd__zip *z)
-{
-    cgd__torch *p = z->p;
-    unsigned char b[46];
-    size_t name, extra, comment, left, root;
-    char whole[256];
-    if (z->entries == 0 || p->status != CGD_OK) return 0;
-    z->entries--;
-    left = z->end - z->at;
-    if (left < 46 || !cgd__torch_read(p, z->at, b, 46)
-        || cgd__u32_at(b) != 0x02014b50U)
-        return cgd__torch_fail(p, "has a broken directory");
-    z->flags = cgd__u16_at(b + 8);
-    z->method = cgd__u16_at(b + 10);
-    z->crc = cgd__u32_at(b + 16);
-    z->packed = cgd__u32_at(b + 20);
-    z->size = cgd__u32_at(b + 24);
-    z->local = cgd__u32_at(b + 42);
-    name = cgd__u16_at(b + 28);
-    extra = cgd__u16_at(b + 30);
-    comment = cgd__u16_at(b + 32);
-    if (name + extra + comment > left - 46)
-        return cgd__torch_fail(p, "has a broken directory");
-    if (name >= sizeof whole)
-        return cgd__torch_fail(p, "has an entry with a very long name");
-    if (!cgd__torch_read(p, z->at + 46, whole, name)) return 0;
-    whole[name] = 0;
-    if (!cgd__zip64(z, z->at + 46 + name, extra))
-        return cgd__torch_refuse(p, "lies about the size of its entry ",
-                                 whole, "");
-    z->at += 46 + name + extra + comment;
-    if (!z->root[0]) {
-        root = strcspn(whole, "/") + 1;
-        if (root < sizeof z->root)
-            cgd__format(z->root, root + 1, "%s", whole);
-    }
-    cgd__format(z->name, sizeof z->name, "%s",
-                cgd__starts(whole, z->root) ? whole + strlen(z->root) : "");
-    return 1;
-}
-
-/* Where the entry's data begin, when they are stored as they are and their
- * checksum is right. PyTorch can be told to leave it out, which is 0. */
-static int cgd__zip_data(cgd__zip *z, size_t *begin)
-{
-    cgd__torch *p = z->p;
-    unsigned char b[4096];
-    cgd_u32 crc = 0;
-    size_t left, n, at;
-    if (z->method != 0 || (z->flags & 1U))
-        return cgd__torch_refuse(p, "has compressed its entry ", z->name,
-            ", which torch.save never does: unpack it and zip it without "
-            "compression, or load and save it in Python");
-    if (!cgd__torch_read(p, z->local, b, 30)) return 0;
-    at = z->local + 30 + cgd__u16_at(b + 26) + cgd__u16_at(b + 28);
-    if (cgd__u32_at(b) != 0x04034b50U || z->packed != z->size
-        || at > z->begin || z->size > z->begin - at)
-        return cgd__torch_refuse(p, "lies about its entry ", z->name, "");
-    *begin = at;
-    z->read += z->size;                  /* each byte once, or it is a trap  */
-    if (z->read > p->file->source.size)
-        return cgd__torch_fail(p, "has entries that overlap");
-    for (left = z->size; left > 0; left -= n, at += n) {
-        n = cgd__min(left, sizeof b);
-        if (!cgd__torch_read(p, at, b, n)) return 0;
-        crc = cgd__crc32(crc, b, n);
-    }
-    return z->crc == 0 || crc == z->crc
-        || cgd__torch_refuse(p, "was damaged: the checksum of its entry ",
-                             z->name, " is wrong");
-}
-
-/* The pickle's place, and what kind of archive this is. */
-static int cgd__zip_pickle(cgd__zip z)
-{
-    cgd__torch *p = z.p;
-    char order[7];
-    size_t at;
-    int found = 0;
-    while (cgd__zip_next(&z)) {
-        if (strcmp(z.name, "constants.pkl") == 0
-            || cgd__starts(z.name, "code/"))
-            return cgd__torch_fail(p, "is a TorchScript program, not weights:"
-                " in Python, torch.save(torch.jit.load(path).state_dict(), "
-                "\"weights.pth\") writes a file that can be read");
-        if (strcmp(z.name, "byteorder") == 0) {
-            memset(order, 0, sizeof order);
-            if (!cgd__zip_data(&z, &at) || !cgd__torch_read(p, at, order,
-                                     cgd__min(z.size, 6))) return 0;
-            if (strcmp(order, "little") != 0)
-                return cgd__torch_fail(p, "was written by a big-endian "
-                    "machine: load and save it in Python on a common one");
-        }
-        if (found || strcmp(z.name, "data.pkl") != 0) continue;
-        if (!cgd__zip_data(&z, &p->at)) return 0;
-        p->end = p->at + z.size;
-        found = 1;
-    }
-    if (found) return p->status == CGD_OK;
-    return cgd__torch_fail(p, "is a zip file without the data.pkl of "
-                              "torch.save: is it an archive that holds the "
-                              "checkpoint?");
-}
-
-static cgd_u32 cgd__zip_read(cgd__torch *p)
-{
-    cgd__zip z;
-    cgd_u32 object = 0;
-    size_t begin, i;
-    memset(&z, 0, sizeof z);
-    z.p = p;
-    if (!cgd__zip_open(&z) || !cgd__zip_pickle(z)) return 0;
-    object = cgd__pickle(p);
-    if (!cgd__storages_sort(p)) return 0;
-    while (cgd__zip_next(&z)) {
-        if (!cgd__starts(z.name, "data/")) continue;
-        i = cgd__storage_find(p, z.name + 5);
-        if (i < p->n_storages && cgd__zip_data(&z, &begin))
-            cgd__storage_place(p, i, begin, z.size);
-    }
-    return object;
-}
-
-/* ---- names ---------------------------------------------------------------*/
-
-/* List tensor number `slice` under p->path, or only make room for it. */
-static void cgd__list_tensor(cgd__torch *p, size_t slice)
-{
-    const cgd__slice *s = &p->slices[slice];
-    const cgd__storage *storage = &p->storages[s->storage];
-    const struct cgd__dtype *type = cgd__dtype_of(storage->dtype);
-    size_t length = strlen(p->path) + 1;
-    cgd_file *file = p->file;
-    if (file->tensors) {
-        cgd_file_tensor *t = &file->tensors[p->n_names];
-        char *name = file->text + p->text_size;
-        if (!storage->found) {
-            cgd__torch_refuse(p, "lacks the values of ", p->path, "");
-            return;
-        }
-        memcpy(name, p->path, length);
-        t->name = name;
-        t->dtype = type->dtype;
-        t->dtype_name = type->name;
-        t->rank = s->rank;
-        memcpy(t->shape, s->shape, sizeof t->shape);
-        memcpy(t->stride, s->stride, sizeof t->stride);
-        t->begin = storage->begin + (storage->first + s->offset)
-                                    * type->width;
-        t->end = t->begin + s->span * type->width;
-    }
-    p->n_names++;
-    p->text_size += length;
-}
-
-/* Put ".key" behind the path; 0 for a key that names nothing. */
-static int cgd__path_add(cgd__torch *p, cgd_u32 key)
-{
-    size_t n = strlen(p->path);
-    const cgd__value *v = p->values + key;
-    if (n > 0 && n + 1 < sizeof p->path) p->path[n++] = '.';
-    p->path[n] = 0;
-    if (v->kind == CGD__NUMBER) {
-        cgd__format(p->path + n, sizeof p->path - n, "%u", v->at);
-        return 1;
-    }
-    if (v->kind != CGD__STRING) return 0;
-    return cgd__string(p, key, p->path + n, sizeof p->path - n)
-        || cgd__torch_refuse(p, "has an impossible name below ", p->path, "");
-}
-
-/* List the tensors in a value. No value is visited often enough to take long:
- * dicts inside themselves, or each in the next one twice, are refused. */
-static void cgd__list_in(cgd__torch *p, cgd_u32 value, int depth)
-{
-    const cgd__value *v = p->values + value;
-    size_t n, length = strlen(p->path);
-    cgd_u32 cell, item;
-    if (v->kind == CGD__TENSOR) cgd__list_tensor(p, v->at);
-    if (v->kind != CGD__LIST && v->kind != CGD__DICT) return;
-    if (depth == CGD__PICKLE_DEPTH) {
-        cgd__torch_fail(p, "nests dicts too deeply");
-        return;
-    }
-    cell = v->first;
-    for (n = 0; n < v->size && p->status == CGD_OK; n++) {
-        int named = 1;
-        item = p->values[cell].first;
-        if (v->kind == CGD__DICT) {
-            named = cgd__path_add(p, item);
-            cell = p->values[cell].last;
-            item = p->values[cell].first;
-            n++;
-        } else {
-            cgd__format(p->path + length, sizeof p->path - length, "%s%u",
-                        length > 0 ? "." : "", n);
-        }
-        if (++p->visits > p->n_values + 1) {
-            cgd__torch_fail(p, "holds a dict that is inside itself");
-            return;
-        }
-        if (p->n_names == CGD__PICKLE_TENSORS) {
-            cgd__torch_fail(p, "holds more tensors than any net");
-            return;
-        }
-        if (named) cgd__list_in(p, item, depth + 1);
-        p->path[length] = 0;
-        cell = p->values[cell].last;
-    }
-}
-
-static void cgd__list_all(cgd__torch *p, cgd_u32 object)
-{
-    p->visits = p->n_names = p->text_size = 0;
-    p->path[0] = 0;
-    cgd__list_in(p, object, 0);
-}
-
-/* Turn what was read into the tensors of a file: count, then fill. */
-static void cgd__torch_finish(cgd__torch *p, cgd_u32 object)
-{
-    cgd_file *file = p->file;
-    cgd__json names;
-    size_t text;
-    cgd__list_all(p, object);
-    if (p->status == CGD_OK && p->n_names == 0)
-        cgd__torch_fail(p, "holds no tensors in dicts");
-    if (p->status != CGD_OK) return;
-    text = p->text_size;
-    file->text = (char *)cgd__alloc_zeroed(file->ctx, text, 1, "names");
-    if (file->text) file->text_size = text;
-    file->tensors = (cgd_file_tensor *)cgd__alloc_zeroed(file->ctx,
-                        p->n_names, sizeof *file->tensors, "names");
-    if (file->tensors) file->tensor_room = p->n_names;
-    if (!file->text || !file->tensors) {
-        p->status = CGD_ERR_MEMORY;
-        return;
-    }
-    cgd__list_all(p, object);
-    if (p->status != CGD_OK) return;
-    file->n_tensors = p->n_names;
-    cgd__sort(file->tensors, file->n_tensors, sizeof *file->tensors,
-              cgd__before_data);
-    names.file = file;
-    names.status = CGD_OK;
-    cgd__json_names(&names);
-    p->status = names.status;
-}
-
-static void cgd__torch_free(cgd__torch *p)
-{
-    cgd_ctx *ctx = p->file->ctx;
-    cgd__free(ctx, p->by_key, p->n_by_key * sizeof *p->by_key);
-    cgd__free(ctx, p->slices, p->slice_room * sizeof *p->slices);
-    cgd__free(ctx, p->storages, p->storage_room * sizeof *p->storages);
-    cgd__free(ctx, p->memo, p->memo_room * sizeof *p->memo);
-    cgd__free(ctx, p->stack, p->stack_room * sizeof *p->stack);
-    cgd__free(ctx, p->values, p->value_room * sizeof *p->values);
-}
-
-/* ---- opening -------------------------------------------------------------*/
-
-static int cgd__begins(const unsigned char *head, const char *with)
-{
-    return memcmp(head, with, strlen(with)) == 0;
-}
-
-/* What a file is that is neither; NULL if its first 512 bytes say nothing, or
- * say that it is safetensors, whose first byte can be any. */
-static const char *cgd__other_kind(const unsigned char *head)
-{
-    size_t i = 0;
-    if (cgd__u32_at(head + 4) == 0 && head[8] == '{') return NULL;
-    while (i < 64 && (head[i] == ' ' || head[i] == '\n' || head[i] == '\r'
-                      || head[i] == '\t' || head[i] == 0xef
-                      || head[i] == 0xbb || head[i] == 0xbf)) i++;
-    if (head[i] == '<')
-        return "is a page of HTML or XML, not a checkpoint: download the "
-               "file itself";
-    if (memcmp(head + 257, "ustar", 5) == 0)
-        return "is a tar archive, which PyTorch wrote before 2017 or "
-               "somebody packed: unpack it, or in Python, "
-               "torch.save(torch.load(path), \"weights.pth\")";
-    if (cgd__begins(head, "version https://git-lfs"))
-        return "is a Git LFS pointer, not the file itself: git lfs pull "
-               "fetches it";
-    if (head[0] == 0x1f && head[1] == 0x8b)
-        return "is compressed by gzip: unpack it first";
-    if (cgd__begins(head, "\x89HDF"))
-        return "is an HDF5 file, as Keras writes it: its weights have to be "
-               "saved from Python";
-    if (head[0] == 0x80 && head[1] > 0 && head[1] < 6)
-        return "is a pickle of Python's, not a file of torch.save: in "
-               "Python, torch.save(model.state_dict(), \"weights.pth\") "
-               "writes one that can be read";
-    return NULL;
-}
-
-CGDDEF cgd_status cgd_import_open_source(cgd_ctx *ctx, cgd_file *file,
-                                const cgd_source *source, const char *label)
-{
-    unsigned char head[512];
-    cgd__torch p;
-    cgd_u32 object = 0;
-    const char *other;
-    int zip, legacy;
-    memset(file, 0, sizeof *file);
-    memset(&p, 0, sizeof p);
-    memset(head, 0, sizeof head);
-    file->ctx = ctx;
-    file->source = *source;
-    cgd__format(file->path, sizeof file->path, "%s", label);
-    p.file = file;
-    cgd__torch_read(&p, 0, head, cgd__min(sizeof head, source->size));
-    zip = cgd__begins(head, "PK\3\4");
-    legacy = head[0] == 0x80
-          && memcmp(head + 2, "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50"
-                              "\x19.", 13) == 0;
-    if (p.status == CGD_OK && !zip && !legacy) {
-        other = cgd__other_kind(head);
-        if (!other) return cgd_file_open_source(ctx, file, source, label);
-        cgd__torch_fail(&p, other);
-    }
-    cgd__value_new(&p, CGD__NOTHING, 0, 0);       /* number 0                */
-    if (p.status == CGD_OK)
-        object = zip ? cgd__zip_read(&p) : cgd__legacy_open(&p);
-    if (p.status == CGD_OK) cgd__torch_finish(&p, object);
-    cgd__torch_free(&p);
-    if (p.status != CGD_OK) cgd_file_close(file);
-    return p.status;
-}
-
-CGDDEF cgd_status cgd_import_open_memory(cgd_ctx *ctx, cgd_file *file,
-                                const void *bytes, size_t size,
-                                const char *label)
-{
-    cgd_source source;
-    source.read = cgd__memory_read;
-    source.user = (void *)bytes;                       /* only ever read     */
-    source.size = size;
-    return cgd_import_open_source(ctx, file, &source, label);
-}
-
-#ifndef CGD_NO_STDIO
-CGDDEF cgd_status cgd_import_open(cgd_ctx *ctx, cgd_file *file,
-                                  const char *path)
-{
-    cgd_source source;
-    cgd_status status = cgd__stdio_source(ctx, &source, path);
-    memset(file, 0, sizeof *file);
-    if (status != CGD_OK) return status;
-    return cgd_import_open_source(ctx, file, &source, path);
-}
-#endif
-
-/* ---- nets in a file ------------------------------------------------------*/
-
-/* The tensors that every net of a kind has: what stands before one of these
- * names is the prefix of a net, or of something that looks like one. */
-static const char *const cgd__net_marks[] = {
-    "model.1.weight", "layers.inp_layers.1.weight", "model.0.weight",
-    "net.0.weight"
-};
-
-/* Cut a mark from the end of a name; 0 if it has none, or if another mark has
- * the same prefix and comes before it in the list. */
-static int cgd__cut_mark(char prefix[CGD_PREFIX_ROOM], const cgd_file *file,
-                         const char *name)
-{
-    cgd__file_name other;
-    size_t i, n = strlen(name), m;
-    for (i = 0; i < sizeof cgd__net_marks / sizeof *cgd__net_marks; i++) {
-        m = strlen(cgd__net_marks[i]);
-        if (n < m || n - m >= CGD_PREFIX_ROOM
-            || strcmp(name + n - m, cgd__net_marks[i]) != 0
-            || (n > m && name[n - m - 1] != '.')) continue;
-        memcpy(prefix, name, n - m);
-        prefix[n - m] = 0;
-        while (i-- > 0) {
-            cgd__format(other.text, sizeof other.text, "%s%s", prefix,
-                        cgd__net_marks[i]);
-            if (cgd_file_find(file, other.text)) return 0;
-        }
-        return 1;
-    }
-    return 0;
-}
-
-/* Infer and hold against the file, but load nothing. */
-static cgd_status cgd__examine(const cgd_file *file, cgd_found *found)
-{
-    cgd__layout y = cgd__own_names(found->prefix);
-    y.foreign = 1;
-    found->is_generator = cgd__infer_generator(&found->generator, file, &y);
-    if (found->is_generator)
-        return cgd__net_plausible(file->ctx, file, &y, &found->generator,
-                                  NULL);
-    y.original = y.shift = 0;
-    if (cgd__infer_discriminator(&found->discriminator, file, &y))
-        return cgd__net_plausible(file->ctx, file, &y, NULL,
-                                  &found->discriminator);
-    return cgd__fail(file->ctx, CGD_ERR_FORMAT,
-        "%s: what begins with \"%s\" is neither a generator nor a "
-        "discriminator of CycleGAN", file->path, found->prefix);
-}
-
-CGDDEF int cgd_import_next(const cgd_file *file, size_t *at,
-                           cgd_found *found)
-{
-    while (*at < file->n_tensors) {
-        memset(found, 0, sizeof *found);
-        if (!cgd__cut_mark(found->prefix, file,
-                           file->by_name[(*at)++]->name)) continue;
-        found->status = cgd__examine(file, found);
-        return 1;
-    }
-    return 0;
-}
-
-/* Does a key name the prefix, or dicts in front of it? NULL names all. */
-static int cgd__key_fits(const char *prefix, const char *key)
-{
-    size_t n = key ? strlen(key) : 0;
-    while (n > 0 && key[n - 1] == '.') n--;
-    return n == 0 || (strncmp(prefix, key, n) == 0 && prefix[n] == '.');
-}
-
-/* The prefix of the only net that fits, or a sentence why there is none. */
-static cgd_status cgd__choose_net(const cgd_file *file, const char *key,
-                              char prefix[CGD_PREFIX_ROOM])
-{
-    cgd_found found;
-    cgd__shown shown;
-    cgd__text list;
-    char names[640];
-    size_t at = 0, fit = 0, seen = 0;
-    list.at = names;
-    list.room = sizeof names;
-    while (cgd_import_next(file, &at, &found)) {
-        if (!cgd__key_fits(found.prefix, key)) continue;
-        seen++;
-        if (found.status != CGD_OK) continue;
-        if (fit++ > 0) cgd__put_string(&list, ", ");
-        memcpy(prefix, found.prefix, CGD_PREFIX_ROOM);
-        if (found.prefix[0]) found.prefix[strlen(found.prefix) - 1] = 0;
-        cgd__put_string(&list, found.prefix);
-        cgd__put_string(&list, found.is_generator ? " (generator)"
-                                                  : " (discriminator)");
-    }
-    *list.at = 0;
-    if (fit == 1) return CGD_OK;
-    if (fit > 1)
-        return cgd__fail(file->ctx, CGD_ERR_ARGUMENT,
-            "%s holds %u nets, of which one has to be named: %s", file->path,
-            fit, names);
-    if (seen == 0 && key)
-        return cgd__fail(file->ctx, CGD_ERR_FORMAT,
-            "%s holds nothing under the key %s that looks like a CycleGAN "
-            "generator or discriminator", file->path,
-            cgd__show(&shown, key));
-    if (seen == 0)
-        return cgd__fail(file->ctx, CGD_ERR_FORMAT,
-            "%s holds %u tensors, but none of a CycleGAN generator or "
-            "discriminator, such as model.1.weight", file->path,
-            file->n_tensors);
-    /* All that was seen was wrong; say of the first how. */
-    for (at = 0; cgd_import_next(file, &at, &found);)
-        if (cgd__key_fits(found.prefix, key)) break;
-    return found.status;
-}
-
-CGDDEF cgd_status cgd_import_net(cgd_ctx *ctx, cgd_net *net,
-                                 const cgd_file *file, const char *key)
-{
-    char prefix[CGD_PREFIX_ROOM];
-    cgd_status status;
-    memset(net, 0, sizeof *net);
-    if (cgd_file_meta(file, "cgd.net") && (!key || !*key))
-        return cgd_net_load(ctx, net, file, "");
-    status = cgd__choose_net(file, key, prefix);
-    return status == CGD_OK ? cgd_net_load(ctx, net, file, prefix) : status;
 }
 
 /* ======================================================================== */
@@ -19072,38 +17355,28 @@ static cgd_status cgd__run_models(cgd__run *r, int numbered)
     return status;
 }
 
-/* Begin with a net of somebody else's: its weights, not its past. */
-static cgd_status cgd__run_start(cgd__run *r, cgd_learner *l,
-                                 const char *path)
-{
-    cgd_file file;
-    cgd_net net;
-    cgd_status status;
-    if (!path) return CGD_OK;
-    status = cgd_import_open(r->ctx, &file, path);
-    if (status != CGD_OK) return status;
-    status = cgd_import_net(r->ctx, &net, &file, NULL);
-    cgd_file_close(&file);
-    if (status != CGD_OK) return status;
-    if (cgd_net_copy(&l->net, &net) != CGD_OK)
-        status = cgd__fail(r->ctx, CGD_ERR_SHAPE,
-            "%s holds a net of other layers than this run needs there",
-            path);
-    else if (l->ema)
-        memcpy(l->ema, net.params, net.state * sizeof(float));
-    cgd_net_free(&net);
-    return status;
-}
-
+/* Begin with nets of somebody else's: their weights, not their past. */
 static cgd_status cgd__run_starts(cgd__run *r)
 {
-    const char *const *path = r->config->start;
+    const cgd_net *const *from = r->config->start;
     cgd_side *side = r->trainer.side;
-    cgd_status status = cgd__run_start(r, &side[0].g, path[0]);
-    if (status == CGD_OK) status = cgd__run_start(r, &side[1].g, path[1]);
-    if (status == CGD_OK) status = cgd__run_start(r, &side[1].d, path[2]);
-    if (status == CGD_OK) status = cgd__run_start(r, &side[0].d, path[3]);
-    return status;
+    cgd_learner *to[4];
+    int i;
+    to[0] = &side[0].g;
+    to[1] = &side[1].g;
+    to[2] = &side[1].d;
+    to[3] = &side[0].d;
+    for (i = 0; i < 4; i++) {
+        if (!from[i]) continue;
+        if (cgd_net_copy(&to[i]->net, from[i]) != CGD_OK)
+            return cgd__fail(r->ctx, CGD_ERR_SHAPE,
+                "start[%d] is a net of other layers than this run needs "
+                "there", i);
+        if (to[i]->ema)
+            memcpy(to[i]->ema, from[i]->params,
+                   from[i]->state * sizeof(float));
+    }
+    return CGD_OK;
 }
 
 /* Say if a resumed run does not find the pictures that it was begun with. */
@@ -19423,30 +17696,21 @@ CGDDEF cgd_status cgd_train_run(cgd_ctx *ctx, const cgd_train_config *config,
 {
     cgd__run r;
     cgd_train_config c = *config;
-    cgd_model master, back;
     cgd_net judges[2];
     cgd_status status = CGD_OK;
-    memset(&master, 0, sizeof master);
-    memset(&back, 0, sizeof back);
     memset(judges, 0, sizeof judges);
     if (!cgd__pictures_repeat(&c, &run->data)) c.answer_bytes = 0;
     if (c.schedule.total == 0) {
         c.schedule.total = run->steps;
         if (c.schedule.kind == CGD_LR_LINEAR) c.schedule.start = run->steps / 2;
     }
-    if (run->teacher) status = cgd_model_load(ctx, &master, run->teacher);
-    if (status == CGD_OK && run->reverse)
-        status = cgd_model_load(ctx, &back, run->reverse);
-    if (status == CGD_OK && run->inherit)
+    if (run->inherit)
         status = cgd__judges_load(ctx, judges, run->inherit);
     if (judges[0].layers) c.discriminator = judges[0].discriminator;
     cgd__run_begin(&r, ctx, run);
     if (status == CGD_OK)
-        status = cgd_trainer_init(ctx, &r.trainer, &c,
-                                  run->teacher ? &master.net : NULL,
-                                  run->reverse ? &back.net : NULL);
-    cgd_model_free(&master);
-    cgd_model_free(&back);
+        status = cgd_trainer_init(ctx, &r.trainer, &c, run->teacher,
+                                  run->reverse);
     if (status == CGD_OK) {
         status = cgd__judges_follow(&r.trainer, judges);
         if (status != CGD_OK) cgd_trainer_free(&r.trainer);

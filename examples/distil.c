@@ -23,6 +23,7 @@
 #include "../cycle_gan_distil.h"
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
 static volatile sig_atomic_t stopped;
 
@@ -42,24 +43,12 @@ static int progress(void *user, const cgd_progress *p)
     return stopped;                 /* 1: saves and stops                    */
 }
 
-/* The student is shaped like the teacher, with a third of its blocks. */
-static cgd_status shape_like(cgd_ctx *ctx, cgd_generator_config *student,
-                             const char *path)
-{
-    cgd_model teacher;
-    cgd_status status = cgd_model_load(ctx, &teacher, path);
-    if (status != CGD_OK) return status;
-    *student = teacher.net.generator;
-    student->blocks = (student->blocks + 2) / 3;
-    cgd_model_free(&teacher);
-    return CGD_OK;
-}
-
 int main(int argc, char **argv)
 {
     cgd_ctx ctx;
     cgd_train_config config = cgd_distil_defaults();
     cgd_run_config run = cgd_run_defaults();
+    cgd_model teacher;
     cgd_status status;
     if (argc != 5) {
         fprintf(stderr, "usage: distil TEACHER FOLDER_A FOLDER_B RUN\n");
@@ -67,7 +56,7 @@ int main(int argc, char **argv)
     }
     config.direction = 0;           /* the teacher translates A to B         */
     config.height = config.width = 128;
-    run.teacher = argv[1];
+    run.teacher = &teacher.net;
     run.data.dir[0] = argv[2];
     run.data.dir[1] = argv[3];
     run.data.load_size = 144;       /* resized to this, then cropped         */
@@ -81,12 +70,16 @@ int main(int argc, char **argv)
     signal(SIGTERM, stop);
     cgd_init(&ctx, NULL);
     status = cgd_use_kernels(&ctx, getenv("CGD_ISA"));  /* NULL: the best */
-    if (status == CGD_OK)
-        status = shape_like(&ctx, &config.generator, argv[1]);
-    if (status == CGD_OK)
+    memset(&teacher, 0, sizeof teacher);
+    if (status == CGD_OK) status = cgd_model_load(&ctx, &teacher, argv[1]);
+    if (status == CGD_OK) {         /* the same shape, a third of its blocks */
+        config.generator = teacher.net.generator;
+        config.generator.blocks = (config.generator.blocks + 2) / 3;
         status = cgd_train_run(&ctx, &config, &run);
+    }
     if (status != CGD_OK)
         fprintf(stderr, "distil: %s\n", cgd_message(&ctx, status));
+    cgd_model_free(&teacher);
     cgd_free(&ctx);
     return status == CGD_OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }

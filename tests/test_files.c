@@ -1,6 +1,7 @@
 /* Weights files: what the reader accepts and refuses, that the writer leaves
  * a whole file or none, and that nets and training states come back. */
-#include "../cycle_gan_distil.h"
+#define CGD_IMPORT_IMPLEMENTATION
+#include "../tools/cgd_import.h"
 #include "test.h"
 #include <stdlib.h>
 #include <string.h>
@@ -1251,7 +1252,7 @@ static void a_generator_is_known_by_its_tensors(void)
         CHECK(cgd_net_save(&net, NULL, path) == CGD_OK);
         rewrite(&ctx, bare, path, &c);
         CHECK(cgd_file_open(&ctx, &file, bare) == CGD_OK);
-        CHECK(cgd_net_load(&ctx, &back, &file, "") == CGD_OK);
+        CHECK(cgd_import_net(&ctx, &back, &file, NULL) == CGD_OK);
         CHECK(back.state == net.state
               && same(back.params, net.params, net.state));
         CHECK(!memcmp(&back.generator, &g, sizeof g));
@@ -1408,7 +1409,7 @@ static void misfits_are_named(void)
     c = no_change;
     c.drop = "model.1.weight";
     c.key = NULL;
-    refuse_net(&c, "neither describes a net");
+    refuse_net(&c, "does not say what net it holds");
     c.dtype = CGD_U8;                           /* see refuse_net            */
     refuse_net(&c, "model.10.conv_block.1.weight holds values that are not");
 }

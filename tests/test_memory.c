@@ -418,6 +418,7 @@ static void runs_say_what_they_will_take(void)
     cgd_train_config c = training(SIDE, 1, CGD_NORM_INSTANCE, CGD_UP_DECONV);
     cgd_train_config d;
     cgd_run_config run;
+    cgd_model teacher;
     watch w;
     write_pictures("build/test_memory.data");
     run = fresh_run(&w);
@@ -431,7 +432,9 @@ static void runs_say_what_they_will_take(void)
     d.generator.blocks = 1;
     d.gan_weight = d.cycle_weight = d.identity_weight = 0;
     d.feature_weight = 1;
-    run.teacher = RUN_AT "/g_ab.safetensors";
+    CHECK(cgd_model_load(&context, &teacher, RUN_AT "/g_ab.safetensors")
+          == CGD_OK);
+    run.teacher = &teacher.net;
     CHECK(cgd_train_run(&context, &d, &run) == CGD_OK);
     CHECK(w.started == 1 && w.most == w.bytes + w.more);
     CHECK(w.more > (2 * PICTURES - 3) * SIDE * SIDE * 3
@@ -443,6 +446,7 @@ static void runs_say_what_they_will_take(void)
     CHECK(cgd_train_run(&context, &c, &run) == CGD_OK);
     CHECK(w.most >= w.bytes && w.most <= w.bytes + w.more);
     remove("build/test_memory.data");
+    cgd_model_free(&teacher);
 }
 
 static int note_rate(void *user, const cgd_progress *p)

@@ -31,8 +31,10 @@
 #define CGD_IMPLEMENTATION
 #define CGD_JUDGE_IMPLEMENTATION
 #define CGD_EXPORT_IMPLEMENTATION
+#define CGD_IMPORT_IMPLEMENTATION
 #include "../cycle_gan_distil.h"
 #include "cgd_export.h"
+#include "cgd_import.h"
 #include "cgd_judge.h"
 #include "scene.h"
 

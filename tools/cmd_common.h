@@ -192,4 +192,44 @@ static int open_writer(const command *cmd, settings *s, cgd_ctx *ctx,
     return open_context(ctx, s, line);
 }
 
+/* ======================================================================== */
+/* [nets] Out of files                                                      */
+/* ======================================================================== */
+
+/* The net of a file, ours or PyTorch's; of several, the one under a key. */
+static int read_net(cgd_ctx *ctx, cgd_net *net, const char *path,
+                    const cgd_import_options *options)
+{
+    cgd_file file;
+    cgd_status status = cgd_import_open(ctx, &file, path);
+    memset(net, 0, sizeof *net);
+    if (status == CGD_OK) {
+        status = cgd_import_net(ctx, net, &file, options);
+        cgd_file_close(&file);
+    }
+    return status == CGD_OK ? 0 : fail_status(ctx, status);
+}
+
+/* The same where it has to be a generator. */
+static int read_generator(cgd_ctx *ctx, cgd_net *net, const char *path,
+                          const cgd_import_options *options)
+{
+    int bad = read_net(ctx, net, path, options);
+    if (bad || net->is_generator) return bad;
+    cgd_net_free(net);
+    return fail("%s%s%s is a discriminator, not a generator",
+                options->key ? options->key : "", options->key ? " of " : "",
+                path);
+}
+
+/* A single generator's file, or with --net one net of a training state. */
+static int load_model(cgd_ctx *ctx, cgd_model *model, const char *path,
+                      const char *net)
+{
+    cgd_import_options options = cgd_import_defaults();
+    memset(model, 0, sizeof *model);
+    options.key = net;
+    return read_generator(ctx, &model->net, path, &options);
+}
+
 #endif

@@ -51,7 +51,7 @@ static cgd_status import_model(cgd_ctx *ctx, const cgd_file *file,
                                const settings *s)
 {
     cgd_net net;
-    cgd_status status = cgd_import_net(ctx, &net, file, s->key);
+    cgd_status status = cgd_import_net(ctx, &net, file, &s->from);
     if (status != CGD_OK) return status;
     status = cgd_net_save(&net, NULL, s->out);
     if (status == CGD_OK) {

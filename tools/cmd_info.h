@@ -120,7 +120,8 @@ static cgd_status print_net(cgd_ctx *ctx, const cgd_file *file,
     cgd_net net;
     cgd_status status;
     memset(&net, 0, sizeof net);
-    status = cgd_net_load(ctx, &net, file, prefix);
+    status = *prefix ? cgd_net_load(ctx, &net, file, prefix)
+                     : cgd_import_net(ctx, &net, file, NULL);
     if (status != CGD_OK) return status;
     if (*prefix) printf("\n%.*s, ", (int)strlen(prefix) - 1, prefix);
     print_net_kind(&net);

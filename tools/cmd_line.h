@@ -19,10 +19,12 @@ typedef struct settings {
     cgd_run_config run;
     const char *preset;
     const char *teacher, *reverse, *student;
+    const char *start[4];            /* files of g_ab, g_ba, d_a, d_b         */
+    cgd_import_options from;         /* what files leave open                */
     const char *out;                 /* -o of translate and pack             */
     const char *model, *input, *truth, *real, *train, *csv, *html;  /* eval  */
     size_t replicates;
-    const char *net, *key;
+    const char *net;
     const char *kernels;
     size_t size, height;             /* of pictures, in pixels; height 0:    */
     size_t load_size, load_height;   /* as the width                         */
@@ -95,6 +97,18 @@ static const word student_up_words[] = {
     { "teacher", AS_TEACHER },
     { "deconv", CGD_UP_DECONV }, { "nearest", CGD_UP_NEAREST },
     { "bilinear", CGD_UP_BILINEAR }, { NULL, 0 }
+};
+static const word file_up_words[] = {
+    { "file", -1 }, { "bilinear", CGD_UP_BILINEAR },
+    { "nearest", CGD_UP_NEAREST }, { NULL, 0 }
+};
+static const word file_norm_words[] = {
+    { "file", -1 }, { "instance", CGD_NORM_INSTANCE },
+    { "none", CGD_NORM_NONE }, { NULL, 0 }
+};
+static const word stats_words[] = {
+    { "file", -1 }, { "image", CGD_STATS_IMAGE },
+    { "running", CGD_STATS_RUNNING }, { NULL, 0 }
 };
 static const word block_words[] = {
     { "plain", CGD_BLOCK_PLAIN }, { "separable", CGD_BLOCK_SEPARABLE },
@@ -204,14 +218,17 @@ static const option options[] = {
   "layers, of cgd or PyTorch; it decides the shape" },
 { "Nets to start from, of cgd or PyTorch; they decide the shape", HEADING,
   TRAIN, 0, 0, 0, NULL, NULL, NULL },
-{ "init-gab", TEXT, TRAIN | KEEP, AT(run.start[0]), 0, 0, NULL, "FILE",
+{ "init-gab", TEXT, TRAIN | KEEP, AT(start[0]), 0, 0, NULL, "FILE",
   "generator from A to B" },
-{ "init-gba", TEXT, TRAIN | KEEP, AT(run.start[1]), 0, 0, NULL, "FILE",
+{ "init-gba", TEXT, TRAIN | KEEP, AT(start[1]), 0, 0, NULL, "FILE",
   "generator from B to A" },
-{ "init-da", TEXT, TRAIN | KEEP, AT(run.start[2]), 0, 0, NULL, "FILE",
+{ "init-da", TEXT, TRAIN | KEEP, AT(start[2]), 0, 0, NULL, "FILE",
   "discriminator of pictures of A" },
-{ "init-db", TEXT, TRAIN | KEEP, AT(run.start[3]), 0, 0, NULL, "FILE",
+{ "init-db", TEXT, TRAIN | KEEP, AT(start[3]), 0, 0, NULL, "FILE",
   "discriminator of pictures of B" },
+{ "stats", CHOICE, RUNS | KEEP, AT(from.stats), 0, 0, stats_words, NULL,
+  "what norms that track statistics use in files of\n"
+  "PyTorch: each picture's own, or those of the file" },
 { "Data", HEADING, RUNS, 0, 0, 0, NULL, NULL, NULL },
 { "data", TEXT, RUNS | KEEP, AT(run.data.root), 0, 0, NULL, "DIR",
   "folder with trainA and trainB, or a packed file" },
@@ -418,9 +435,17 @@ static const option options[] = {
   "how pictures are resized" },
 { "out", TEXT, IMPORT, AT(out), 0, 0, NULL, "MODEL",
   "the safetensors file to write" },
-{ "key", TEXT, IMPORT, AT(key), 0, 0, NULL, "KEY",
+{ "key", TEXT, IMPORT, AT(from.key), 0, 0, NULL, "KEY",
   "the dict the net is in (netG, state_dict, ...),\n"
   "where there are several" },
+{ "up", CHOICE, IMPORT, AT(from.up), 0, 0, file_up_words, NULL,
+  "how convolutions that resize do it; no file of\n"
+  "PyTorch says: bilinear is assumed" },
+{ "norm", CHOICE, IMPORT, AT(from.norm), 0, 0, file_norm_words, NULL,
+  "of a net that has no tensors of norms" },
+{ "stats", CHOICE, IMPORT, AT(from.stats), 0, 0, stats_words, NULL,
+  "what norms that track statistics use: each\n"
+  "picture's own, or those of the file, as eval()" },
 { "list", FLAG, IMPORT, AT(list), 0, 0, NULL, NULL,
   "show all tensors, and the nets they make" },
 { "size", AMOUNT, DATASET, AT(size), 1, 2048, NULL, "N",
@@ -1116,6 +1141,7 @@ static void default_settings(settings *s, unsigned command)
     s->run = cgd_run_defaults();
     s->run.out = NULL;
     s->run.data = cgd_data_defaults();
+    s->from = cgd_import_defaults();
     if (command == PRUNE) {            /* as the teacher is                  */
         s->config.generator.width = 0;
         s->config.generator.blocks = 0;

@@ -38,9 +38,11 @@ static void watch_signals(void)
 }
 
 /* A train or distil run, as the progress callback sees it. */
+enum { JOB_TEACHER = 4, JOB_REVERSE, JOB_NETS };
 typedef struct job {
     const command *cmd;
     settings *s;
+    cgd_net nets[JOB_NETS];          /* of files, the first four to start    */
     cgd_ctx ctx;
     live_line line;
     unsigned long first, step;       /* steps done: at first report, now     */
@@ -355,6 +357,13 @@ static int open_job(job *j, const command *cmd, settings *s)
     return open_context(&j->ctx, s, &j->line);
 }
 
+static void close_job(job *j)
+{
+    int i;
+    for (i = 0; i < JOB_NETS; i++) cgd_net_free(&j->nets[i]);
+    cgd_free(&j->ctx);
+}
+
 /* Train or distil with the options in the state. */
 static int run_job(job *j, const char *results)
 {
@@ -372,43 +381,58 @@ static int run_job(job *j, const char *results)
 /* [train]                                                                  */
 /* ======================================================================== */
 
-/* Nets to start from decide the shape of those that are trained. */
+/* Nets to start from decide the shape of those that are trained. What their
+ * files leave open is as the options say. */
 static int follow_start(job *j, int i)
 {
     cgd_train_config *c = &j->s->config;
-    const char *path = j->s->run.start[i];
-    cgd_file file;
-    cgd_net net;
-    cgd_status status = cgd_import_open(&j->ctx, &file, path);
-    if (status == CGD_OK) {
-        status = cgd_import_net(&j->ctx, &net, &file, NULL);
-        cgd_file_close(&file);
-    }
-    if (status != CGD_OK) return fail_status(&j->ctx, status);
-    if (net.is_generator != (i < 2)) {
-        cgd_net_free(&net);
+    cgd_import_options open = j->s->from;
+    const char *path = j->s->start[i];
+    cgd_net *net = &j->nets[i];
+    int bad;
+    if (c->generator.up != CGD_UP_DECONV) open.up = c->generator.up;
+    open.norm = c->generator.norm;
+    bad = read_net(&j->ctx, net, path, &open);
+    if (bad) return bad;
+    j->s->run.start[i] = net;
+    if (net->is_generator != (i < 2))
         return fail("%s holds a %s, where a %s is needed", path,
                     i < 2 ? "discriminator" : "generator",
                     i < 2 ? "generator" : "discriminator");
-    }
     if (i < 2) {
-        c->generator = net.generator;
-        c->generator.in_channels = i ? net.generator.out_channels
-                                     : net.generator.in_channels;
-        c->generator.out_channels = i ? net.generator.in_channels
-                                      : net.generator.out_channels;
+        c->generator = net->generator;
+        c->generator.in_channels = i ? net->generator.out_channels
+                                     : net->generator.in_channels;
+        c->generator.out_channels = i ? net->generator.in_channels
+                                      : net->generator.out_channels;
     } else {
-        c->discriminator = net.discriminator;
+        c->discriminator = net->discriminator;
     }
-    cgd_net_free(&net);
     return 0;
+}
+
+/* Have both generators the same layers, but for the pictures' channels? */
+static int same_shape(const cgd_net *ab, const cgd_net *ba)
+{
+    cgd_generator_config a = ab->generator, b = ba->generator;
+    a.in_channels = b.in_channels;
+    a.out_channels = b.out_channels;
+    memcpy(a.range, b.range, sizeof a.range);
+    return ab->generator.in_channels == b.out_channels
+        && ab->generator.out_channels == b.in_channels
+        && memcmp(&a, &b, sizeof a) == 0;
 }
 
 static int follow_starts(job *j)
 {
+    const settings *s = j->s;
     int i, bad = 0;
     for (i = 0; i < 4 && !bad; i++)
-        if (j->s->run.start[i]) bad = follow_start(j, i);
+        if (s->start[i]) bad = follow_start(j, i);
+    if (!bad && s->start[0] && s->start[1]
+        && !same_shape(&j->nets[0], &j->nets[1]))
+        return fail("%s is a net of other layers than %s", s->start[0],
+                    s->start[1]);
     return bad;
 }
 
@@ -435,7 +459,7 @@ static int run_train(const command *cmd, settings *s)
         print_plan(&j);
         bad = run_job(&j, "g_ab.safetensors and g_ba.safetensors");
     }
-    cgd_free(&j.ctx);
+    close_job(&j);
     return bad;
 }
 
@@ -496,18 +520,24 @@ static void follow_range(settings *s, const cgd_generator_config *teacher)
             own[d] = teacher->range[d ^ (s->config.direction == 1)];
 }
 
-/* Read the teacher once, to know its shape and say what it is. */
+/* Read the teacher, and the generator of the way back. */
 static int meet_teacher(job *j)
 {
     settings *s = j->s;
-    cgd_model teacher;
-    cgd_status status = cgd_model_load(&j->ctx, &teacher, s->teacher);
-    if (status != CGD_OK) return fail_status(&j->ctx, status);
-    print_generator(&j->ctx, "teacher", &teacher.net.generator, s->size,
+    cgd_import_options open = cgd_import_defaults();
+    cgd_net *teacher = &j->nets[JOB_TEACHER], *back = &j->nets[JOB_REVERSE];
+    int bad;
+    open.stats = s->from.stats;
+    bad = read_generator(&j->ctx, teacher, s->teacher, &open);
+    if (!bad && s->reverse)
+        bad = read_generator(&j->ctx, back, s->reverse, &open);
+    if (bad) return bad;
+    s->run.teacher = teacher;
+    if (s->reverse) s->run.reverse = back;
+    print_generator(&j->ctx, "teacher", &teacher->generator, s->size,
                     s->height);
-    follow_range(s, &teacher.net.generator);
-    follow_teacher(s, &teacher.net.generator);
-    cgd_model_free(&teacher);
+    follow_range(s, &teacher->generator);
+    follow_teacher(s, &teacher->generator);
     return 0;
 }
 
@@ -540,9 +570,7 @@ static int run_distil(const command *cmd, settings *s)
     bad = open_job(&j, cmd, s);
     if (bad) return bad;
     bad = meet_teacher(&j);
-    s->run.start[s->config.direction] = s->student;
-    s->run.teacher = s->teacher;
-    s->run.reverse = s->reverse;
+    s->start[s->config.direction] = s->student;
     if (!bad) bad = follow_starts(&j);
     if (!bad) bad = survey_data(s);
     if (!bad) {
@@ -551,7 +579,7 @@ static int run_distil(const command *cmd, settings *s)
         print_plan(&j);
         bad = run_job(&j, "student.safetensors");
     }
-    cgd_free(&j.ctx);
+    close_job(&j);
     return bad;
 }
 
@@ -588,8 +616,8 @@ static int run_prune(const command *cmd, settings *s)
     s->threads = 1;
     bad = open_writer(cmd, s, &ctx, &line);
     if (bad) return bad;
-    status = cgd_model_load(&ctx, &model, s->words[0]);
-    if (status == CGD_OK) {
+    bad = load_model(&ctx, &model, s->words[0], NULL);
+    if (!bad) {
         status = prune(&ctx, s, &model.net);
         if (status == CGD_OK) {
             print_generator(&ctx, "before", &model.net.generator, s->size,
@@ -597,9 +625,9 @@ static int run_prune(const command *cmd, settings *s)
             print_generator(&ctx, "after", &s->config.generator,
                             s->size, s->size);
         }
+        if (status != CGD_OK) bad = fail_status(&ctx, status);
         cgd_model_free(&model);
     }
-    if (status != CGD_OK) bad = fail_status(&ctx, status);
     cgd_free(&ctx);
     return bad;
 }

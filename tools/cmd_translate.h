@@ -17,30 +17,6 @@ typedef struct translation {
     double seconds;                  /* in the net alone                     */
 } translation;
 
-/* A single generator's file, or with --net one net of a training state. */
-static int load_model(cgd_ctx *ctx, cgd_model *model, const char *path,
-                      const char *net)
-{
-    char prefix[64];
-    cgd_file file;
-    cgd_status status;
-    memset(model, 0, sizeof *model);
-    if (!net) {
-        status = cgd_model_load(ctx, model, path);
-    } else {
-        put_text(prefix, sizeof prefix, "%s.", net);
-        status = cgd_file_open(ctx, &file, path);
-        if (status == CGD_OK) {
-            status = cgd_net_load(ctx, &model->net, &file, prefix);
-            cgd_file_close(&file);
-        }
-    }
-    if (status != CGD_OK) return fail_status(ctx, status);
-    if (model->net.is_generator) return 0;
-    cgd_model_free(model);
-    return fail("%s of %s is a discriminator, not a generator", net, path);
-}
-
 /* What a path is called inside a folder that it was found in. */
 static const char *name_in_folder(const char *path, const char *folder)
 {

@@ -26,12 +26,16 @@ static void fuzz_read(const cgd_file *file)
 
 static void fuzz_nets(const cgd_file *file)
 {
+    cgd_import_options options = cgd_import_defaults();
     cgd_found found;
     cgd_net net;
     size_t at = 0;
-    while (cgd_import_next(file, &at, &found))
-        if (cgd_net_load(file->ctx, &net, file, found.prefix) == CGD_OK)
+    while (cgd_import_next(file, &at, &found)) {
+        options.key = found.prefix;
+        options.stats = (int)(at % 3) - 1;
+        if (cgd_import_net(file->ctx, &net, file, &options) == CGD_OK)
             cgd_net_free(&net);
+    }
     if (cgd_import_net(file->ctx, &net, file, NULL) == CGD_OK)
         cgd_net_free(&net);
 }

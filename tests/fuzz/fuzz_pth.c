@@ -3,7 +3,8 @@
 #define CGD_NO_THREADS
 #define CGD_NO_STDIO
 #define CGD_IMPLEMENTATION
-#include "../../cycle_gan_distil.h"
+#define CGD_IMPORT_IMPLEMENTATION
+#include "../../tools/cgd_import.h"
 #include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t size)
