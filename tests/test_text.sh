@@ -103,5 +103,9 @@ check 'a call from above the definition is noticed' sample
 check 'private functions stand above their first use' \
     order "$root"/cycle_gan_distil.h "$root"/tools/cgd_*.h
 
+check 'no text is put where its length is not known to fit' \
+    none grep -nwE 'v?sprintf' "$root"/cycle_gan_distil.h \
+    "$root"/tools/cgd*.[ch] "$root"/tools/cmd_*.h "$root"/tools/demo.c
+
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]
