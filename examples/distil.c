@@ -43,9 +43,16 @@ static int progress(void *user, const cgd_progress *p)
     return stopped;                 /* 1: saves and stops                    */
 }
 
+static void warn(void *user, const char *sentence)
+{
+    (void)user;
+    fprintf(stderr, "distil: %s\n", sentence);
+}
+
 int main(int argc, char **argv)
 {
     cgd_ctx ctx;
+    cgd_options options = { 0 };
     cgd_train_config config = cgd_distil_defaults();
     cgd_run_config run = cgd_run_defaults();
     cgd_model teacher;
@@ -65,10 +72,11 @@ int main(int argc, char **argv)
     run.save_every = 100;
     run.resume = CGD_RESUME_AUTO;
     run.progress = progress;
+    options.warn = warn;
 
     signal(SIGINT, stop);
     signal(SIGTERM, stop);
-    cgd_init(&ctx, NULL);
+    cgd_init(&ctx, &options);
     status = cgd_use_kernels(&ctx, getenv("CGD_ISA"));  /* NULL: the best */
     memset(&teacher, 0, sizeof teacher);
     if (status == CGD_OK) status = cgd_model_load(&ctx, &teacher, argv[1]);
