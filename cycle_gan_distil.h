@@ -5803,7 +5803,8 @@ CGDDEF void cgd_pool_query(cgd_pool *pool, cgd_rng *rng, cgd_tensor *fakes)
  * for, an average of the net's own weights over the steps. Calls [impl:nets],
  * [impl:losses]. */
 
-/* Give a net what learning needs; ema: also an average of the weights. */
+/* Give a net what learning needs; ema: also an average of the weights. That is
+ * the gradient, m and v: three times the weights, for pictures of any size. */
 static cgd_status cgd__learner_start(cgd_learner *l, int ema)
 {
     cgd_ctx *ctx = l->net.ctx;
@@ -5832,6 +5833,7 @@ static void cgd__learner_free(cgd_learner *l)
     memset(l, 0, sizeof *l);
 }
 
+/* Is there such a net in this training, and does it learn or stand still? */
 static int cgd__exists(const cgd_learner *l) { return l->net.layers != NULL; }
 static int cgd__learns(const cgd_learner *l) { return l->m != NULL; }
 
@@ -5840,6 +5842,8 @@ static void cgd__zero(cgd_tensor *t)
     memset(t->data, 0, cgd_tensor_size(t) * sizeof(float));
 }
 
+/* Gradients are added to what is there, so that several passes of a step may
+ * share one; somebody has to begin with none. */
 static void cgd__zero_grads(cgd_learner *l)
 {
     memset(l->net.grads, 0, l->net.count * sizeof(float));
@@ -6348,32 +6352,6 @@ static void cgd__cut_shape(const cgd_trainer *t, unsigned long step,
     }
 }
 
-/* A learner of the student's shape at a step; its weights are not set. */
-static cgd_status cgd__student_init(const cgd_trainer *t, unsigned long step,
-                                    cgd_learner *l)
-{
-    const cgd_learner *now = &t->side[t->config.direction].g;
-    cgd_generator_config shape = t->config.generator;
-    cgd_status status;
-    memset(l, 0, sizeof *l);
-    cgd__cut_shape(t, step, &shape);
-    shape.in_channels = now->net.generator.in_channels;
-    shape.out_channels = now->net.generator.out_channels;
-    shape.image_stats = now->net.generator.image_stats;
-    status = cgd_generator_init(t->ctx, &l->net, &shape);
-    if (status == CGD_OK) status = cgd__learner_start(l, now->ema != NULL);
-    if (status != CGD_OK) cgd__learner_free(l);
-    return status;
-}
-
-/* Let the student and another learner change places. */
-static void cgd__student_swap(cgd_trainer *t, cgd_learner *other)
-{
-    cgd_learner *student = &t->side[t->config.direction].g, own = *student;
-    *student = *other;
-    *other = own;
-}
-
 /* ---- a lesson ------------------------------------------------------------*/
 
 /* What a step's lesson needs of one matched block. */
@@ -6525,7 +6503,9 @@ static size_t cgd__answer_values(const cgd_trainer *t)
 }
 
 /* A table of as many answers as the configuration has memory for. It is empty:
- * answers are allocated as they come. */
+ * answers are allocated as they come. A teacher is most of a step's work, and
+ * says the same of the same picture every time: where pictures come again
+ * whole, and not as random crops, it needs to be asked only once. */
 static cgd_status cgd__answers_start(cgd_trainer *t)
 {
     struct cgd__answers *a;
@@ -6827,8 +6807,11 @@ CGDDEF cgd_train_config cgd_train_defaults(void)
     return c;
 }
 
-/* What distilling by the teacher's answers alone takes: without an adversary
- * learning rates can be five times as high and Adam may remember longer. */
+/* The recipes of distillation. By the teacher's answers alone the target stands
+ * still, as it does not against an adversary: learning rates can be five times
+ * as high, and Adam may remember gradients longer (beta1 0.9, ten steps; 0.5 is
+ * two). High frequencies are weighed in, since L1 alone leaves edges soft; a
+ * cosine and the average of weights calm the end down. */
 CGDDEF cgd_train_config cgd_distil_defaults(void)
 {
     cgd_train_config c = cgd_distil_fast();
@@ -6850,6 +6833,7 @@ CGDDEF cgd_train_config cgd_distil_fast(void)
     return c;
 }
 
+/* GAN Compression: the student plays against a judge as its teacher did. */
 CGDDEF cgd_train_config cgd_distil_paper(void)
 {
     cgd_train_config c = cgd_train_defaults();
@@ -6861,6 +6845,7 @@ CGDDEF cgd_train_config cgd_distil_paper(void)
     return c;
 }
 
+/* The whole game again, with a teacher beside. */
 CGDDEF cgd_train_config cgd_distil_original(void)
 {
     cgd_train_config c = cgd_train_defaults();
@@ -6943,8 +6928,7 @@ typedef struct cgd__half {
 struct cgd__step_plan {
     cgd__half half[2];
     cgd__lesson lesson;
-    const cgd__kernels *kernels;       /* the kernels and the generators     */
-    const cgd_layer *layers[2];        /* that it was made for               */
+    const cgd__kernels *kernels;       /* that it was made for               */
 };
 
 /* Plan one trip over n pictures of a step's size. */
@@ -7072,7 +7056,6 @@ static cgd_status cgd__plan_step(cgd_trainer *t, struct cgd__step_plan *plan)
     int s;
     plan->kernels = t->ctx->kernels;
     for (s = 0; s < 2 && status == CGD_OK; s++) {
-        plan->layers[s] = t->side[s].g.net.layers;
         status = cgd__half_plan(t, s, &plan->half[s]);
         if (status == CGD_OK && cgd__taught(t, s))
             status = cgd__lesson_plan(t, &plan->lesson, &t->teacher);
@@ -7095,16 +7078,14 @@ static cgd_status cgd__step_block(cgd_trainer *t, size_t size)
     return CGD_OK;
 }
 
-/* See that there is a plan for the nets and kernels of now. Placed on nothing
+/* See that there is a plan, and for the kernels of now. Placed on nothing
  * first, it says what block it needs. */
 static cgd_status cgd__step_ready(cgd_trainer *t)
 {
     struct cgd__step_plan *plan = t->plan;
     cgd__arena a = cgd__arena_on(NULL, 0);
     cgd_status status;
-    if (plan && plan->kernels == t->ctx->kernels
-        && plan->layers[0] == t->side[0].g.net.layers
-        && plan->layers[1] == t->side[1].g.net.layers) return CGD_OK;
+    if (plan && plan->kernels == t->ctx->kernels) return CGD_OK;
     plan = (struct cgd__step_plan *)cgd__alloc_zeroed(t->ctx, 1, sizeof *plan,
                                                       "the plan of a step");
     if (!plan) return CGD_ERR_MEMORY;
@@ -7338,6 +7319,37 @@ static cgd_status cgd__discriminators_step(cgd_trainer *t,
     return status;
 }
 
+/* ---- cutting the student -------------------------------------------------*/
+
+/* A learner of the student's shape at a step; its weights are not set. */
+static cgd_status cgd__student_init(const cgd_trainer *t, unsigned long step,
+                                    cgd_learner *l)
+{
+    const cgd_learner *now = &t->side[t->config.direction].g;
+    cgd_generator_config shape = t->config.generator;
+    cgd_status status;
+    memset(l, 0, sizeof *l);
+    cgd__cut_shape(t, step, &shape);
+    shape.in_channels = now->net.generator.in_channels;
+    shape.out_channels = now->net.generator.out_channels;
+    shape.image_stats = now->net.generator.image_stats;
+    status = cgd_generator_init(t->ctx, &l->net, &shape);
+    if (status == CGD_OK) status = cgd__learner_start(l, now->ema != NULL);
+    if (status != CGD_OK) cgd__learner_free(l);
+    return status;
+}
+
+/* Let the student and another learner change places; passes over the one are
+ * no passes over the other. */
+static void cgd__student_swap(cgd_trainer *t, cgd_learner *other)
+{
+    cgd_learner *student = &t->side[t->config.direction].g, own = *student;
+    *student = *other;
+    *other = own;
+    cgd__step_plan_free(t->ctx, t->plan);
+    t->plan = NULL;
+}
+
 /* Cut the student if a cut is due before the step to come. */
 static cgd_status cgd__student_cut(cgd_trainer *t)
 {
@@ -7366,6 +7378,7 @@ static cgd_status cgd__student_cut(cgd_trainer *t)
     return status;
 }
 
+/* Does x have the shape that the step was planned for? */
 static cgd_status cgd__check_picture(const cgd_trainer *t, int domain,
                                      const cgd_tensor *x)
 {
@@ -7379,7 +7392,10 @@ static cgd_status cgd__check_picture(const cgd_trainer *t, int domain,
         cgd__channels(t, domain));
 }
 
-/* Are the statistics of generator s constants by now? */
+/* Are the statistics of generator s constants by now? A net that has learnt to
+ * do with constants can have its norms folded into its weights, and costs less
+ * where it is deployed; it begins with measured ones, since untrained it has no
+ * statistics worth keeping. */
 static int cgd__frozen(const cgd_trainer *t, int s)
 {
     return cgd__learns(&t->side[s].g) && t->config.freeze > 0
@@ -7425,6 +7441,7 @@ static cgd_status cgd__trainer_memory(cgd_trainer *t)
     return status == CGD_OK ? cgd__step_ready(t) : status;
 }
 
+/* Is the plan of a training sound? Sides are halved twice and doubled twice. */
 static cgd_status cgd__check_config(cgd_ctx *ctx, const cgd_train_config *c)
 {
     int same = c->generator.in_channels == c->generator.out_channels;
@@ -7625,7 +7642,7 @@ static cgd_status cgd__start_student(cgd_trainer *t, const cgd_net *teacher,
     return status;
 }
 
-/* Both generators and, where they are judged, discriminators. */
+/* No teacher: both generators and, where they are judged, discriminators. */
 static cgd_status cgd__start_both(cgd_trainer *t)
 {
     cgd_status status = CGD_OK;
