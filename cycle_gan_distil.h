@@ -15322,7 +15322,7 @@ static float cgd__decoded(const cgd__decoding *d, size_t i)
 static double cgd__colour(const cgd__decoding *d, size_t at, size_t k,
                           size_t c, cgd_u32 background)
 {
-    double v = (double)cgd__decoded(d, at + k), a;
+    double v = (double)cgd__decoded(d, d->c == 1 ? at : at + k), a;
     if (d->values || d->c < 4 || c == 4 || background == CGD_NO_BACKGROUND)
         return v;
     a = (double)cgd__decoded(d, at + 3) / 65535;
@@ -15362,10 +15362,11 @@ static void cgd__tell_background(cgd_ctx *ctx, const cgd__decoding *d)
               "colour)", d->label);
 }
 
-/* Three channels become one as luma; others are what is asked for. */
+/* Three channels become one as luma, one is grey in all three; others are
+ * what is asked for. */
 static int cgd__channels_fit(size_t has, size_t c)
 {
-    return has == c || (has == 3 && c == 1);
+    return has == c || (has == 3 && c == 1) || (has == 1 && c == 3);
 }
 
 static cgd_status cgd__fail_channels(cgd_ctx *ctx, const cgd__decoding *d,

@@ -685,6 +685,15 @@ mv log said
 check "the range given holds" has '0 to 4000 in, -10 to 10 out' said
 check "translate by the range of the input" "$cgd" translate $model \
     pictures/large/trainA/0001.png -o out/auto.png --range auto
+check "judge 16 bits" "$cgd" eval --model $deep --input data/deep/trainA \
+    --truth data/deep/trainB --replicates 0
+cp err warnings
+mv log said
+check "judging in 8 bits is warned of" has 'judged as 8, from 100 to 2881' \
+    warnings
+check "what is judged has the model's range" has 'values: 100 to 2881 in' said
+refuse "judge 16 bits, each folder its own" 'give LO,HI' "$cgd" eval \
+    data/deep/trainA --truth data/deep/trainB --range auto
 check "pack 16 bits" "$cgd" pack data/deep -o out/deep.pack --channels 1 \
     --range auto
 check "train on packed 16 bits" train --data out/deep.pack --steps 2 \

@@ -1152,6 +1152,13 @@ static void reads_array(int version, const char *header, const void *data,
     cgd_image_free(&ctx, &p);
     CHECK(cgd_image_decode_deep(&ctx, &p, file, size, c + 1, "test")
           == CGD_ERR_SHAPE);
+    if (c == 1) {
+        CHECK(cgd_image_decode_deep(&ctx, &p, file, size, 3, "test")
+              == CGD_OK);
+        for (i = 0; i < 18 && p.c == 3; i++)
+            CHECK((p.data ? p.data[i] : p.values[i]) == (float)(i / 3));
+        cgd_image_free(&ctx, &p);
+    }
     for (i = 0; i < size; i++) {                            /* cut short     */
         unsigned char *cut = (unsigned char *)malloc(i + (i == 0));
         memcpy(cut, file, i);
@@ -1911,6 +1918,73 @@ static void widths_and_enlargements_keep_the_aspect(void)
     CHECK(w == 16 && h > 1000000);               /* and refused by cgd_image */
 }
 
+/* Is s the crop of p at some place? That place, or -1. */
+static int place_of(const float *s, const cgd_image *p, size_t w, size_t h)
+{
+    size_t left, top, y, x;
+    for (top = 0; top + h <= p->h; top++)
+        for (left = 0; left + w <= p->w; left++) {
+            int same = 1;
+            for (y = 0; y < h; y++)
+                for (x = 0; x < 3 * w; x++)
+                    same &= s[y * 3 * w + x] == (float)p->data[
+                        ((top + y) * p->w + left) * 3 + x] / 127.5F - 1;
+            if (same) return (int)(top * p->w + left);
+        }
+    return -1;
+}
+
+static void rectangles_are_cut_from_rectangles(void)
+{
+    char root[300];
+    const char *folder = scratch("wide");
+    cgd_ctx ctx;
+    cgd_dataset data;
+    cgd_data_config c = small_config(NULL);
+    cgd_image whole, sized;
+    size_t w = 30, h = 45;
+    int i, place, first = -1, moved = 0;
+    static float a[16 * 8 * 3], b[16 * 8 * 3];
+    cgd_tensor ta = cgd_tensor_view(1, 8, 16, 3, a);
+    cgd_tensor tb = cgd_tensor_view(1, 8, 16, 3, b);
+    start(&ctx, 1);
+    write_noise(&ctx, folder, "a.png", 40, 30, 3, 9UL);
+    make_root(root, "wide");
+    whole = noise_image(&ctx, 40, 30, 3, 9UL);
+    CHECK(cgd_image_resize(&ctx, &sized, &whole, 20, 10, CGD_BICUBIC)
+          == CGD_OK);
+    c.dir[0] = c.dir[1] = root;
+    c.height = 8;                            /* of 20, so 10 is the height   */
+    c.flip = 0;
+    CHECK(cgd_dataset_open(&ctx, &data, &c) == CGD_OK);
+    for (i = 0; i < 10 && data.ctx; i++) {
+        CHECK(cgd_dataset_next(&data, &ta, &tb) == CGD_OK);
+        place = place_of(a, &sized, 16, 8);
+        CHECK(place >= 0 && place_of(b, &sized, 16, 8) >= 0);
+        if (i == 0) first = place;
+        moved |= place != first;
+    }
+    CHECK(moved);
+    ta.h = 16;
+    CHECK(cgd_dataset_next(&data, &ta, &tb) == CGD_ERR_SHAPE);
+    CHECK(says(&ctx, "batches of 8 x 16 pixels"));
+    cgd_dataset_close(&data);
+    cgd_image_free(&ctx, &sized);
+    cgd_image_free(&ctx, &whole);
+    end(&ctx);
+    cgd__data_sizes(&c);
+    c.fit = CGD_FIT_WIDTH_CROP;
+    cgd__data_fit(&c, &w, &h);
+    CHECK(w == 20 && h == 30);
+    c.fit = CGD_FIT_CROP;
+    w = 10, h = 4;
+    cgd__data_fit(&c, &w, &h);
+    CHECK(w == 20 && h == 8);
+    w = 4, h = 10;
+    cgd__data_fit(&c, &w, &h);
+    CHECK(w == 16 && h == 40);
+}
+
 static void broken_files_are_left_out_with_a_warning(void)
 {
     const char *folder = scratch("broken");
@@ -2541,6 +2615,7 @@ int main(void)
     RUN(crops_fall_everywhere_and_half_are_mirrored);
     RUN(pictures_of_any_shape_fit);
     RUN(widths_and_enlargements_keep_the_aspect);
+    RUN(rectangles_are_cut_from_rectangles);
     RUN(broken_files_are_left_out_with_a_warning);
     RUN(a_picture_found_broken_later_is_replaced_by_the_next);
     RUN(a_picture_that_cannot_be_opened_is_no_broken_one);
