@@ -161,6 +161,7 @@
 #endif
 
 #define CGD_VERSION "0.1.0"
+#define CGD_VERSION_NUMBER 100   /* for #if: major*10000 + minor*100 + patch */
 
 #ifndef CGDDEF
 #if defined(CGD_STATIC) && defined(__GNUC__)
@@ -17743,19 +17744,26 @@ CGDDEF cgd_status cgd_train_run(cgd_ctx *ctx, const cgd_train_config *config,
 /* ======================================================================== */
 /* [end:changes] Change log                                                 */
 /* ======================================================================== */
-/* next   PyTorch's files: cgd_import_open, cgd_import_net; generators whose
- *        blocks differ in width; strided tensors; I16, I8 and BOOL read.
- *        Export to PyTorch, ONNX and C; frozen statistics and folding.
- *        Judging: MS-SSIM, distances between sets, alarms.
- *        Mixed precision (bf16); training keeps raw maps and sums only, or
- *        with CGD_RECOMPUTE fewer; runs state their memory (started).
- *        Norms move into the convolutions before and behind them.
- *        Narrow students take over a teacher's channels, pruned or by weight;
- *        terms on outputs and hidden states, adaptors, remembered answers;
- *        cgd_pass_match has become cgd_pass_pull.
- *        Generators learn with frozen statistics, and have no norms then.
- *        Runs: a lock, the state before the last, options and the log's sums
- *        in the state, numbered generators; nothing not finite is saved.
+/* next   Changed. Distilling is training with a teacher, by cgd_trainer_init,
+ *        cgd_train_step and cgd_train_run; cgd_distiller and cgd_distil_run
+ *        are gone. Judging (cgd_psnr, cgd_ssim) is tools/cgd_judge.h.
+ *        Operators by themselves (cgd_conv2d, cgd_norm ...) are private.
+ *        cgd_pass_match is cgd_pass_pull. cgd_train_defaults lets the rate
+ *        fall to 0 in the second half.
+ *        Files of others: PyTorch's are read (tools/cgd_import.h); PyTorch,
+ *        ONNX and C written (tools/cgd_export.h).
+ *        Students: any widths, channels taken over or pruned little by little,
+ *        terms on hidden states and contrast, remembered answers, frozen
+ *        statistics and norms folded away.
+ *        Pictures: 16 bits, floating point, any number of channels, alpha,
+ *        rectangles; folders in folders, joined pairs; PNG is written without
+ *        stb_image_write; damaged files are refused before stb_image.
+ *        Runs: killed at any moment they go on; one at a time in a folder;
+ *        the state before the last, numbered generators; memory is foretold,
+ *        and what is not finite never saved.
+ *        Speed: norms inside convolutions, bf16, CGD_RECOMPUTE for memory.
+ *        Machines: Windows in any letters, WebAssembly, ARM; threads follow
+ *        affinity and quotas. make install; CGD_VERSION_NUMBER.
  * 0.1.0  The first complete form: training, distillation, translation.     */
 
 #endif /* CGD__IMPLEMENTED_KERNELS: the second half */
