@@ -528,6 +528,7 @@ CGDDEF cgd_status cgd_pass_forward(cgd_pass *pass, const cgd_tensor *x);
  * any more, or that backward makes again. */
 CGDDEF cgd_tensor cgd_pass_output(const cgd_pass *pass, size_t layer);
 
+#ifndef CGD_NO_TRAIN
 /* Let backward add d, the gradient of a loss that reads the output of a layer
  * directly (hidden-state distillation). d has that output's shape, and its
  * data must stay until backward; each layer takes one d per forward. */
@@ -538,10 +539,12 @@ CGDDEF void cgd_pass_pull(cgd_pass *pass, size_t layer, const cgd_tensor *d);
  * dy's data are overwritten. Once per forward. */
 CGDDEF cgd_status cgd_pass_backward(cgd_pass *pass, cgd_tensor *dy,
                                     cgd_tensor *dx);
+#endif
 
 /* ======================================================================== */
 /* [api:losses] Losses, Adam, schedules, image pool                         */
 /* ======================================================================== */
+#ifndef CGD_NO_TRAIN
 
 /* Each returns weight * mean(...) over all elements and writes (or, with
  * add != 0, adds) weight times its gradient to dx; dx may be NULL. */
@@ -612,6 +615,7 @@ CGDDEF cgd_status cgd_pool_init(cgd_ctx *ctx, cgd_pool *pool, size_t capacity,
                                 size_t picture);
 CGDDEF void cgd_pool_free(cgd_ctx *ctx, cgd_pool *pool);
 CGDDEF void cgd_pool_query(cgd_pool *pool, cgd_rng *rng, cgd_tensor *fakes);
+#endif
 
 /* ======================================================================== */
 /* [api:train] Training                                                     */
@@ -8978,8 +8982,7 @@ static int cgd__turned_run(cgd_ctx *ctx, const cgd__kernels *k,
  * block, serves one thread at a time. */
 
 #define CGD__POINTS 36
-#define CGD__TILES 32            /* most tiles in a block                    */
-#define CGD__M_TILES (CGD__TILES + 1)    /* lest points share cache sets     */
+#define CGD__TILES 32            /* most tiles in a block; without vectors 8 */
 #define CGD__TILE_BLOCK 256      /* tiles per pass of the weight gradient    */
 
 typedef struct cgd__wino {
@@ -8988,6 +8991,7 @@ typedef struct cgd__wino {
     size_t depth, outputs;             /* channels read and written          */
     size_t th, tw;                     /* tiles down and across              */
     size_t rows, cols;                 /* of tiles in a block                */
+    size_t m_tiles;                    /* of M: one more than a block's most */
     size_t blocks;                     /* in a picture                       */
     size_t lanes, v_size, lane;        /* floats of V and of a lane          */
     size_t plane;                      /* floats between points of V         */
@@ -9016,21 +9020,22 @@ static int cgd__wino_fits(const cgd__kernels *k, const cgd__shape *s, int sum)
 static void cgd__wino_cut(cgd__wino *q, const cgd_ctx *ctx,
                           const cgd__kernels *k, const cgd__shape *s, int sum)
 {
-    size_t width;
+    size_t width, most = k->vector > 1 ? CGD__TILES : CGD__TILES / 4;
     memset(q, 0, sizeof *q);
     q->k = k;
     q->s = s;
+    q->m_tiles = most + 1;             /* lest points share cache sets       */
     q->depth = sum == CGD__ADJOINT ? s->o : s->c;
     q->outputs = sum == CGD__ADJOINT ? s->c : s->o;
     width = cgd__panel_width(k, q->outputs);
     q->th = cgd__ceil_div(s->oh, 4);
     q->tw = cgd__ceil_div(s->ow, 4);
-    q->rows = cgd__min(cgd__max(1, CGD__TILES / q->tw),
+    q->rows = cgd__min(cgd__max(1, most / q->tw),
                        cgd__ceil_div(s->n * q->th, 2));
     q->rows = cgd__min(q->rows, q->th);
     q->blocks = cgd__ceil_div(q->th, q->rows);
     q->rows = cgd__ceil_div(q->th, q->blocks);
-    q->cols = cgd__min(q->tw, CGD__TILES / q->rows);
+    q->cols = cgd__min(q->tw, most / q->rows);
     q->line = (4 * q->tw + 2) * s->c;
     q->lanes = cgd__lanes(ctx, s->n * q->blocks);
     q->sum_plane = cgd__round_up(s->o, k->vector);
@@ -9038,7 +9043,7 @@ static void cgd__wino_cut(cgd__wino *q, const cgd_ctx *ctx,
      * tiles reads and writes beyond what there is. */
     q->plane = q->rows * q->cols * q->depth + 16;
     q->v_size = CGD__POINTS * q->plane + CGD__GROUP * q->depth;
-    q->lane = cgd__round_up(q->v_size + CGD__POINTS * CGD__M_TILES * width, 16);
+    q->lane = cgd__round_up(q->v_size + CGD__POINTS * q->m_tiles * width, 16);
 }
 
 /* Floats of the transformed weights: all panels, all points. Each has a row
@@ -9175,13 +9180,13 @@ static void cgd__wino_out(const cgd__wino *q, const cgd__wino_block *b,
         if (q->strips) {
             q->k->patch_out(q->strips + (b->n * q->th + i) * 6 * q->line
                             + 4 * j * s->c + o, q->line, s->c, m,
-                            CGD__M_TILES * width, width);
+                            q->m_tiles * width, width);
             continue;
         }
 #endif
         cgd__wino_tile(s, q->out + o, none, b->n, i, j, px);
         for (u = 0; u < 16; u++) to[u] = (float *)px[u];
-        q->k->tile_out(to, m, CGD__M_TILES * width, width,
+        q->k->tile_out(to, m, q->m_tiles * width, width,
                        q->bias ? q->bias + o : NULL, q->accumulate);
     }
     if (q->sums) cgd__wino_sum(q, b, o, width);
@@ -9213,7 +9218,7 @@ static void cgd__wino_lane(void *job, size_t lane)
                 for (t = 0; t < tiles; t += k->groups[kind][g]) {
                     g = cgd__panel_group(k, kind, tiles - t);
                     k->panel[kind][g](&p,
-                        b.m + (point * CGD__M_TILES + t) * width, q->zeros,
+                        b.m + (point * q->m_tiles + t) * width, q->zeros,
                         b.v + point * q->plane + t * q->depth, panel, ahead);
                     ahead += 16 * q->depth;
                 }

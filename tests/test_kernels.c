@@ -383,6 +383,50 @@ static void try_shape(size_t n, size_t h, size_t w, size_t c, size_t o,
     check_shape(n, h, w, c, o, &window, flags);
 }
 
+/* Scratch that was counted for something else is noticed before a byte is
+ * written, in every build: each sum of shapes that take every method, on a
+ * block one byte too short. */
+static void a_sum_on_too_little_scratch_writes_nothing(void)
+{
+    static const cgd_window windows[4] = { { 3, 1, 1, CGD_PAD_REFLECT },
+        { 3, 2, 1, CGD_PAD_ZERO }, { 7, 1, 3, CGD_PAD_REFLECT },
+        { 4, 1, 1, CGD_PAD_ZERO } };
+    static const size_t outputs[4] = { 64, 32, 3, 1 };
+    const cgd__kernels *k;
+    size_t at = 0, i, n_x = 20 * 20 * 64, n_w = 49 * 64 * 64;
+    float *x = numbers(n_x), *y = numbers(n_x), *w = numbers(n_w);
+    while ((k = next_fast(&at)) != NULL)
+        for (i = 0; i < 4; i++) {
+            int sum;
+            cgd__shape s;
+            CHECK(cgd__shape_from(&s, 1, 20, 20, 64, outputs[i], windows + i));
+            for (sum = 0; sum < 3; sum++) {
+                size_t bytes = cgd__conv_bytes(&context, k, &s, sum,
+                                               sum != CGD__WEIGHTS);
+                float *scratch = guarded(bytes / sizeof(float));
+                float *out = guarded(sum == CGD__WEIGHTS ? n_w : n_x);
+                cgd__conv q = cgd__conv_of(&s, sum, out,
+                    sum == CGD__ADJOINT ? y : x, sum == CGD__WEIGHTS ? y : w);
+                double moments[2 * 64];
+                cgd__arena room = cgd__arena_on(scratch, bytes - 1);
+                if (sum != CGD__WEIGHTS) q.moments = moments;
+                CHECK(bytes > 0);
+                memset(scratch, 1, bytes);
+                memset(out, 1, sizeof *out);
+                CHECK(!cgd__convolve(&context, k, &q, &room));
+                CHECK(((unsigned char *)out)[0] == 1);
+                CHECK(((unsigned char *)scratch)[0] == 1);
+                CHECK(((unsigned char *)scratch)[bytes - 1] == 1);
+                room = cgd__arena_on(scratch, bytes);
+                CHECK(cgd__convolve(&context, k, &q, &room));
+                check_guard(scratch, bytes / sizeof(float));
+                free(scratch);
+                free(out);
+            }
+        }
+    free(x); free(y); free(w);
+}
+
 static const size_t counts[10] = { 1, 3, 5, 7, 13, 16, 17, 33, 64, 65 };
 
 /* All pairs of channel counts; the rest goes around with them. */
@@ -1014,6 +1058,7 @@ int main(void)
     RUN(fast_kernels_equal_the_reference_for_winograd);
     RUN(fast_kernels_equal_the_reference_for_tiles);
     RUN(fast_kernels_equal_the_reference_for_extreme_sizes);
+    RUN(a_sum_on_too_little_scratch_writes_nothing);
     RUN(depthwise_kernels_equal_the_reference);
     RUN(fast_adam_equals_the_reference);
     RUN(kernels_are_chosen_by_name);
