@@ -144,7 +144,7 @@ static int keep_starts(const source *from, const settings *s)
         if (!bad) bad = keep_input(s->reverse, path);
         if (!bad) bad = keep_input(s->student, path);
         for (k = 0; k < 4 && !bad; k++)
-            bad = keep_input(s->run.start[k], path);
+            bad = keep_input(s->start[k], path);
     }
     return bad;
 }
