@@ -3697,8 +3697,9 @@ static const char *cgd__layer_flaw(const cgd_layer *layers, size_t i)
     return NULL;
 }
 
-/* Lay the parameters out: per layer weights, bias, gamma, beta; the running
- * statistics after all of them. */
+/* Lay the parameters out: per layer weights, then gamma and beta or, where no
+ * norm follows that would take it out again, a bias; the running statistics
+ * after all of them. */
 static void cgd__net_layout(cgd_net *net)
 {
     size_t i, at = 0;
@@ -4020,7 +4021,16 @@ CGDDEF void cgd_net_init_weights(cgd_net *net, int init, cgd_rng *rng)
  * Time. A plan counts in turns: layer i takes turn i forward and 2L-1-i
  * backward, of L layers. Every tensor has a first and a last turn, and two may
  * share memory when these do not meet. Inference and training have one list of
- * tensors and differ only in how long each is wanted.
+ * tensors and differ only in how long each is wanted. With three layers of
+ * which the middle one has a norm, a training pass wants among others
+ *
+ *   turn         0   1   2   3   4   5
+ *   layer        0   1   2   2   1   0
+ *   out of 0     |---------------|       read by 1, and for dw of 1
+ *   raw of 1         |-----------|       read by the norm, and for its gradient
+ *   out of 1         |---|   |           read by 2; made again for dw of 2
+ *   d of out 1               |---|       written by 2, used up by 1
+ *   d of out 0                   |---|
  *
  * What backward keeps. A norm and its activation cost a hundredth of the
  * convolution before them. So raw maps (what a convolution wrote) and residual
@@ -4070,6 +4080,7 @@ typedef struct cgd__slot {
 /* When a tensor is wanted, and where it is put. */
 typedef struct cgd__span { size_t size, first, last, at; } cgd__span;
 
+/* A tensor of that many floats, from one turn to another, both included. */
 static void cgd__want(cgd__span *t, size_t size, size_t first, size_t last)
 {
     t->size = cgd__round_up(size, CGD__ALIGN / sizeof(float));
@@ -4315,6 +4326,7 @@ static void cgd__plan_layer(const cgd_pass *p, const cgd__slot *s,
     cgd__want(t + CGD__WORK_BACK, cgd__layer_work(p, s, 1), back, back);
 }
 
+/* One slot a layer, or two where segments are run again. */
 static size_t cgd__slot_count(const cgd_pass *p)
 {
     return p->net->n_layers * (p->mode == CGD_RECOMPUTE ? 2 : 1);
@@ -4466,6 +4478,7 @@ CGDDEF cgd_tensor cgd_pass_output(const cgd_pass *pass, size_t layer)
 /* Each function below does its part for the layer of one slot, whose
  * neighbours in the array are its neighbours in the net. */
 
+/* Where a tensor of a layer's lies; NULL where the plan has none. */
 static float *cgd__at(const cgd_pass *p, const cgd__slot *s, int which)
 {
     size_t at = s->at[which];
@@ -4655,6 +4668,7 @@ static cgd__slot *cgd__back_slots(const cgd_pass *p)
     return p->slots + (cgd__slot_count(p) - p->net->n_layers);
 }
 
+/* Layer by layer: convolve, and from the raw map to what the next one reads. */
 CGDDEF cgd_status cgd_pass_forward(cgd_pass *pass, const cgd_tensor *x)
 {
     size_t i;
@@ -4834,6 +4848,9 @@ static cgd_status cgd__pass_layer_again(const cgd_pass *p, const cgd__slot *s)
     return CGD_OK;
 }
 
+/* Layer by layer from the end. The last one's d is the caller's dy, the first
+ * one writes the caller's dx; in between each finds its d where the layer
+ * behind has left it. */
 CGDDEF cgd_status cgd_pass_backward(cgd_pass *pass, cgd_tensor *dy,
                                     cgd_tensor *dx)
 {
@@ -4928,6 +4945,7 @@ static cgd_layer *cgd__append(cgd__builder *b, int kind, size_t in_c,
     return l;
 }
 
+/* Its places in the Sequential of the PyTorch code, as in files. */
 static void cgd__name(cgd_layer *l, const char *stem, size_t index,
                       size_t norm_index)
 {
@@ -4961,6 +4979,7 @@ static void cgd__stages(const cgd_generator_config *c, size_t stage[6])
                                             : times[i] * c->width);
 }
 
+/* What a generator would need that this one lacks; NULL: nothing. */
 static const char *cgd__generator_flaw(const cgd_generator_config *c)
 {
     int i;
@@ -6253,6 +6272,7 @@ static void cgd__choices_free(cgd__choices *q)
     memset(q, 0, sizeof *q);
 }
 
+/* Choose for a student: room for all choices, and the walk that makes them. */
 static cgd_status cgd__choices_init(cgd__choices *q, const cgd_net *student,
                                     const cgd_net *teacher, int transfer,
                                     const int *teacher_blocks)
@@ -6317,7 +6337,8 @@ CGDDEF cgd_status cgd_transfer(cgd_net *student, const cgd_net *teacher,
  * et al. 2015, "Learning both Weights and Connections"). A cut takes the
  * average and Adam's of the channels that stay along. */
 
-/* How many cuts are behind the student that takes a step: at step 0, one. */
+/* How many cuts are behind the student that takes a step: at step 0, one. They
+ * are evenly spread, so that each finds the student recovered from the last. */
 static int cgd__cuts_at(const cgd_train_config *d, unsigned long step)
 {
     double span = (double)d->cut_part * (double)d->schedule.total;
@@ -6325,8 +6346,10 @@ static int cgd__cuts_at(const cgd_train_config *d, unsigned long step)
     return d->cuts <= 1 || cut >= d->cuts ? d->cuts : (int)cut;
 }
 
-/* A width on its way down to another, by equal ratios. What is wider already
- * than it can become is left to transfer to refuse. */
+/* A width on its way down to another, by equal ratios: from 64 to 16 in two
+ * cuts by way of 32, since what hurts is the share that is lost, not the
+ * number. What is wider already than it can become is left to transfer to
+ * refuse. */
 static size_t cgd__cut_width(size_t from, size_t to, double part)
 {
     double ratio = (double)to / (double)from;
@@ -6416,6 +6439,7 @@ static cgd_u32 cgd__mix(cgd_u32 h, cgd_u32 v, cgd_u32 factor)
     return (h << 13 | h >> 19) * 5U + 0xe6546b64U;
 }
 
+/* Both hashes of a picture's values, finished so that every bit counts. */
 static void cgd__picture_key(cgd_u32 key[2], const float *x, size_t count)
 {
     cgd_u32 v;
@@ -6499,6 +6523,7 @@ static cgd_tensor cgd__output_shape(const cgd_trainer *t, size_t n)
         t->teacher.layers[t->teacher.n_layers - 1].out_c, NULL);
 }
 
+/* Values in an answer: the output, and the hidden states that are matched. */
 static size_t cgd__answer_values(const cgd_trainer *t)
 {
     cgd_tensor output = cgd__output_shape(t, 1);
@@ -6606,7 +6631,8 @@ static cgd_status cgd__answer_to(cgd_trainer *t, cgd__lesson *lesson,
     return CGD_OK;
 }
 
-/* Plan a lesson's passes: the teacher over one picture, the adaptors. */
+/* Plan a lesson's passes: the teacher over one picture, the adaptors over the
+ * student's hidden states of a batch. */
 static cgd_status cgd__lesson_plan(const cgd_trainer *t, cgd__lesson *lesson,
                                    cgd_net *teacher)
 {
@@ -6769,6 +6795,11 @@ static cgd_status cgd__teach(const cgd_trainer *t, cgd__lesson *lesson,
  *                are: identity * |G_s(y) - y|_1
  *   teacher      where there is one: the terms of [impl:distil]
  *
+ *   x ----- G_s -----> fake ----- G_!s -----> x'         cycle: x' is x
+ *                        |------- D_s  -----> real?      adversarial: yes
+ *                        |------- beside teacher(x)      teacher: the same
+ *   y ----- G_s -----> y'                                identity: y' is y
+ *
  * The generators descend the sum of these; then each discriminator descends
  *
  *   1/2 (GAN(D_s(y), real) + GAN(D_s(pooled G_s(x)), fake))
@@ -6918,7 +6949,8 @@ static cgd_tensor cgd__batch(const cgd_trainer *t, int domain, size_t n)
  * wanted meanwhile, is the same every time. So all passes are planned once and
  * get their places in one block once; the step then only computes. */
 
-/* What one direction of a step works on. */
+/* What one direction of a step works on: five trips, of which a training makes
+ * those that its weights and its size ask for. */
 typedef struct cgd__half {
     cgd__trip translate;               /* G_s: x to fake; where joined, y too */
     cgd__trip judge;                   /* D_s on fake, for what G_s learns   */
@@ -7038,6 +7070,7 @@ static void cgd__step_place(const cgd_trainer *t, cgd__arena *a,
     for (s = 0; s < 2; s++) cgd__half_place(t, s, a, plan);
 }
 
+/* All passes of a step and their plan; the block stays, for the next one. */
 static void cgd__step_plan_free(cgd_ctx *ctx, struct cgd__step_plan *plan)
 {
     int s;
@@ -7115,7 +7148,10 @@ static cgd_status cgd__step_ready(cgd_trainer *t)
 
 /* ---- the generators' terms -----------------------------------------------*/
 /* Each makes a trip through a net: forward, the loss and the gradient d of the
- * net's output, and back. */
+ * net's output, and back. Backward adds to the gradient of the net's weights
+ * and hands on what is left at its input, so that a loss reaches every net on
+ * its way: the cycle's both generators, the adversary's the generator through
+ * the judge. */
 
 /* x to fake; where passes are joined y to itself, too, whose loss needs no
  * other pass. */
@@ -7567,8 +7603,9 @@ static cgd_status cgd__check_teacher(cgd_ctx *ctx, const cgd_train_config *c,
     return CGD_OK;
 }
 
-/* Matched blocks of one width are compared as they are; else each gets an
- * adaptor, a 1x1 convolution to the teacher's width. */
+/* Matched blocks of one width are compared as they are (the student has taken
+ * its channels over from the teacher, so that they mean the same); else each
+ * gets an adaptor, a 1x1 convolution to the teacher's width. */
 static cgd_status cgd__start_adaptors(cgd_trainer *t)
 {
     const cgd_train_config *d = &t->config;
@@ -10801,15 +10838,17 @@ CGDDEF cgd_status cgd_model_load(cgd_ctx *ctx, cgd_model *model,
 }
 #endif
 
-/* The side a picture is extended to: a multiple of 4, at least 8, which every
- * generator can take. */
+/* The side a picture is extended to: a multiple of 4, since it is halved twice
+ * and doubled twice and must come back the same, and at least 8, since the stem
+ * reflects 3 pixels and the blocks, at a quarter, 1. Repeating the edge and
+ * cutting the result back shows least of it. */
 static size_t cgd__model_side(size_t side)
 {
     return cgd__max(8, cgd__round_up(side, 4));
 }
 
 /* Plan the model's pass for a picture, unless the last one was of its size
- * already. */
+ * already: of a folder, or a film, only the first is. */
 static cgd_status cgd__model_plan(cgd_model *model, size_t width,
                                   size_t height)
 {
@@ -10830,7 +10869,8 @@ static cgd_status cgd__model_plan(cgd_model *model, size_t width,
     return cgd_pass_plan(pass, net, 1, h, w, CGD_INFER, NULL, 0);
 }
 
-/* The input and the pass in a workspace; or what they need, counted. */
+/* The input and the pass in a workspace; or, on an arena that only counts, what
+ * they need: the bytes that a caller is told are those that are then taken. */
 static cgd_status cgd__model_place(cgd_model *model, cgd__arena *a,
                                    cgd_tensor *x)
 {
@@ -10880,6 +10920,7 @@ CGDDEF void cgd_tensor_from_image(cgd_tensor *t, size_t picture,
     }
 }
 
+/* The picture's own part of the output, as numbers of its range. */
 static void cgd__model_cut(cgd_image *out, const cgd_tensor *y,
                            const cgd_range *range)
 {
@@ -13569,21 +13610,22 @@ static cgd_status cgd__freeze_layer(cgd_net *net, size_t i,
     size_t c = l->out_c, count = 0, k;
     double *sum = (double *)cgd__alloc_zeroed(net->ctx, 2 * c, sizeof *sum,
                                               "measuring a norm");
-    cgd_net front = *net;              /* up to the layer, which measures    */
-    cgd_status status;
-    front.n_layers = i + 1;
-    front.layers = (cgd_layer *)cgd__alloc_zeroed(net->ctx, i + 1, sizeof *l,
+    size_t bytes = sizeof(cgd_net) + (i + 1) * sizeof *l;
+    cgd_net *front = (cgd_net *)cgd__alloc_zeroed(net->ctx, 1, bytes,
                                                   "measuring a norm");
-    status = sum && front.layers ? CGD_OK : CGD_ERR_MEMORY;
-    if (front.layers) {
-        memcpy(front.layers, net->layers, (i + 1) * sizeof *l);
-        front.layers[i].norm = CGD_NORM_INSTANCE;
+    cgd_status status = sum && front ? CGD_OK : CGD_ERR_MEMORY;
+    if (front) {                       /* up to the layer, which measures    */
+        *front = *net;
+        front->n_layers = i + 1;
+        front->layers = (cgd_layer *)(void *)(front + 1);
+        memcpy(front->layers, net->layers, (i + 1) * sizeof *l);
+        front->layers[i].norm = CGD_NORM_INSTANCE;
     }
     for (k = 0; k < n_pictures && status == CGD_OK; k++) {
-        status = cgd__freeze_measure(&front, pictures + k, sum);
+        status = cgd__freeze_measure(front, pictures + k, sum);
         count += pictures[k].n;
     }
-    cgd__free(net->ctx, front.layers, (i + 1) * sizeof *l);
+    cgd__free(net->ctx, front, bytes);
     for (k = 0; k < c && status == CGD_OK; k++) {
         net->params[l->mean + k] = (float)(sum[k] / (double)count);
         net->params[l->var + k] = (float)(sum[c + k] / (double)count);
