@@ -14580,10 +14580,10 @@ static int cgd__jpeg_codable(const cgd__jpeg *j, unsigned i, unsigned dc,
     return !seen && (tables >> dc & 1) && (tables >> (4 + ac) & 1);
 }
 
-/* A scan's header: which components it holds, as bits; or 0. *units: blocks,
- * or where components alternate groups of them. */
+/* A scan's header: which components it holds, as bits; or 0. *units: where
+ * several components alternate, so many groups of *blocks; else blocks. */
 static unsigned cgd__jpeg_scan(const cgd__jpeg *j, const unsigned char *p,
-                               size_t segment, size_t *units)
+                               size_t segment, size_t *units, size_t *blocks)
 {
     size_t n = segment > 0 ? p[0] : 0, k, w = 8 * j->across, h = 8 * j->down;
     unsigned i, held = 0, first, refines;
@@ -14598,9 +14598,11 @@ static unsigned cgd__jpeg_scan(const cgd__jpeg *j, const unsigned char *p,
             || !cgd__jpeg_codable(j, i, c[1] >> 4, c[1] & 15, first, refines))
             return 0;
         held |= 1U << i;
+        *blocks += j->part[i].across * j->part[i].down;
         if (n == 1) {                            /* by itself: its own grid  */
             w = 8 * j->across / j->part[i].across;
             h = 8 * j->down / j->part[i].down;
+            *blocks = 1;
         }
     }
     *units = cgd__ceil_div(j->w, w) * cgd__ceil_div(j->h, h);
@@ -14627,18 +14629,18 @@ static size_t cgd__jpeg_coded(const unsigned char *p, size_t at, size_t size,
     return size;
 }
 
-/* A scan with its data; *at moves behind them. A unit takes a bit at least,
+/* A scan with its data; *at moves behind them. A block takes a bit at least,
  * where it does not refine what is there; and stb_image leaves blocks as they
  * are from where a restart marker is missing. */
 static int cgd__jpeg_read_scan(cgd__jpeg *j, const unsigned char *p,
                                size_t *at, size_t n, size_t size)
 {
-    size_t units = 0, restarts, end;
-    unsigned held = cgd__jpeg_scan(j, p + *at, n, &units);
+    size_t units = 0, blocks = 0, restarts, end;
+    unsigned held = cgd__jpeg_scan(j, p + *at, n, &units, &blocks);
     if (held == 0 || ++j->scans > CGD__JPEG_SCANS) return CGD__DAMAGED;
     end = cgd__jpeg_coded(p, *at + n, size, &restarts);
     if (end == size) return CGD__TRUNCATED;
-    if ((held & ~j->covered && (end - *at - n) * 8 < units)
+    if ((held & ~j->covered && (end - *at - n) * 8 / blocks < units)
         || (j->interval && restarts < (units - 1) / j->interval))
         return CGD__DAMAGED;
     if (j->scans == 1) cgd__jpeg_write_adobe(j);
