@@ -17796,6 +17796,8 @@ CGDDEF cgd_status cgd_train_run(cgd_ctx *ctx, const cgd_train_config *config,
 /* next   Changed. Distilling is training with a teacher, by cgd_trainer_init,
  *        cgd_train_step and cgd_train_run; cgd_distiller and cgd_distil_run
  *        are gone. Judging (cgd_psnr, cgd_ssim) is tools/cgd_judge.h.
+ *        Passes are planned once (cgd_pass_plan, cgd_pass_place), and a net
+ *        is passed through without learning (CGD_THROUGH).
  *        Operators by themselves (cgd_conv2d, cgd_norm ...) are private.
  *        cgd_pass_match is cgd_pass_pull. cgd_train_defaults lets the rate
  *        fall to 0 in the second half.
