@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Write the other side of the tests of pictures and metrics.
 
-The files are tests/golden/pictures.h and tests/golden/metrics.h.
+The files are tests/golden/pictures.h and tests/golden/metrics.h; the picture
+files among the former are also where fuzzing begins (tests/fuzz/corpus).
 
     python3 -m venv /tmp/venv
     /tmp/venv/bin/pip install pillow==11.3.0 numpy scikit-image
