@@ -1393,6 +1393,16 @@ CGDDEF cgd_status cgd_train_run(cgd_ctx *ctx, const cgd_train_config *config,
 /* CGD__EACH before a loop over channels or values says that its rounds are
  * independent, although an output may be one of the inputs. */
 
+/* What callers can use too goes by shorter names in here. */
+#define cgd__format cgd_format
+#define cgd__fail cgd_fail
+#define cgd__alloc_zeroed cgd_alloc
+#define cgd__free cgd_release
+#define cgd__for cgd_parallel_for
+#define cgd__sqrt cgd_sqrt
+#define cgd__exp cgd_exp
+#define cgd__log cgd_log
+
 #define CGD__ALIGN ((size_t)64)       /* a cache line, the widest vector     */
 #define CGD__STATIC_ASSERT(name, x) typedef char cgd__assert_##name[(x)?1:-1]
 CGD__STATIC_ASSERT(u32_has_32_bits, UINT_MAX == 0xffffffffU);
@@ -1558,14 +1568,6 @@ CGDDEF void cgd_format_list(char *out, size_t room, const char *format,
     *t.at = 0;
 }
 
-static void cgd__format(char *out, size_t room, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    cgd_format_list(out, room, format, args);
-    va_end(args);
-}
-
 /* Those of ASCII, and U+0080 to U+009F in UTF-8. */
 CGDDEF char *cgd_plain(char *out, size_t room, const char *text)
 {
@@ -1588,17 +1590,6 @@ static void cgd__sentence(char *out, size_t room, const char *format,
     cgd_plain(out, room, out);
 }
 
-/* Keep the sentence and hand the status back: return cgd__fail(...). */
-static cgd_status cgd__fail(cgd_ctx *ctx, cgd_status status,
-                            const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    cgd__sentence(ctx->message, sizeof ctx->message, format, args);
-    va_end(args);
-    return status;
-}
-
 CGDDEF void cgd_format(char *out, size_t room, const char *format, ...)
 {
     va_list args;
@@ -1607,6 +1598,7 @@ CGDDEF void cgd_format(char *out, size_t room, const char *format, ...)
     va_end(args);
 }
 
+/* Keep the sentence and hand the status back: return cgd__fail(...). */
 CGDDEF cgd_status cgd_fail(cgd_ctx *ctx, cgd_status status,
                            const char *format, ...)
 {
@@ -1696,7 +1688,7 @@ static void *cgd__alloc(cgd_ctx *ctx, size_t bytes)
     return block;
 }
 
-static void cgd__free(cgd_ctx *ctx, void *block, size_t bytes)
+CGDDEF void cgd_release(cgd_ctx *ctx, void *block, size_t bytes)
 {
     unsigned char *raw;
     size_t total = bytes + CGD__ALLOC_MORE;
@@ -1706,9 +1698,8 @@ static void cgd__free(cgd_ctx *ctx, void *block, size_t bytes)
     ctx->allocator.release(ctx->allocator.user, raw, total);
 }
 
-/* count elements of that size, cleared; says so in the context if it can't. */
-static void *cgd__alloc_zeroed(cgd_ctx *ctx, size_t count, size_t size,
-                               const char *what)
+CGDDEF void *cgd_alloc(cgd_ctx *ctx, size_t count, size_t size,
+                       const char *what)
 {
     size_t bytes = 0;
     void *block = NULL;
@@ -1717,17 +1708,6 @@ static void *cgd__alloc_zeroed(cgd_ctx *ctx, size_t count, size_t size,
     else cgd__fail(ctx, CGD_ERR_MEMORY, "out of memory: %s needs %u x %u "
                    "bytes", what, count, size);
     return block;
-}
-
-CGDDEF void *cgd_alloc(cgd_ctx *ctx, size_t count, size_t size,
-                       const char *what)
-{
-    return cgd__alloc_zeroed(ctx, count, size, what);
-}
-
-CGDDEF void cgd_release(cgd_ctx *ctx, void *block, size_t bytes)
-{
-    cgd__free(ctx, block, bytes);
 }
 
 CGDDEF size_t cgd_memory_in_use(const cgd_ctx *ctx) { return ctx->in_use; }
@@ -1831,7 +1811,7 @@ CGDDEF double cgd_rng_uniform(cgd_rng *rng)
  * the libc, so that a seed gives the same weights everywhere, and no -lm is
  * needed. */
 
-static double cgd__sqrt(double x)
+CGDDEF double cgd_sqrt(double x)
 {
     double scale = 1, y;
     int i;
@@ -1847,7 +1827,7 @@ static double cgd__sqrt(double x)
 
 #define CGD__LN2 0.69314718055994530942
 
-static double cgd__exp(double x)
+CGDDEF double cgd_exp(double x)
 {
     double r, sum = 1, scale = 1, base;
     int k, i;
@@ -1863,7 +1843,7 @@ static double cgd__exp(double x)
     return sum * scale;
 }
 
-static double cgd__log(double x)
+CGDDEF double cgd_log(double x)
 {
     double z, z2, sum = 0;
     int k = 0, i;
@@ -1876,9 +1856,6 @@ static double cgd__log(double x)
     return 2 * z * sum + k * CGD__LN2;
 }
 
-CGDDEF double cgd_sqrt(double x) { return cgd__sqrt(x); }
-CGDDEF double cgd_exp(double x) { return cgd__exp(x); }
-CGDDEF double cgd_log(double x) { return cgd__log(x); }
 
 /* Lambert's continued fraction y/(1 + y^2/(3 + y^2/(5 + ...))) for the half
  * of x, down to the 13, and tanh(2y) = 2 tanh(y) / (1 + tanh(y)^2): good to
@@ -1938,21 +1915,15 @@ CGDDEF double cgd_rng_normal(cgd_rng *rng)
 #ifdef _WIN32
 typedef volatile LONG_PTR cgd__word;
 #ifdef _WIN64
-#define CGD__CAS(p, old, now) \
-    (InterlockedCompareExchange64((volatile LONG64 *)(p), (LONG64)(now), \
-                                  (LONG64)(old)) == (LONG64)(old))
-#define CGD__ADD(p, v) ((size_t)InterlockedExchangeAdd64( \
-    (volatile LONG64 *)(p), (LONG64)(v)) + (v))
-#define CGD__STORE(p, v) \
-    InterlockedExchange64((volatile LONG64 *)(p), (LONG64)(v))
+#define CGD__INTERLOCKED(name) Interlocked##name##64
 #else
-#define CGD__CAS(p, old, now) \
-    (InterlockedCompareExchange((volatile LONG *)(p), (LONG)(now), \
-                                (LONG)(old)) == (LONG)(old))
-#define CGD__ADD(p, v) ((size_t)InterlockedExchangeAdd( \
-    (volatile LONG *)(p), (LONG)(v)) + (v))
-#define CGD__STORE(p, v) InterlockedExchange((volatile LONG *)(p), (LONG)(v))
+#define CGD__INTERLOCKED(name) Interlocked##name
 #endif
+#define CGD__CAS(p, old, now) (CGD__INTERLOCKED(CompareExchange)( \
+    p, (LONG_PTR)(now), (LONG_PTR)(old)) == (LONG_PTR)(old))
+#define CGD__ADD(p, v) \
+    ((size_t)CGD__INTERLOCKED(ExchangeAdd)(p, (LONG_PTR)(v)) + (v))
+#define CGD__STORE(p, v) CGD__INTERLOCKED(Exchange)(p, (LONG_PTR)(v))
 #define CGD__LOAD(p) ((size_t)*(p))
 #define CGD__PAUSE() YieldProcessor()
 #define CGD__YIELD() SwitchToThread()
@@ -2278,20 +2249,14 @@ static void cgd__team_stop(cgd_ctx *ctx)
 }
 #endif /* CGD__THREADS */
 
-static void cgd__for(cgd_ctx *ctx, size_t slices,
-                     void (*fn)(void *job, size_t slice), void *job)
+CGDDEF void cgd_parallel_for(cgd_ctx *ctx, size_t slices,
+                             void (*fn)(void *job, size_t slice), void *job)
 {
     size_t i;
     if (ctx->parallel.parallel_for && slices > 1)
         ctx->parallel.parallel_for(ctx->parallel.user, slices, fn, job);
     else
         for (i = 0; i < slices; i++) fn(job, i);
-}
-
-CGDDEF void cgd_parallel_for(cgd_ctx *ctx, size_t slices,
-                             void (*fn)(void *job, size_t slice), void *job)
-{
-    cgd__for(ctx, slices, fn, job);
 }
 
 #if defined(_OPENMP) && !defined(CGD__THREADS)
@@ -5162,22 +5127,29 @@ static void cgd__build_pixel(cgd__builder *b,
                           CGD_NORM_NONE, CGD_ACT_NONE), "net", 5, 0);
 }
 
-static void cgd__build_discriminator(cgd__builder *b,
-                                     const cgd_discriminator_config *c)
+/* List the layers of the net that one of the two configurations describes.
+ * file: the path of what that is from, or "". On success the list is to be
+ * freed. */
+static cgd_status cgd__build(cgd_ctx *ctx, cgd__builder *b,
+                             const cgd_generator_config *g,
+                             const cgd_discriminator_config *d,
+                             const char *file)
 {
-    if (c->kind == CGD_DISC_PATCH) cgd__build_patch(b, c);
-    else if (c->kind == CGD_DISC_FIVE) cgd__build_five(b, c);
-    else cgd__build_pixel(b, c);
-}
-
-/* Room for the layers while they are being listed. */
-static cgd_status cgd__builder_open(cgd_ctx *ctx, cgd__builder *b, int blocks)
-{
+    const char *flaw = g ? cgd__generator_flaw(g) : cgd__discriminator_flaw(d);
+    if (flaw)
+        return cgd__fail(ctx, *file ? CGD_ERR_FORMAT : CGD_ERR_ARGUMENT,
+                         "%s%sa %s needs %s", file, *file ? ": " : "",
+                         g ? "generator" : "discriminator", flaw);
     b->count = 0;
-    b->room = CGD__MAX_LAYERS + 4 * (size_t)blocks;
+    b->room = CGD__MAX_LAYERS + (g ? 4 * (size_t)g->blocks : 0);
     b->layers = (cgd_layer *)cgd__alloc_zeroed(ctx, b->room,
                                                sizeof *b->layers, "a net");
-    return b->layers ? CGD_OK : CGD_ERR_MEMORY;
+    if (!b->layers) return CGD_ERR_MEMORY;
+    if (g) cgd__build_generator(b, g);
+    else if (d->kind == CGD_DISC_PATCH) cgd__build_patch(b, d);
+    else if (d->kind == CGD_DISC_FIVE) cgd__build_five(b, d);
+    else cgd__build_pixel(b, d);
+    return CGD_OK;
 }
 
 static void cgd__builder_free(cgd_ctx *ctx, cgd__builder *b)
@@ -5185,48 +5157,35 @@ static void cgd__builder_free(cgd_ctx *ctx, cgd__builder *b)
     cgd__free(ctx, b->layers, b->room * sizeof *b->layers);
 }
 
-static cgd_status cgd__builder_close(cgd_ctx *ctx, cgd__builder *b,
-                                     cgd_net *net)
+static cgd_status cgd__net_build(cgd_ctx *ctx, cgd_net *net,
+                                 const cgd_generator_config *g,
+                                 const cgd_discriminator_config *d)
 {
-    cgd_status status = cgd_net_init(ctx, net, b->layers, b->count);
-    cgd__builder_free(ctx, b);
+    cgd__builder b;
+    cgd_status status = cgd__build(ctx, &b, g, d, "");
+    memset(net, 0, sizeof *net);
+    if (status != CGD_OK) return status;
+    status = cgd_net_init(ctx, net, b.layers, b.count);
+    cgd__builder_free(ctx, &b);
     return status;
 }
 
 CGDDEF cgd_status cgd_generator_init(cgd_ctx *ctx, cgd_net *net,
                                      const cgd_generator_config *config)
 {
-    cgd__builder b;
-    cgd_status status;
-    const char *flaw = cgd__generator_flaw(config);
-    memset(net, 0, sizeof *net);
-    if (flaw)
-        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "a generator needs %s", flaw);
-    status = cgd__builder_open(ctx, &b, config->blocks);
+    cgd_status status = cgd__net_build(ctx, net, config, NULL);
     if (status != CGD_OK) return status;
-    cgd__build_generator(&b, config);
-    status = cgd__builder_close(ctx, &b, net);
     net->image_stats = config->image_stats;
     net->is_generator = 1;
     net->generator = *config;
-    return status;
+    return CGD_OK;
 }
 
 CGDDEF cgd_status cgd_discriminator_init(cgd_ctx *ctx, cgd_net *net,
                                      const cgd_discriminator_config *config)
 {
-    cgd__builder b;
-    cgd_status status;
-    const char *flaw = cgd__discriminator_flaw(config);
-    memset(net, 0, sizeof *net);
-    if (flaw)
-        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "a discriminator needs %s",
-                         flaw);
-    status = cgd__builder_open(ctx, &b, 0);
-    if (status != CGD_OK) return status;
-    cgd__build_discriminator(&b, config);
-    status = cgd__builder_close(ctx, &b, net);
-    net->discriminator = *config;
+    cgd_status status = cgd__net_build(ctx, net, NULL, config);
+    if (status == CGD_OK) net->discriminator = *config;
     return status;
 }
 
@@ -11375,12 +11334,17 @@ CGDDEF cgd_status cgd_output_open(cgd_ctx *ctx, cgd_output *out,
                                    "folder missing or read-only?", path);
 }
 
+static cgd_status cgd__disk_full(cgd_ctx *ctx, const char *path)
+{
+    return cgd__fail(ctx, CGD_ERR_IO, "cannot write %s: is the disk full?",
+                     path);
+}
+
 CGDDEF void cgd_output_write(cgd_output *out, const void *data, size_t bytes)
 {
     if (out->status != CGD_OK || bytes == 0) return;
     if (!out->stream || fwrite(data, 1, bytes, out->stream) != bytes)
-        out->status = cgd__fail(out->ctx, CGD_ERR_IO,
-            "cannot write %s: is the disk full?", out->path);
+        out->status = cgd__disk_full(out->ctx, out->path);
 }
 
 /* Flush to the disk first: a rename may otherwise reach it before the data
@@ -11390,8 +11354,7 @@ static cgd_status cgd__output_commit(cgd_output *out)
 {
     if (fflush(out->stream) != 0 || ferror(out->stream)
         || (!out->direct && !cgd__to_disk(out->stream)))
-        return cgd__fail(out->ctx, CGD_ERR_IO,
-                         "cannot write %s: is the disk full?", out->path);
+        return cgd__disk_full(out->ctx, out->path);
 #ifdef CGD__POSIX
     if (!out->direct && !cgd__still_there(out)) {
         out->direct = 1;                      /* the temporary is another's  */
@@ -11424,8 +11387,7 @@ CGDDEF cgd_status cgd_output_close(cgd_output *out)
     closed = fclose(out->stream) == 0;
     out->stream = NULL;
     if (out->status == CGD_OK && !closed)
-        out->status = cgd__fail(out->ctx, CGD_ERR_IO,
-            "cannot write %s: is the disk full?", out->path);
+        out->status = cgd__disk_full(out->ctx, out->path);
     if (out->status == CGD_OK && !out->direct)
         out->status = cgd__output_place(out);
     if (out->status != CGD_OK && !out->direct) cgd__remove(out->temporary);
@@ -11596,14 +11558,13 @@ static void cgd__sort(void *base, size_t n, size_t size,
 /* The block with room for need elements, moved and doubled where it must be;
  * NULL without memory, the block is then as it was. */
 static void *cgd__grow(cgd_ctx *ctx, void *block, size_t *room, size_t need,
-                       size_t size)
+                       size_t size, const char *what)
 {
-    size_t wanted = cgd__max(need, 16), bytes;
+    size_t wanted = cgd__max(need, 16);
     void *grown;
     if (need <= *room) return block;
     if (*room <= (size_t)-1 / 2) wanted = cgd__max(wanted, *room * 2);
-    if (!cgd__mul(&bytes, wanted, size)) return NULL;
-    grown = cgd__alloc(ctx, bytes);
+    grown = cgd__alloc_zeroed(ctx, wanted, size, what);
     if (!grown) return NULL;
     if (block) memcpy(grown, block, *room * size);
     cgd__free(ctx, block, *room * size);
@@ -11624,14 +11585,14 @@ static const char *cgd__show(cgd__shown *shown, const char *name)
     return shown->text;
 }
 
-/* The length of the UTF-8 sequence that starts at s, or 0 if there is none:
- * overlong forms, surrogates and what lies beyond Unicode are none. */
-static size_t cgd__utf8_length(const char *s, size_t room)
+/* The length of the UTF-8 sequence that starts at s, in a text that ends in 0,
+ * or 0 if there is none: overlong forms, surrogates and what lies beyond
+ * Unicode are none. */
+static size_t cgd__utf8_length(const char *s)
 {
     const unsigned char *p = (const unsigned char *)s;
     size_t n = p[0] < 0x80 ? 1U : p[0] < 0xc2 ? 0U : p[0] < 0xe0 ? 2U
              : p[0] < 0xf0 ? 3U : p[0] < 0xf5 ? 4U : 0U, i;
-    if (n > room) return 0;
     for (i = 1; i < n; i++)
         if ((p[i] & 0xc0) != 0x80) return 0;
     if (n == 3 && p[0] == 0xe0 && p[1] < 0xa0) return 0;
@@ -11655,15 +11616,26 @@ static const char *cgd__decimal(const char *s, size_t most, size_t *number)
     return s == start ? NULL : s;
 }
 
+/* The next number of a list and, where more follow, what stands between; NULL
+ * if s is or there is none. */
+static const char *cgd__list_number(const char *s, size_t most,
+                                    size_t *number, int more, char between)
+{
+    if (s) s = cgd__decimal(s, most, number);
+    return !s || !more ? s : *s == between ? s + 1 : NULL;
+}
+
 /* ---- the header's JSON ---------------------------------------------------*/
 /* The grammar of a header is fixed and two levels deep, so the parser is a
  * function per level and no recursion: anything else is refused where it is
- * met. Strings are decoded where they stand, which never makes them longer. */
+ * met. Strings are decoded where they stand, which never makes them longer. A
+ * 0 behind the text, which no rule takes, ends it everywhere. */
 
 typedef struct cgd__json {
     cgd_file *file;
-    char *at, *end;
-    cgd_status status;
+    char *at;
+    size_t data;                   /* where the tensors' bytes begin         */
+    cgd_status status;             /* the first failure                      */
 } cgd__json;
 
 /* Keep the first failure, return 0. */
@@ -11676,11 +11648,10 @@ static int cgd__json_fail(cgd__json *p, const char *what)
     return 0;
 }
 
+/* The allocator has said what it was for. */
 static int cgd__json_memory(cgd__json *p)
 {
-    p->status = cgd__fail(p->file->ctx, CGD_ERR_MEMORY,
-                          "out of memory reading the header of %s",
-                          p->file->path);
+    p->status = CGD_ERR_MEMORY;
     return 0;
 }
 
@@ -11697,15 +11668,15 @@ static int cgd__json_refuse(cgd__json *p, const char *name, const char *what)
 
 static void cgd__json_space(cgd__json *p)
 {
-    while (p->at < p->end && (*p->at == ' ' || *p->at == '\n'
-                              || *p->at == '\r' || *p->at == '\t')) p->at++;
+    while (*p->at == ' ' || *p->at == '\n' || *p->at == '\r'
+           || *p->at == '\t') p->at++;
 }
 
 /* Pass over c, if it is what comes next. */
 static int cgd__json_next(cgd__json *p, char c)
 {
     cgd__json_space(p);
-    if (p->at == p->end || *p->at != c) return 0;
+    if (*p->at != c) return 0;
     p->at++;
     return 1;
 }
@@ -11723,7 +11694,7 @@ static cgd_u32 cgd__json_hex(cgd__json *p)
     static const char digits[] = "0123456789abcdef0123456789ABCDEF";
     cgd_u32 code = 0;
     int i;
-    if (p->end - p->at < 6 || p->at[0] != '\\' || p->at[1] != 'u') return 0;
+    if (p->at[0] != '\\' || p->at[1] != 'u') return 0;
     for (i = 2; i < 6; i++) {
         const char *d = p->at[i] ? strchr(digits, p->at[i]) : NULL;
         if (!d) return 0;
@@ -11760,7 +11731,7 @@ static int cgd__json_escape(cgd__json *p, char **to)
     static const char from[] = "\"\\/bfnrt", into[] = "\"\\/\b\f\n\r\t";
     const char *found;
     cgd_u32 code, low;
-    if (p->end - p->at < 2 || p->at[1] == 0) return 0;
+    if (p->at[1] == 0) return 0;
     found = strchr(from, p->at[1]);
     if (found) {
         *(*to)++ = into[found - from];
@@ -11786,7 +11757,7 @@ static int cgd__json_string(cgd__json *p, const char **string)
     size_t n;
     if (!cgd__json_expect(p, '"')) return 0;
     *string = to = p->at;
-    while (p->at < p->end && (unsigned char)*p->at >= 32) {
+    while ((unsigned char)*p->at >= 32) {
         if (*p->at == '"') {
             p->at++;
             *to = 0;
@@ -11796,25 +11767,34 @@ static int cgd__json_string(cgd__json *p, const char **string)
             if (!cgd__json_escape(p, &to)) break;
             continue;
         }
-        n = cgd__utf8_length(p->at, (size_t)(p->end - p->at));
+        n = cgd__utf8_length(p->at);
         if (n == 0) break;
         for (; n > 0; n--) *to++ = *p->at++;
     }
     return cgd__json_fail(p, "holds a broken string");
 }
 
+/* The next key of an object and its colon: 1. At the end of the object, and
+ * when anything has failed, 0. */
+static int cgd__json_key(cgd__json *p, int first, const char **key)
+{
+    if (p->status != CGD_OK) return 0;
+    if (first ? !cgd__json_expect(p, '{') || cgd__json_next(p, '}')
+              : !cgd__json_next(p, ',') && cgd__json_expect(p, '}')) return 0;
+    return p->status == CGD_OK && cgd__json_string(p, key)
+        && cgd__json_expect(p, ':');
+}
+
 static int cgd__json_number(cgd__json *p, size_t *number)
 {
-    const char *start;
-    size_t v = 0;
+    const char *end;
     cgd__json_space(p);
-    for (start = p->at; p->at < p->end && *p->at >= '0' && *p->at <= '9';
-         p->at++)
-        if (!cgd__mul(&v, v, 10) || !cgd__add(&v, v, (size_t)(*p->at - '0')))
-            return cgd__json_fail(p, "holds a number that is too large");
-    *number = v;
-    if (p->at == start || (*start == '0' && p->at - start > 1))
+    end = cgd__decimal(p->at, (size_t)-1, number);
+    if (!end && *p->at >= '0' && *p->at <= '9')
+        return cgd__json_fail(p, "holds a number that is too large");
+    if (!end || (*p->at == '0' && end - p->at > 1))
         return cgd__json_fail(p, "lacks a whole number");
+    p->at += end - p->at;
     return 1;
 }
 
@@ -11834,20 +11814,19 @@ static int cgd__json_list(cgd__json *p, size_t *numbers, size_t room,
 
 /* Shape, type and place must agree; begin and end count from here on from the
  * file's start. */
-static int cgd__json_measure(cgd__json *p, cgd_file_tensor *t, size_t width)
+static int cgd__json_measure(cgd__json *p, cgd_file_tensor *t, size_t bytes)
 {
-    size_t bytes = width, i, start = p->file->text_size + 8;
-    size_t room = p->file->source.size - start;
+    size_t i;
     for (i = 0; i < t->rank; i++)
         if (!cgd__mul(&bytes, bytes, t->shape[i]))
             return cgd__json_refuse(p, t->name, "is too large to be true");
-    if (t->begin > t->end || t->end > room)
+    if (t->begin > t->end || t->end > p->file->source.size - p->data)
         return cgd__json_refuse(p, t->name, "lies outside the file's data");
     if (t->end - t->begin != bytes)
         return cgd__json_refuse(p, t->name,
                                 "has a size that contradicts its shape");
-    t->begin += start;
-    t->end += start;
+    t->begin += p->data;
+    t->end += p->data;
     return 1;
 }
 
@@ -11856,27 +11835,23 @@ static int cgd__json_tensor(cgd__json *p, cgd_file_tensor *t)
 {
     const struct cgd__dtype *dtype = NULL;
     const char *key, *word;
-    int has_shape = 0, has_offsets = 0;
+    int first, has_shape = 0, has_offsets = 0;
     size_t offsets[2], n = 0;
-    if (!cgd__json_expect(p, '{')) return 0;
-    do {
-        if (!cgd__json_string(p, &key) || !cgd__json_expect(p, ':')) return 0;
+    for (first = 1; cgd__json_key(p, first, &key); first = 0) {
         if (!dtype && strcmp(key, "dtype") == 0) {
             if (!cgd__json_string(p, &word)) return 0;
             dtype = cgd__dtype_named(word);
             if (!dtype) return cgd__json_refuse(p, t->name,
                                                 "has an unknown dtype");
         } else if (!has_shape && strcmp(key, "shape") == 0) {
-            has_shape = 1;
-            if (!cgd__json_list(p, t->shape, 8, &t->rank)) return 0;
+            has_shape = cgd__json_list(p, t->shape, 8, &t->rank);
         } else if (!has_offsets && strcmp(key, "data_offsets") == 0) {
-            has_offsets = 1;
-            if (!cgd__json_list(p, offsets, 2, &n)) return 0;
+            has_offsets = cgd__json_list(p, offsets, 2, &n);
         } else {
             return cgd__json_refuse(p, t->name, "has a key it should not");
         }
-    } while (cgd__json_next(p, ','));
-    if (!cgd__json_expect(p, '}')) return 0;
+    }
+    if (p->status != CGD_OK) return 0;
     if (!dtype || !has_shape || n != 2)
         return cgd__json_refuse(p, t->name,
                                 "lacks its dtype, shape or data_offsets");
@@ -11892,7 +11867,8 @@ static int cgd__json_add_tensor(cgd__json *p, const char *name)
     cgd_file *file = p->file;
     cgd_file_tensor *t;
     void *grown = cgd__grow(file->ctx, file->tensors, &file->tensor_room,
-                            file->n_tensors + 1, sizeof *file->tensors);
+                            file->n_tensors + 1, sizeof *file->tensors,
+                            file->path);
     if (!grown) return cgd__json_memory(p);
     file->tensors = (cgd_file_tensor *)grown;
     t = &file->tensors[file->n_tensors];
@@ -11907,44 +11883,34 @@ static int cgd__json_add_tensor(cgd__json *p, const char *name)
 static int cgd__json_metadata(cgd__json *p)
 {
     cgd_file *file = p->file;
-    void *grown;
+    const char **pair;
     if (file->meta) return cgd__json_fail(p, "has two sets of metadata");
-    if (!cgd__json_expect(p, '{')) return 0;
     do {
-        const char **pair;
-        grown = cgd__grow(file->ctx, file->meta, &file->meta_room,
-                          file->n_meta + 1, 2 * sizeof *file->meta);
+        void *grown = cgd__grow(file->ctx, file->meta, &file->meta_room,
+                                file->n_meta + 1, 2 * sizeof *file->meta,
+                                file->path);
         if (!grown) return cgd__json_memory(p);
         file->meta = (const char **)grown;
-        if (file->n_meta == 0 && cgd__json_next(p, '}')) return 1;
         pair = file->meta + 2 * file->n_meta;
-        if (!cgd__json_string(p, &pair[0]) || !cgd__json_expect(p, ':')
-            || !cgd__json_string(p, &pair[1])) return 0;
+        if (!cgd__json_key(p, file->n_meta == 0, &pair[0]))
+            return p->status == CGD_OK;
         file->n_meta++;
-    } while (cgd__json_next(p, ','));
-    return cgd__json_expect(p, '}');
+    } while (cgd__json_string(p, &pair[1]));
+    return 0;
 }
 
 static int cgd__json_header(cgd__json *p)
 {
     const char *name;
-    if (p->at == p->end || *p->at != '{')
-        return cgd__json_fail(p, "does not begin with a brace");
-    p->at++;
-    if (!cgd__json_next(p, '}')) {
-        do {
-            if (!cgd__json_string(p, &name) || !cgd__json_expect(p, ':'))
-                return 0;
-            if (strcmp(name, "__metadata__") == 0) {
-                if (!cgd__json_metadata(p)) return 0;
-            } else if (!cgd__json_add_tensor(p, name)) {
-                return 0;
-            }
-        } while (cgd__json_next(p, ','));
-        if (!cgd__json_expect(p, '}')) return 0;
-    }
+    int first;
+    if (*p->at != '{') return cgd__json_fail(p, "does not begin with a brace");
+    for (first = 1; cgd__json_key(p, first, &name); first = 0)
+        if (strcmp(name, "__metadata__") == 0) cgd__json_metadata(p);
+        else cgd__json_add_tensor(p, name);
+    if (p->status != CGD_OK) return 0;
     cgd__json_space(p);
-    return p->at == p->end || cgd__json_fail(p, "goes on after its end");
+    return p->at == p->file->text + p->file->text_size - 1
+        || cgd__json_fail(p, "goes on after its end");
 }
 
 /* ---- opening -------------------------------------------------------------*/
@@ -11974,7 +11940,7 @@ static int cgd__before_key(const void *a, const void *b)
 static int cgd__json_places(cgd__json *p)
 {
     cgd_file *file = p->file;
-    size_t i, end = file->text_size + 8;
+    size_t i, end = p->data;
     cgd__sort(file->tensors, file->n_tensors, sizeof *file->tensors,
               cgd__before_data);
     for (i = 0; i < file->n_tensors; i++) {
@@ -11997,8 +11963,8 @@ static int cgd__json_names(cgd__json *p)
     cgd_file *file = p->file;
     size_t i, n = file->n_tensors;
     if (n > 0) {
-        file->by_name = (const cgd_file_tensor **)cgd__alloc(file->ctx,
-                                               n * sizeof *file->by_name);
+        file->by_name = (const cgd_file_tensor **)cgd__alloc_zeroed(
+            file->ctx, n, sizeof *file->by_name, file->path);
         if (!file->by_name) return cgd__json_memory(p);
     }
     for (i = 0; i < n; i++) file->by_name[i] = &file->tensors[i];
@@ -12025,7 +11991,7 @@ static cgd_status cgd__file_bytes(const cgd_file *file, size_t offset,
                      offset);
 }
 
-/* Bring the header's text into memory. */
+/* Bring the header's text into memory, and a 0 behind it. */
 static cgd_status cgd__file_text(cgd_file *file)
 {
     unsigned char head[8];
@@ -12047,11 +12013,9 @@ static cgd_status cgd__file_text(cgd_file *file)
         return cgd__fail(file->ctx, CGD_ERR_FORMAT,
             "%s is no safetensors file, or was cut short: its header would "
             "not fit into its %u bytes", file->path, room);
-    file->text = (char *)cgd__alloc(file->ctx, n);
-    if (!file->text)
-        return cgd__fail(file->ctx, CGD_ERR_MEMORY,
-            "out of memory: the header of %s takes %u bytes", file->path, n);
-    file->text_size = n;
+    file->text = (char *)cgd__alloc_zeroed(file->ctx, n + 1, 1, file->path);
+    if (!file->text) return CGD_ERR_MEMORY;
+    file->text_size = n + 1;
     return cgd__file_bytes(file, 8, file->text, n);
 }
 
@@ -12067,7 +12031,7 @@ CGDDEF cgd_status cgd_file_open_source(cgd_ctx *ctx, cgd_file *file,
     p.status = cgd__file_text(file);
     if (p.status == CGD_OK) {
         p.at = file->text;
-        p.end = file->text + file->text_size;
+        p.data = file->text_size + 7;          /* the length, less the 0     */
         if (cgd__json_header(&p) && cgd__json_places(&p)) cgd__json_names(&p);
     }
     if (p.status != CGD_OK) cgd_file_close(file);
@@ -12150,31 +12114,42 @@ CGDDEF void cgd_file_close(cgd_file *file)
 
 /* ---- looking up, reading -------------------------------------------------*/
 
-CGDDEF const char *cgd_file_meta(const cgd_file *file, const char *key)
+static const char *cgd__nth_key(const cgd_file *file, size_t i)
 {
-    size_t low = 0, high = file->n_meta;
+    return file->meta[2 * i];
+}
+
+static const char *cgd__nth_name(const cgd_file *file, size_t i)
+{
+    return file->by_name[i]->name;
+}
+
+/* The index of a name in a sorted list of n; n: it is not there. */
+static size_t cgd__search(const cgd_file *file, size_t n, const char *name,
+                          const char *(*nth)(const cgd_file *, size_t))
+{
+    size_t low = 0, high = n;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        int order = strcmp(key, file->meta[2 * middle]);
-        if (order == 0) return file->meta[2 * middle + 1];
+        int order = strcmp(name, nth(file, middle));
+        if (order == 0) return middle;
         if (order < 0) high = middle;
         else low = middle + 1;
     }
-    return NULL;
+    return n;
+}
+
+CGDDEF const char *cgd_file_meta(const cgd_file *file, const char *key)
+{
+    size_t i = cgd__search(file, file->n_meta, key, cgd__nth_key);
+    return i < file->n_meta ? file->meta[2 * i + 1] : NULL;
 }
 
 CGDDEF const cgd_file_tensor *cgd_file_find(const cgd_file *file,
                                 const char *name)
 {
-    size_t low = 0, high = file->n_tensors;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = strcmp(name, file->by_name[middle]->name);
-        if (order == 0) return file->by_name[middle];
-        if (order < 0) high = middle;
-        else low = middle + 1;
-    }
-    return NULL;
+    size_t i = cgd__search(file, file->n_tensors, name, cgd__nth_name);
+    return i < file->n_tensors ? file->by_name[i] : NULL;
 }
 
 static size_t cgd__elements(const cgd_file_tensor *t)
@@ -12289,11 +12264,10 @@ static void cgd__header_bytes(cgd_writer *wr, const char *text, size_t n)
     size_t start = wr->header_size ? wr->header_size : 8;  /* 8: the length  */
     void *grown;
     if (wr->status != CGD_OK) return;
-    grown = cgd__grow(wr->ctx, wr->header, &wr->header_room, start + n, 1);
+    grown = cgd__grow(wr->ctx, wr->header, &wr->header_room, start + n, 1,
+                      wr->out.path);
     if (!grown) {
-        wr->status = cgd__fail(wr->ctx, CGD_ERR_MEMORY,
-            "out of memory: the header of %s takes %u bytes", wr->out.path,
-            start + n);
+        wr->status = CGD_ERR_MEMORY;
         return;
     }
     wr->header = (char *)grown;
@@ -12301,8 +12275,14 @@ static void cgd__header_bytes(cgd_writer *wr, const char *text, size_t n)
     wr->header_size = start + n;
 }
 
-static void cgd__header_text(cgd_writer *wr, const char *text)
+/* A short text in the words of cgd_format. */
+static void cgd__header_text(cgd_writer *wr, const char *format, ...)
 {
+    char text[96];
+    va_list args;
+    va_start(args, format);
+    cgd_format_list(text, sizeof text, format, args);
+    va_end(args);
     cgd__header_bytes(wr, text, strlen(text));
 }
 
@@ -12316,7 +12296,7 @@ static void cgd__header_string(cgd_writer *wr, const char *s)
     cgd__header_text(wr, "\"");
     for (; *s; s += n ? n : 1) {
         unsigned char c = (unsigned char)*s;
-        n = cgd__utf8_length(s, strlen(s) < 4 ? strlen(s) : 4);
+        n = cgd__utf8_length(s);
         if (c < 32 || n == 0) {
             code[4] = digits[c >> 4];
             code[5] = digits[c & 15];
@@ -12327,13 +12307,6 @@ static void cgd__header_string(cgd_writer *wr, const char *s)
         cgd__header_bytes(wr, s, n);
     }
     cgd__header_text(wr, "\"");
-}
-
-static void cgd__header_number(cgd_writer *wr, size_t n, const char *after)
-{
-    char digits[32];
-    cgd__format(digits, sizeof digits, "%u%s", n, after);
-    cgd__header_text(wr, digits);
 }
 
 /* Say that the calls came in a wrong order or with values that cannot be. */
@@ -12377,19 +12350,16 @@ CGDDEF void cgd_writer_tensor(cgd_writer *wr, const char *name, int dtype,
     type = cgd__dtype_of(dtype);
     cgd__writer_next(wr);
     cgd__header_string(wr, name);
-    cgd__header_text(wr, ":{\"dtype\":\"");
-    cgd__header_text(wr, type->name);
-    cgd__header_text(wr, "\",\"shape\":[");
+    cgd__header_text(wr, ":{\"dtype\":\"%s\",\"shape\":[", type->name);
     for (bytes = type->width, i = 0; i < rank; i++) {
-        cgd__header_number(wr, shape[i], i + 1 < rank ? "," : "");
+        cgd__header_text(wr, i > 0 ? ",%u" : "%u", shape[i]);
         if (!cgd__mul(&bytes, bytes, shape[i]))
             cgd__writer_refuse(wr, "a tensor is too large");
     }
     if (!cgd__add(&wr->data_size, begin, bytes))
         cgd__writer_refuse(wr, "the tensors are too large");
-    cgd__header_text(wr, "],\"data_offsets\":[");
-    cgd__header_number(wr, begin, ",");
-    cgd__header_number(wr, wr->data_size, "]}");
+    cgd__header_text(wr, "],\"data_offsets\":[%u,%u]}", begin,
+                     wr->data_size);
 }
 
 static void cgd__writer_bytes(cgd_writer *wr, const void *data, size_t bytes)
@@ -12465,8 +12435,7 @@ CGDDEF cgd_status cgd_writer_end(cgd_writer *wr)
  *   depthwise  (K, K, C)     <->  (C, 1, K, K)    a = 1, b = C
  *   vectors    (C)           <->  (C)             a = 1, b = C, one tap */
 
-#define CGD__NAME_ROOM 288
-typedef struct cgd__file_name { char text[CGD__NAME_ROOM]; } cgd__file_name;
+typedef struct cgd__file_name { char text[288]; } cgd__file_name;
 
 static const char *cgd__name_in(cgd__file_name *out, const char *prefix,
                                 const char *name)
@@ -12482,21 +12451,17 @@ static int cgd__part_of(cgd_part *e, const cgd_layer *l, int kind)
 {
     static const char *const leaf[] = { "weight", "bias", "weight", "bias",
                                         "running_mean", "running_var" };
-    size_t at[CGD__PARTS], k = l->window.kernel;
+    size_t k = l->window.kernel;
     int batch = l->norm == CGD_NORM_BATCH, weight = kind == CGD_PART_WEIGHT;
     if (kind == CGD_PART_BIAS ? batch : kind > CGD_PART_BETA ? !batch
         : kind > CGD_PART_BIAS ? !cgd__norm_affine(l->norm) : 0) return 0;
-    at[CGD_PART_WEIGHT] = l->w;
-    at[CGD_PART_BIAS] = l->b;
-    at[CGD_PART_GAMMA] = l->gamma;
-    at[CGD_PART_BETA] = l->beta;
-    at[CGD_PART_MEAN] = l->mean;
-    at[CGD_PART_VAR] = l->var;
     cgd__format(e->name, sizeof e->name, "%s.%s",
                 kind < CGD_PART_GAMMA ? l->name : l->norm_name, leaf[kind]);
     e->kind = kind;
     e->absent = kind == CGD_PART_BIAS && l->norm != CGD_NORM_NONE;
-    e->at = at[kind];
+    e->at = weight ? l->w : kind == CGD_PART_BIAS ? l->b
+          : kind == CGD_PART_GAMMA ? l->gamma : kind == CGD_PART_BETA
+          ? l->beta : kind == CGD_PART_MEAN ? l->mean : l->var;
     e->taps = weight ? k * k : 1;
     e->a = !weight || l->kind == CGD_DEPTHWISE ? 1
          : l->kind == CGD_CONV ? l->in_c : l->out_c;
@@ -12533,30 +12498,30 @@ static void cgd__rows_scatter(float *values, const float *rows,
                 values[e->at + (k * e->a + j) * e->b + first + i] = *rows++;
 }
 
-/* Where value i of the file stands in memory. */
-static size_t cgd__part_place(const cgd_part *e, size_t i)
+/* The reverse. What a file has and the net has not is zeros. */
+static void cgd__rows_gather(float *rows, const float *values,
+                             const cgd_part *e, size_t first, size_t n)
 {
-    size_t tap = i % e->taps, a = i / e->taps % e->a, b = i / e->taps / e->a;
-    return e->at + (tap * e->a + a) * e->b + b;
+    size_t i, j, k;
+    for (i = 0; i < n; i++)
+        for (j = 0; j < e->a; j++)
+            for (k = 0; k < e->taps; k++)
+                *rows++ = e->absent ? 0
+                    : values[e->at + (k * e->a + j) * e->b + first + i];
 }
 
 CGDDEF void cgd_part_get(const cgd_net *net, const cgd_part *part,
                          float *values)
 {
-    size_t i;
-    for (i = 0; i < part->count; i++)
-        values[i] = part->absent ? 0
-                  : net->params[cgd__part_place(part, i)];
+    cgd__rows_gather(values, net->params, part, 0, part->b);
 }
 
 CGDDEF void cgd_part_set(cgd_net *net, const cgd_part *part,
                          const float *values)
 {
-    size_t i;
     if (part->absent || cgd__net_writable(net) != CGD_OK) return;
     cgd__net_unpack(net);
-    for (i = 0; i < part->count; i++)
-        net->params[cgd__part_place(part, i)] = values[i];
+    cgd__rows_scatter(net->params, values, part, 0, part->b);
 }
 
 /* Floats of a buffer that holds a row of every tensor, several of most. */
@@ -12599,8 +12564,9 @@ static void cgd__put_shape(cgd__text *t, const size_t *shape, size_t rank)
     cgd__put(t, ')');
 }
 
-static cgd__text *cgd__misfit(cgd__misfits *m, const char *what,
-                              const char *name)
+/* Begin to say what does not fit: words before and behind the name. */
+static cgd__text *cgd__misfit(cgd__misfits *m, const char *before,
+                              const char *name, const char *behind)
 {
     cgd__shown shown;
     if (m->count++ == 0) {
@@ -12609,8 +12575,9 @@ static cgd__text *cgd__misfit(cgd__misfits *m, const char *what,
     } else {
         cgd__put_string(&m->text, "; ");
     }
-    cgd__put_string(&m->text, what);
+    cgd__put_string(&m->text, before);
     cgd__put_string(&m->text, cgd__show(&shown, name));
+    cgd__put_string(&m->text, behind);
     return &m->text;
 }
 
@@ -12628,22 +12595,19 @@ static void cgd__part_check(cgd__misfits *m, const cgd_part *e,
     cgd__text *text;
     size_t i;
     if (!t) {
-        text = cgd__misfit(m, "no ", name.text);
-        cgd__put(text, ' ');
-        cgd__put_shape(text, e->shape, e->rank);
+        cgd__put_shape(cgd__misfit(m, "no ", name.text, " "), e->shape,
+                       e->rank);
         return;
     }
     if (t->dtype == CGD_OTHER) {
-        text = cgd__misfit(m, "", name.text);
-        cgd__put_string(text, " has type ");
-        cgd__put_string(text, t->dtype_name);
+        cgd__put_string(cgd__misfit(m, "", name.text, " has type "),
+                        t->dtype_name);
         return;
     }
     for (i = 0; i < e->rank && i < t->rank; i++)
         if (t->shape[i] != e->shape[i]) break;
     if (i == e->rank && i == t->rank) return;
-    text = cgd__misfit(m, "", name.text);
-    cgd__put_string(text, " is ");
+    text = cgd__misfit(m, "", name.text, " is ");
     cgd__put_shape(text, t->shape, t->rank);
     cgd__put_string(text, ", not ");
     cgd__put_shape(text, e->shape, e->rank);
@@ -12691,13 +12655,11 @@ static cgd_status cgd__net_fits(const cgd_net *net, const cgd_file *file,
         if (!e.absent) cgd__part_check(&m, &e, file, prefix);
     for (i = 0; i < file->n_tensors; i++) {
         const cgd_file_tensor *t = file->by_name[i];
-        cgd__text *text;
         if (m.count == CGD__MISFITS) break;
         if (!cgd__starts(t->name, prefix)
             || cgd__net_knows(net, t->name + strlen(prefix))) continue;
-        text = cgd__misfit(&m, "unexpected ", t->name);
-        cgd__put(text, ' ');
-        cgd__put_shape(text, t->shape, t->rank);
+        cgd__put_shape(cgd__misfit(&m, "unexpected ", t->name, " "), t->shape,
+                       t->rank);
     }
     if (m.count == 0) return CGD_OK;
     *m.text.at = 0;
@@ -12810,17 +12772,15 @@ static void cgd__words_generator(cgd__words *w, cgd_generator_config *g)
     g->image_stats = cgd__words_number(w, "image_stats", 0, 1);
     s = cgd__words_find(w, "stage");
     for (i = 0; s && i < 6; i++) {
-        s = cgd__decimal(s, CGD__MOST, &v);
+        s = cgd__list_number(s, CGD__MOST, &v, i < 5, ',');
         if (s) g->stage[i] = (int)v;
-        if (s && i < 5) s = *s == ',' ? s + 1 : NULL;
     }
     if (!s && !w->bad) w->bad = "stage";
     if (!strstr(w->text, " inside=")) return;
     s = cgd__words_find(w, "inside");
     for (i = 0; s && i < (size_t)g->blocks && i < CGD_MAX_BLOCKS; i++) {
-        s = cgd__decimal(s, 16384, &v);
+        s = cgd__list_number(s, 16384, &v, i + 1 < (size_t)g->blocks, ',');
         if (s && (int)v != g->stage[3]) g->inside[i] = (unsigned short)v;
-        if (s && i + 1 < (size_t)g->blocks) s = *s == ',' ? s + 1 : NULL;
     }
     if (!s && !w->bad) w->bad = "inside";
 }
@@ -12896,56 +12856,8 @@ static void cgd__stages_tidy(cgd_generator_config *g)
     if (memcmp(from_width, as_given, sizeof as_given) == 0) *g = plain;
 }
 
-/* Lay out the net that a description names, without its weights, and hold the
- * file against it: what passes cannot ask for more than the file contains.
- * One of the two configurations is given. */
-static cgd_status cgd__net_plausible(cgd_ctx *ctx, const cgd_file *file,
-                                     const char *prefix,
-                                     const cgd_generator_config *g,
-                                     const cgd_discriminator_config *d)
-{
-    cgd__builder b;
-    cgd_net plan;
-    cgd_status status;
-    const char *flaw = g ? cgd__generator_flaw(g) : cgd__discriminator_flaw(d);
-    if (flaw)
-        return cgd__fail(ctx, CGD_ERR_FORMAT, "%s: a %s needs %s", file->path,
-                         g ? "generator" : "discriminator", flaw);
-    if (cgd__builder_open(ctx, &b, g ? g->blocks : 0) != CGD_OK)
-        return CGD_ERR_MEMORY;
-    if (g) cgd__build_generator(&b, g);
-    else cgd__build_discriminator(&b, d);
-    memset(&plan, 0, sizeof plan);
-    plan.ctx = ctx;
-    plan.layers = b.layers;
-    plan.n_layers = b.count;
-    status = cgd__net_fits(&plan, file, prefix);
-    cgd__builder_free(ctx, &b);
-    return status;
-}
-
-static cgd_status cgd__load_generator(cgd_ctx *ctx, cgd_net *net,
-                                      cgd_generator_config *g,
-                                      const cgd_file *file,
-                                      const char *prefix)
-{
-    cgd_status status = cgd__net_plausible(ctx, file, prefix, g, NULL);
-    if (status != CGD_OK) return status;
-    cgd__stages_tidy(g);
-    return cgd_generator_init(ctx, net, g);
-}
-
-static cgd_status cgd__load_discriminator(cgd_ctx *ctx, cgd_net *net,
-                                      const cgd_discriminator_config *d,
-                                      const cgd_file *file,
-                                      const char *prefix)
-{
-    cgd_status status = cgd__net_plausible(ctx, file, prefix, NULL, d);
-    if (status != CGD_OK) return status;
-    return cgd_discriminator_init(ctx, net, d);
-}
-
-/* Build the net that a description names. */
+/* Build the net that a description names, once the file has been held against
+ * its plan: what fits cannot ask for more than the file contains. */
 static cgd_status cgd__load_described(cgd_ctx *ctx, cgd_net *net,
                                       const char *text, const cgd_file *file,
                                       const char *prefix)
@@ -12954,6 +12866,9 @@ static cgd_status cgd__load_described(cgd_ctx *ctx, cgd_net *net,
     cgd_discriminator_config d;
     cgd__words words;
     cgd__shown shown;
+    cgd__builder b;
+    cgd_net plan;
+    cgd_status status;
     int generator = cgd__starts(text, "generator ");
     words.text = text;
     words.bad = NULL;
@@ -12965,8 +12880,18 @@ static cgd_status cgd__load_described(cgd_ctx *ctx, cgd_net *net,
         return cgd__fail(ctx, CGD_ERR_FORMAT,
             "%s describes a net without a sensible %s: \"%s\"", file->path,
             words.bad, cgd__show(&shown, text));
-    return generator ? cgd__load_generator(ctx, net, &g, file, prefix)
-                     : cgd__load_discriminator(ctx, net, &d, file, prefix);
+    status = cgd__build(ctx, &b, generator ? &g : NULL, &d, file->path);
+    if (status != CGD_OK) return status;
+    memset(&plan, 0, sizeof plan);
+    plan.ctx = ctx;
+    plan.layers = b.layers;
+    plan.n_layers = b.count;
+    status = cgd__net_fits(&plan, file, prefix);
+    cgd__builder_free(ctx, &b);
+    if (status != CGD_OK) return status;
+    if (!generator) return cgd_discriminator_init(ctx, net, &d);
+    cgd__stages_tidy(&g);
+    return cgd_generator_init(ctx, net, &g);
 }
 
 /* The metadata "cgd.range" of a net or of packed pictures: lo, hi and white
@@ -12974,11 +12899,10 @@ static cgd_status cgd__load_described(cgd_ctx *ctx, cgd_net *net,
 static int cgd__range_read(const cgd_file *file, const char *prefix,
                            cgd_range range[2])
 {
-    char key[CGD__NAME_ROOM];
-    const char *text;
+    cgd__file_name key;
+    const char *text = cgd_file_meta(file, cgd__name_in(&key, prefix,
+                                                        "cgd.range"));
     int i, good = 1;
-    cgd__format(key, sizeof key, "%scgd.range", prefix);
-    text = cgd_file_meta(file, key);
     for (i = 0; text && i < 2; i++) {
         range[i].lo = (float)cgd__parse_float(text, &text);
         range[i].hi = (float)cgd__parse_float(text, &text);
@@ -12996,10 +12920,9 @@ CGDDEF cgd_status cgd_net_load(cgd_ctx *ctx, cgd_net *net,
     cgd_range range[2];
     cgd_status status;
     const char *text, *kind = cgd_file_meta(file, "cgd.kind");
-    char key[CGD__NAME_ROOM];
+    cgd__file_name key;
     memset(net, 0, sizeof *net);
-    cgd__format(key, sizeof key, "%scgd.net", prefix);
-    text = cgd_file_meta(file, key);
+    text = cgd_file_meta(file, cgd__name_in(&key, prefix, "cgd.net"));
     if (!text && kind && !*prefix && strcmp(kind, "state") == 0)
         return cgd__fail(ctx, CGD_ERR_FORMAT,
             "%s is a training state: name a net in it, such as g_ab.",
@@ -13008,7 +12931,7 @@ CGDDEF cgd_status cgd_net_load(cgd_ctx *ctx, cgd_net *net,
         return cgd__fail(ctx, CGD_ERR_FORMAT,
             "%s does not say what net it holds (%s is not in its metadata, "
             "which Python keeps only when told to): cgd import finds it out",
-            file->path, key);
+            file->path, key.text);
     status = cgd__load_described(ctx, net, text, file, prefix);
     if (status == CGD_OK)
         status = cgd__net_fill(net, file, prefix, net->params);
@@ -13021,41 +12944,31 @@ CGDDEF cgd_status cgd_net_load(cgd_ctx *ctx, cgd_net *net,
 /* ---- saving a net --------------------------------------------------------*/
 #ifndef CGD_NO_STDIO
 
-/* The reverse of cgd__rows_scatter. */
-static void cgd__rows_gather(float *rows, const float *values,
-                             const cgd_part *e, size_t first, size_t n)
-{
-    size_t i, j, k;
-    for (i = 0; i < n; i++)
-        for (j = 0; j < e->a; j++)
-            for (k = 0; k < e->taps; k++)
-                *rows++ = values[e->at + (k * e->a + j) * e->b + first + i];
-}
-
 /* Written where it says more than that samples are bytes. */
 static void cgd__range_meta(cgd_writer *wr, const cgd_range range[2],
                             const char *prefix)
 {
-    char key[64], text[120];
+    cgd__file_name key;
+    char text[120];
     int i, plain = 1;
     for (i = 0; i < 2; i++)
         plain &= range[i].lo == range[i].hi
               && (range[i].white == 0 || range[i].white == 255);
     if (plain) return;
-    cgd__format(key, sizeof key, "%scgd.range", prefix);
     cgd__format(text, sizeof text, "%f %f %f %f %f %f", (double)range[0].lo,
                 (double)range[0].hi, (double)range[0].white,
                 (double)range[1].lo, (double)range[1].hi,
                 (double)range[1].white);
-    cgd_writer_meta(wr, key, text);
+    cgd_writer_meta(wr, cgd__name_in(&key, prefix, "cgd.range"), text);
 }
 
 CGDDEF void cgd_writer_describe(cgd_writer *wr, const cgd_net *net,
                                 const char *prefix)
 {
-    char key[64], text[CGD_DESCRIPTION_ROOM];
-    cgd__format(key, sizeof key, "%scgd.net", prefix);
-    if (cgd_net_describe(net, text)) cgd_writer_meta(wr, key, text);
+    cgd__file_name key;
+    char text[CGD_DESCRIPTION_ROOM];
+    if (cgd_net_describe(net, text))
+        cgd_writer_meta(wr, cgd__name_in(&key, prefix, "cgd.net"), text);
     if (net->is_generator) cgd__range_meta(wr, net->generator.range, prefix);
 }
 
@@ -13091,8 +13004,7 @@ static void cgd__net_append(cgd_writer *wr, const cgd_net *net,
         row = e.a * e.taps;
         for (j = 0; j < e.b; j += n) {
             n = cgd__min(room / row, e.b - j);
-            if (e.absent) memset(rows, 0, n * row * sizeof *rows);
-            else cgd__rows_gather(rows, values, &e, j, n);
+            cgd__rows_gather(rows, values, &e, j, n);
             cgd__append_finite(wr, rows, n * row);
         }
     }
@@ -13114,46 +13026,59 @@ CGDDEF cgd_status cgd_net_save(const cgd_net *net, const float *values,
 /* ---- training states -----------------------------------------------------*/
 #ifndef CGD_NO_TRAIN
 
-/* The learners of a state in the order of the file: four nets, some of which
- * may be absent, then the adaptors of a distillation. */
-#define CGD__LEARNER(t, i) \
-    ((i) < 2 ? &(t)->side[i].g : (i) < 4 ? &(t)->side[(i) - 2].d \
-                                         : (t)->adaptors + ((i) - 4))
+/* What a state holds, in the order of the file: of each learner (four nets,
+ * some of which may be absent, then the adaptors of a distillation) the net,
+ * the average of its weights and Adam's two moments; then the image pools.
+ * Saving, checking and loading are walks over this list. */
+enum { CGD__KEPT_NET = 0, CGD__KEPT_EMA, CGD__KEPT_M, CGD__KEPT_V,
+       CGD__KEPT_POOL };
 
-static int cgd__learners(const cgd_trainer *t)
-{
-    return 4 + (int)t->n_adaptors;
-}
+typedef struct cgd__kept {
+    int kind;
+    const cgd_learner *l;          /* whose it is; NULL: a pool's            */
+    const cgd_pool *pool;
+    float *values;                 /* NULL: a net that is absent             */
+    size_t rank, shape[2];         /* of a vector or a pool; a net's rank: 0 */
+    char name[64];                 /* of the tensor; a net's is a prefix     */
+} cgd__kept;
 
-typedef struct cgd__label { char text[64]; } cgd__label;
-
-static const char *cgd__state_prefix(cgd__label *name, int i)
+/* Step through the list as cgd_net_part does through a net. */
+static int cgd__state_next(const cgd_trainer *t, int *at, cgd__kept *e)
 {
     static const char *const nets[4] = { "g_ab.", "g_ba.", "d_b.", "d_a." };
-    if (i < 4) return nets[i];
-    cgd__format(name->text, sizeof name->text, "adaptor.%d.", i - 4);
-    return name->text;
-}
-
-static const char *cgd__ema_prefix(cgd__label *name, int i)
-{
-    cgd__label net;
-    cgd__format(name->text, sizeof name->text, "ema.%s",
-                cgd__state_prefix(&net, i));
-    return name->text;
-}
-
-static const char *cgd__adam_name(cgd__label *name, int i, const char *moment)
-{
-    cgd__label net;
-    cgd__format(name->text, sizeof name->text, "adam.%s%s",
-                cgd__state_prefix(&net, i), moment);
-    return name->text;
-}
-
-static const char *cgd__pool_name(int side)
-{
-    return side == 0 ? "pool.0" : "pool.1";
+    static const char *const names[4] = { "%s", "ema.%s", "adam.%sm",
+                                          "adam.%sv" };
+    int learners = 4 + (int)t->n_adaptors;
+    while (*at < 4 * learners + 2) {
+        int i = *at / 4;
+        char adaptor[32];
+        e->kind = (*at)++ % 4;
+        if (i == learners) {
+            e->l = NULL;
+            e->pool = &t->side[e->kind].pool;
+            e->values = e->pool->data;
+            e->rank = 2;
+            e->shape[0] = e->pool->filled;
+            e->shape[1] = e->pool->picture;
+            cgd__format(e->name, sizeof e->name, "pool.%d", e->kind);
+            e->kind = CGD__KEPT_POOL;
+            return 1;
+        }
+        e->l = i < 2 ? &t->side[i].g : i < 4 ? &t->side[i - 2].d
+                                             : t->adaptors + (i - 4);
+        e->values = e->kind == CGD__KEPT_NET ? e->l->net.params
+                  : e->kind == CGD__KEPT_EMA ? e->l->ema
+                  : e->kind == CGD__KEPT_M ? e->l->m : e->l->v;
+        if (!e->values && e->kind != CGD__KEPT_NET) continue;
+        e->rank = e->kind >= CGD__KEPT_M;
+        e->shape[0] = e->l->net.count;
+        e->shape[1] = 1;
+        cgd__format(adaptor, sizeof adaptor, "adaptor.%d.", i - 4);
+        cgd__format(e->name, sizeof e->name, names[e->kind],
+                    i < 4 ? nets[i] : adaptor);
+        return 1;
+    }
+    return 0;
 }
 
 /* Numbers with blanks between them. */
@@ -13176,9 +13101,8 @@ static int cgd__numbers(const char *text, cgd_u32 *v, int n)
     size_t number = 0;
     int i;
     for (i = 0; i < n && text; i++) {
-        text = cgd__decimal(text, 0xffffffffU, &number);
+        text = cgd__list_number(text, 0xffffffffU, &number, i < n - 1, ' ');
         v[i] = (cgd_u32)number;
-        if (text && i < n - 1) text = *text == ' ' ? text + 1 : NULL;
     }
     return text && *text == 0;
 }
@@ -13188,8 +13112,8 @@ static void cgd__state_meta(cgd_writer *wr, const cgd_trainer *t,
                             const char *const *more)
 {
     char text[64];
-    cgd__label name;
-    int i;
+    cgd__kept e;
+    int at = 0;
     cgd_writer_meta(wr, "cgd.kind", "state");
     cgd_writer_meta(wr, "cgd.version", CGD_VERSION);
     cgd__format(text, sizeof text, "%u", (size_t)t->step);
@@ -13200,36 +13124,9 @@ static void cgd__state_meta(cgd_writer *wr, const cgd_trainer *t,
         cgd_writer_meta(wr, "cgd.direction",
                         t->config.direction ? "ba" : "ab");
     for (; *more; more += 2) cgd_writer_meta(wr, more[0], more[1]);
-    for (i = 0; i < cgd__learners(t); i++) {
-        const cgd_learner *l = CGD__LEARNER(t, i);
-        if (!l->net.layers) continue;
-        cgd_writer_describe(wr, &l->net, cgd__state_prefix(&name, i));
-        if (l->ema) cgd_writer_describe(wr, &l->net, cgd__ema_prefix(&name, i));
-    }
-}
-
-static void cgd__learner_declare(cgd_writer *wr, const cgd_learner *l, int i)
-{
-    cgd__label name;
-    cgd__net_declare(wr, &l->net, cgd__state_prefix(&name, i));
-    if (l->ema)
-        cgd__net_declare(wr, &l->net, cgd__ema_prefix(&name, i));
-    if (l->m) {
-        cgd_writer_tensor(wr, cgd__adam_name(&name, i, "m"), CGD_F32,
-                          &l->net.count, 1);
-        cgd_writer_tensor(wr, cgd__adam_name(&name, i, "v"), CGD_F32,
-                          &l->net.count, 1);
-    }
-}
-
-static void cgd__learner_append(cgd_writer *wr, const cgd_learner *l)
-{
-    cgd__net_append(wr, &l->net, l->net.params);
-    if (l->ema) cgd__net_append(wr, &l->net, l->ema);
-    if (l->m) {
-        cgd__append_finite(wr, l->m, l->net.count);
-        cgd__append_finite(wr, l->v, l->net.count);
-    }
+    while (cgd__state_next(t, &at, &e))
+        if (e.values && e.rank == 0)
+            cgd_writer_describe(wr, &e.l->net, e.name);
 }
 
 /* keep: NULL, or the name that the state before gets. */
@@ -13237,27 +13134,23 @@ static cgd_status cgd__state_save(const cgd_trainer *t, const char *path,
                                   const char *keep, const char *const *more)
 {
     cgd_writer wr;
-    int i;
+    cgd__kept e;
+    int at;
     cgd_writer_init(t->ctx, &wr, path);
     wr.out.keep = keep;
     cgd__state_meta(&wr, t, more);
-    for (i = 0; i < cgd__learners(t); i++)
-        if (CGD__LEARNER(t, i)->net.layers)
-            cgd__learner_declare(&wr, CGD__LEARNER(t, i), i);
-    for (i = 0; i < 2; i++) {
-        size_t shape[2];
-        shape[0] = t->side[i].pool.filled;
-        shape[1] = t->side[i].pool.picture;
-        if (shape[0] > 0)
-            cgd_writer_tensor(&wr, cgd__pool_name(i), CGD_F32, shape, 2);
+    for (at = 0; cgd__state_next(t, &at, &e);) {
+        if (!e.values) continue;
+        if (e.rank == 0) cgd__net_declare(&wr, &e.l->net, e.name);
+        else if (e.shape[0] > 0)
+            cgd_writer_tensor(&wr, e.name, CGD_F32, e.shape, e.rank);
     }
     cgd_writer_begin(&wr);
-    for (i = 0; i < cgd__learners(t); i++)
-        if (CGD__LEARNER(t, i)->net.layers)
-            cgd__learner_append(&wr, CGD__LEARNER(t, i));
-    for (i = 0; i < 2; i++)
-        cgd__append_finite(&wr, t->side[i].pool.data,
-                       t->side[i].pool.filled * t->side[i].pool.picture);
+    for (at = 0; cgd__state_next(t, &at, &e);) {
+        if (!e.values) continue;
+        if (e.rank == 0) cgd__net_append(&wr, &e.l->net, e.values);
+        else cgd__append_finite(&wr, e.values, e.shape[0] * e.shape[1]);
+    }
     return cgd_writer_end(&wr);
 }
 
@@ -13274,14 +13167,13 @@ static int cgd__words_differ(cgd__shown *a, cgd__shown *b, const char *s,
 {
     for (;;) {
         size_t n = strcspn(s, " "), m = strcspn(t, " ");
-        if (n != m || memcmp(s, t, n) != 0) {
-            if (!cgd__starts(s, "image_stats=")) {
-                cgd__show(a, s);
-                cgd__show(b, t);
-                a->text[strcspn(a->text, " ")] = 0;
-                b->text[strcspn(b->text, " ")] = 0;
-                return 1;
-            }
+        if ((n != m || memcmp(s, t, n) != 0)
+            && !cgd__starts(s, "image_stats=")) {
+            cgd__show(a, s);
+            cgd__show(b, t);
+            a->text[strcspn(a->text, " ")] = 0;
+            b->text[strcspn(b->text, " ")] = 0;
+            return 1;
         }
         if (s[n] == 0 && t[m] == 0) return 0;
         s += n + (s[n] != 0);
@@ -13297,65 +13189,52 @@ static int cgd__has_net(const cgd_file *file, const char *prefix)
     return 0;
 }
 
-/* A flat vector of a state must be there and have its length. */
-static cgd_status cgd__vector_check(const cgd_file *file, const char *name,
-                                    size_t count)
-{
-    const cgd_file_tensor *v = cgd_file_find(file, name);
-    if (v && v->rank == 1 && v->shape[0] == count && v->dtype != CGD_OTHER)
-        return CGD_OK;
-    return cgd__fail(file->ctx, CGD_ERR_SHAPE,
-        "%s does not hold %s as %u numbers, as this training needs it",
-        file->path, name, count);
-}
-
-static cgd_status cgd__learner_check(const cgd_learner *l, int i,
+static cgd_status cgd__learner_check(const cgd_net *net, const char *prefix,
                                      const cgd_file *file)
 {
-    cgd__label own, name;
-    const char *prefix = cgd__state_prefix(&own, i), *text;
     char words[CGD_DESCRIPTION_ROOM];
+    cgd__file_name key;
+    const char *text;
     cgd__shown theirs, ours;
-    cgd_status status;
-    int here = l->net.layers != NULL, there = cgd__has_net(file, prefix);
+    int here = net->layers != NULL, there = cgd__has_net(file, prefix);
     if (!here && !there) return CGD_OK;
     if (!here || !there)
         return cgd__fail(file->ctx, CGD_ERR_SHAPE,
             "%s %s a net %s, this training %s", file->path,
             there ? "holds" : "lacks", prefix, here ? "needs it" : "does not");
-    cgd__format(name.text, sizeof name.text, "%scgd.net", prefix);
-    text = cgd_file_meta(file, name.text);
-    if (text && cgd_net_describe(&l->net, words)
+    text = cgd_file_meta(file, cgd__name_in(&key, prefix, "cgd.net"));
+    if (text && cgd_net_describe(net, words)
         && cgd__words_differ(&theirs, &ours, text, words))
         return cgd__fail(file->ctx, CGD_ERR_SHAPE,
             "%s: its net %s has %s where this training's has %s", file->path,
             prefix, theirs.text, ours.text);
-    status = cgd__net_fits(&l->net, file, prefix);
-    if (status == CGD_OK && l->m)
-        status = cgd__vector_check(file, cgd__adam_name(&name, i, "m"),
-                                   l->net.count);
-    if (status == CGD_OK && l->m)
-        status = cgd__vector_check(file, cgd__adam_name(&name, i, "v"),
-                                   l->net.count);
-    cgd__ema_prefix(&name, i);
-    if (status == CGD_OK && l->ema && cgd__has_net(file, name.text))
-        status = cgd__net_fits(&l->net, file, name.text);
-    return status;
+    return cgd__net_fits(net, file, prefix);
 }
 
-static cgd_status cgd__pool_check(const cgd_pool *pool, int side,
-                                  const cgd_file *file)
+/* A pool may be shorter in the file, or not there; a net's average, too. */
+static cgd_status cgd__kept_check(const cgd__kept *e, const cgd_file *file)
 {
-    const cgd_file_tensor *t = cgd_file_find(file, cgd__pool_name(side));
-    if (!t || pool->capacity == 0) return CGD_OK;
-    if (t->rank != 2 || t->dtype == CGD_OTHER)
+    const cgd_file_tensor *v = cgd_file_find(file, e->name);
+    int pool = e->kind == CGD__KEPT_POOL;
+    if (e->kind == CGD__KEPT_NET)
+        return cgd__learner_check(&e->l->net, e->name, file);
+    if (e->kind == CGD__KEPT_EMA)
+        return cgd__has_net(file, e->name)
+             ? cgd__net_fits(&e->l->net, file, e->name) : CGD_OK;
+    if (pool && (!v || e->pool->capacity == 0)) return CGD_OK;
+    if (pool && (v->rank != 2 || v->dtype == CGD_OTHER))
         return cgd__fail(file->ctx, CGD_ERR_FORMAT,
-            "%s: %s is not a list of pictures", file->path, t->name);
-    if (t->shape[1] == pool->picture) return CGD_OK;
+            "%s: %s is not a list of pictures", file->path, v->name);
+    if (pool && v->shape[1] != e->pool->picture)
+        return cgd__fail(file->ctx, CGD_ERR_SHAPE,
+            "%s holds pictures of %u values, this training's have %u: it goes "
+            "on only at the size it was begun with", file->path, v->shape[1],
+            e->pool->picture);
+    if (pool || (v && v->rank == 1 && v->shape[0] == e->shape[0]
+                 && v->dtype != CGD_OTHER)) return CGD_OK;
     return cgd__fail(file->ctx, CGD_ERR_SHAPE,
-        "%s holds pictures of %u values, this training's have %u: it goes on "
-        "only at the size it was begun with", file->path, t->shape[1],
-        pool->picture);
+        "%s does not hold %s as %u numbers, as this training needs it",
+        file->path, e->name, e->shape[0]);
 }
 
 /* What is not a tensor. */
@@ -13387,8 +13266,9 @@ static cgd_status cgd__state_check(cgd_trainer *t, const cgd_file *file,
     const char *ours = !cgd__distils(t) ? NULL
                      : t->config.direction ? "ba" : "ab";
     cgd__shown shown;
+    cgd__kept e;
     cgd_status status;
-    int i;
+    int at = 0;
     if (!kind || strcmp(kind, "state") != 0)
         return cgd__fail(t->ctx, CGD_ERR_FORMAT,
                          "%s is not a training state", file->path);
@@ -13407,81 +13287,59 @@ static cgd_status cgd__state_check(cgd_trainer *t, const cgd_file *file,
             status = cgd__step_ready(t);
         }
     }
-    for (i = 0; i < cgd__learners(t) && status == CGD_OK; i++)
-        status = cgd__learner_check(CGD__LEARNER(t, i), i, file);
-    for (i = 0; i < 2 && status == CGD_OK; i++)
-        status = cgd__pool_check(&t->side[i].pool, i, file);
+    while (status == CGD_OK && cgd__state_next(t, &at, &e))
+        status = cgd__kept_check(&e, file);
     return status;
 }
 
-/* What was found to be there, which may still be no numbers. */
-static cgd_status cgd__vector_read(const cgd_file *file, const char *name,
-                                   float *values, size_t count)
+/* Read what cgd__kept_check has passed, which may still be no numbers. */
+static cgd_status cgd__kept_read(const cgd__kept *e, const cgd_file *file)
 {
-    cgd_status status = cgd_file_read(file, cgd_file_find(file, name), 0,
-                                      count, values);
-    if (status == CGD_OK && !cgd__finite(values, count))
-        status = cgd__fail(file->ctx, CGD_ERR_FORMAT,
+    size_t n = e->shape[0] * e->shape[1], i;
+    cgd_status status;
+    if (!e->values || n == 0) return CGD_OK;
+    if (e->kind == CGD__KEPT_EMA && !cgd__has_net(file, e->name)) {
+        /* The average is new: it starts from the weights as they are now. */
+        memcpy(e->values, e->l->net.params,
+               e->l->net.state * sizeof *e->values);
+        return CGD_OK;
+    }
+    if (e->rank == 0)
+        return cgd__net_fill(&e->l->net, file, e->name, e->values);
+    status = cgd_file_read(file, cgd_file_find(file, e->name), 0, n,
+                           e->values);
+    if (status == CGD_OK && !cgd__finite(e->values, n))
+        return cgd__fail(file->ctx, CGD_ERR_FORMAT,
             "%s: %s holds values that are not finite numbers", file->path,
-            name);
-    return status;
-}
-
-static cgd_status cgd__learner_read(cgd_learner *l, int i,
-                                    const cgd_file *file)
-{
-    cgd__label name;
-    size_t k;
-    cgd_status status = cgd__net_fill(&l->net, file,
-                                      cgd__state_prefix(&name, i),
-                                      l->net.params);
-    if (status == CGD_OK && l->m)
-        status = cgd__vector_read(file, cgd__adam_name(&name, i, "m"), l->m,
-                                  l->net.count);
-    if (status == CGD_OK && l->m)
-        status = cgd__vector_read(file, cgd__adam_name(&name, i, "v"), l->v,
-                                  l->net.count);
-    for (k = 0; l->m && k < l->net.count && status == CGD_OK; k++)
-        if (l->v[k] < 0)
+            e->name);
+    for (i = 0; i < n && status == CGD_OK && e->kind == CGD__KEPT_V; i++)
+        if (e->values[i] < 0)
             status = cgd__fail(file->ctx, CGD_ERR_FORMAT,
                 "%s: %s, a mean of squares, holds a negative number",
-                file->path, name.text);
-    if (status != CGD_OK || !l->ema) return status;
-    cgd__ema_prefix(&name, i);
-    if (cgd__has_net(file, name.text))
-        return cgd__net_fill(&l->net, file, name.text, l->ema);
-    /* The average is new: it starts from the weights as they are now. */
-    memcpy(l->ema, l->net.params, l->net.state * sizeof *l->ema);
-    return CGD_OK;
-}
-
-static cgd_status cgd__pool_read(cgd_pool *pool, int side,
-                                 const cgd_file *file)
-{
-    const cgd_file_tensor *t = cgd_file_find(file, cgd__pool_name(side));
-    pool->filled = 0;
-    if (!t || pool->capacity == 0) return CGD_OK;
-    pool->filled = cgd__min(t->shape[0], pool->capacity);
-    return cgd__vector_read(file, t->name, pool->data,
-                            pool->filled * pool->picture);
+                file->path, e->name);
+    return status;
 }
 
 static cgd_status cgd__state_load(cgd_trainer *t, const cgd_file *file)
 {
     cgd__reached progress;
     cgd_learner spare;
+    cgd__kept e;
     cgd_status status;
-    int i;
+    int at;
     memset(&progress, 0, sizeof progress);
     memset(&spare, 0, sizeof spare);
     status = cgd__state_check(t, file, &progress, &spare);
     if (status != CGD_OK && cgd__exists(&spare)) cgd__student_swap(t, &spare);
     cgd__learner_free(&spare);
-    for (i = 0; i < cgd__learners(t) && status == CGD_OK; i++)
-        if (CGD__LEARNER(t, i)->net.layers)
-            status = cgd__learner_read(CGD__LEARNER(t, i), i, file);
-    for (i = 0; i < 2 && status == CGD_OK; i++)
-        status = cgd__pool_read(&t->side[i].pool, i, file);
+    for (at = 0; at < 2 && status == CGD_OK; at++) {
+        cgd_pool *pool = &t->side[at].pool;
+        const cgd_file_tensor *v = cgd_file_find(file, at ? "pool.1"
+                                                          : "pool.0");
+        pool->filled = v ? cgd__min(v->shape[0], pool->capacity) : 0;
+    }
+    for (at = 0; status == CGD_OK && cgd__state_next(t, &at, &e);)
+        status = cgd__kept_read(&e, file);
     if (status == CGD_OK) {
         t->step = (unsigned long)progress.step;
         t->rng = progress.rng;
@@ -17174,31 +17032,28 @@ static cgd_status cgd__log_start(cgd__run *r)
 static cgd_status cgd__log_line(cgd__run *r, const cgd_progress *p)
 {
     char path[CGD_PATH_ROOM], line[512];
-    double value[CGD__TERMS];
+    double value[CGD__TERMS + 2];
     cgd__text t;
     int i, bad;
     FILE *f;
     cgd_status status = cgd__run_path(r, path, "log.csv");
     if (status != CGD_OK) return status;
-    memcpy(value, &p->losses, sizeof value);
+    memcpy(value, &p->losses, sizeof p->losses);
+    value[CGD__TERMS] = (double)p->lr_g;
+    value[CGD__TERMS + 1] = (double)p->lr_d;
     t.at = line;
     t.room = sizeof line;
     cgd__put_unsigned(&t, (size_t)p->step);
-    for (i = 0; i < CGD__TERMS; i++) {
+    for (i = 0; i < CGD__TERMS + 2; i++) {
         cgd__put(&t, ',');
         cgd__put_float(&t, value[i]);
     }
-    cgd__put(&t, ',');
-    cgd__put_float(&t, (double)p->lr_g);
-    cgd__put(&t, ',');
-    cgd__put_float(&t, (double)p->lr_d);
     cgd__put(&t, '\n');
     *t.at = 0;
     f = cgd_fopen(path, "ab");
     bad = !f || fputs(line, f) < 0;
     if (f && fclose(f) != 0) bad = 1;
-    return bad ? cgd__fail(r->ctx, CGD_ERR_IO, "cannot write %s: is the disk "
-                           "full?", path) : CGD_OK;
+    return bad ? cgd__disk_full(r->ctx, path) : CGD_OK;
 }
 
 /* A state must not reach the disk before the lines that belong to it. */
@@ -17716,14 +17571,6 @@ static cgd_status cgd__run_loop(cgd__run *r)
     return status;
 }
 
-static void cgd__run_begin(cgd__run *r, cgd_ctx *ctx,
-                           const cgd_run_config *run)
-{
-    memset(r, 0, sizeof *r);
-    r->ctx = ctx;
-    r->config = run;
-}
-
 /* The discriminators of a training, d_b and d_a. */
 static cgd_status cgd__judges_load(cgd_ctx *ctx, cgd_net judges[2],
                                    const char *path)
@@ -17775,7 +17622,9 @@ CGDDEF cgd_status cgd_train_run(cgd_ctx *ctx, const cgd_train_config *config,
     if (run->inherit)
         status = cgd__judges_load(ctx, judges, run->inherit);
     if (judges[0].layers) c.discriminator = judges[0].discriminator;
-    cgd__run_begin(&r, ctx, run);
+    memset(&r, 0, sizeof r);
+    r.ctx = ctx;
+    r.config = run;
     if (status == CGD_OK)
         status = cgd_trainer_init(ctx, &r.trainer, &c, run->teacher,
                                   run->reverse);

@@ -424,7 +424,7 @@ static void hostile_json_is_refused(void)
     refuse("{\"a\"}", 0, "prescribes");
     refuse("{\"a\":1}", 0, "prescribes");
     refuse("{\"a\":[]}", 0, "prescribes");
-    refuse("{\"a\":{}}", 0, "prescribes");
+    refuse("{\"a\":{}}", 0, "lacks its dtype");
     refuse("{,}", 0, "prescribes");
     refuse("{\"a", 0, "string");
     refuse("{\"a\\", 0, "string");
