@@ -4082,6 +4082,9 @@ static size_t cgd__place(cgd__span *t, size_t count, size_t middle,
     size_t n, i, k, total = 0;
     *held = 0;
     for (n = 0; n < count; n++) {
+        /* The one to be placed next, and the lowest gap that is free in all
+         * of its turns: those who live at the same time are walked through
+         * from the bottom up. */
         cgd__span *best = NULL;
         size_t at = 0;
         for (i = 0; i < count; i++)
@@ -4263,7 +4266,10 @@ static void cgd__plan_layer(const cgd_pass *p, const cgd__slot *s,
     int own = l->act == CGD_ACT_TANH || (!l->norm && l->act);
     int remade = train && !s->kept && cgd__one_reader(p, s);
     int there = s->again && s->kept;   /* since the first run                */
-    if (s->layer + 1 < p->net->n_layers) {   /* who needs OUT last?          */
+    /* Who needs OUT last? Forward, its last reader. Backward, the layer behind,
+     * for the gradient of its weights, or this one, for its activation's
+     * slope; a kept output, whoever asked for it. */
+    if (s->layer + 1 < p->net->n_layers) {
         size_t need = own ? back : s[1].back;
         last = s->kept || (train && !remade && (own || p->learns)) ? need
              : reader->run;
@@ -4271,9 +4277,13 @@ static void cgd__plan_layer(const cgd_pass *p, const cgd__slot *s,
             cgd__want(t + CGD__OUT_AGAIN, out, s[1].back, need);
         if (train) cgd__want(t + CGD__D_OUT, out, reader->back, back);
     }
+    /* What stays raw is never written as an output; at inference the raw map
+     * itself is OUT, since nothing else is kept of it. */
     if (!there && !(train && s->stays_raw))
         cgd__want(t + CGD__OUT, out, run, last);
     if (l->norm && train) cgd__want(t + CGD__RAW, out, run, back);
+    /* Statistics live on to the reader's turn, which applies them, or to the
+     * norm's own gradient. */
     if (l->norm && !s->again) {
         cgd__want(t + CGD__STATS, 4 * p->n * l->out_c, run,
                   p->mode == CGD_INFER ? run + 1 : back);
@@ -6086,7 +6096,7 @@ static void cgd__add_shares(const cgd__choices *q, size_t i)
 }
 
 /* The n of `of` channels that are worth most, in order; what is not a number
- * counts as nothing. */
+ * counts as nothing. Whoever is taken is marked by a worth below 0. */
 static void cgd__choose(const cgd__choices *q, size_t *chosen, size_t n,
                         size_t of)
 {
@@ -6169,7 +6179,9 @@ static void cgd__copy_layer(const cgd_layer *l, const cgd_layer *from,
     }
 }
 
-/* Walk through the student and choose. */
+/* Walk through the student and choose. A layer's outputs are the next one's
+ * inputs, so that each choice is made once and used twice: the lists lie one
+ * behind the other, and `in` of a layer is `out` of the one before. */
 static void cgd__choose_channels(const cgd__choices *q)
 {
     const cgd_net *s = q->student;
@@ -6181,7 +6193,9 @@ static void cgd__choose_channels(const cgd__choices *q)
 }
 
 /* Copy what the chosen channels have in a vector of the teacher's; running:
- * its running statistics too. */
+ * its running statistics too. Layers without a counterpart of their own kind
+ * keep what they have. The vector may as well be Adam's: an average of the
+ * gradient belongs to its weight, and goes where that goes. */
 static void cgd__copy_channels(const cgd__choices *q, float *to,
                                const float *its, int running)
 {
@@ -6525,7 +6539,8 @@ static float *cgd__lesson_part(const cgd__lesson *lesson, size_t k, size_t i,
 }
 
 /* Show the teacher picture i, and write down what it says. A batch norm in
- * it uses the picture's own statistics, or those it was deployed with. */
+ * it uses the picture's own statistics, or those it was deployed with. The
+ * teacher does not learn: its pass keeps nothing for a backward. */
 static cgd_status cgd__ask(const cgd_trainer *t, cgd__lesson *lesson,
                            const cgd_tensor *x, size_t i)
 {
@@ -6717,7 +6732,10 @@ static cgd_status cgd__hidden_term(const cgd_trainer *t, cgd__matched *m,
 }
 
 /* All that the teacher has to say to the pass that made fake: gradients of
- * the output into d_fake, those of hidden states as pulls at the pass. */
+ * the output into d_fake, those of hidden states as pulls at the pass. A loss
+ * on a hidden state enters backward in the middle: when d, coming from the
+ * output, reaches the end of block k, the pull is added to it, and from there
+ * on both go on as one. */
 static cgd_status cgd__teach(const cgd_trainer *t, cgd__lesson *lesson,
                              cgd_pass *student, const cgd_tensor *fake,
                              cgd_tensor *d_fake, cgd_losses *losses)
@@ -6952,7 +6970,9 @@ static cgd_status cgd__judge_plan(cgd_trainer *t, int s, cgd__half *half)
         t->config.width, t->config.height);
 }
 
-/* Plan the passes of direction s, those that its terms need. */
+/* Plan the passes of direction s, those that its terms need. A generator that
+ * stands still (a student's reverse) is passed forward only where it begins a
+ * cycle, and in a cycle's second half passes the gradient on. */
 static cgd_status cgd__half_plan(cgd_trainer *t, int s, cgd__half *half)
 {
     cgd_net *g = &t->side[s].g.net, *other = &t->side[!s].g.net;
@@ -7060,7 +7080,8 @@ static cgd_status cgd__plan_step(cgd_trainer *t, struct cgd__step_plan *plan)
     return status;
 }
 
-/* A block for a step: that of before, if it is large enough. */
+/* A block for a step: that of before, if it is large enough. A student that
+ * has been cut needs less, other kernels may need more. */
 static cgd_status cgd__step_block(cgd_trainer *t, size_t size)
 {
     void *block;
@@ -7113,7 +7134,9 @@ static cgd_status cgd__step_ready(cgd_trainer *t)
  * the judge. */
 
 /* x to fake; where passes are joined y to itself, too, whose loss needs no
- * other pass. */
+ * other pass. fake is copied: the pass lends all that its backward does not
+ * need to the passes that follow, and the discriminator wants fake when this
+ * pass is long over. */
 static cgd_status cgd__make_fake(cgd_trainer *t, int s, const cgd_tensor *x,
                                  const cgd_tensor *y, double *identity)
 {
@@ -7221,7 +7244,8 @@ static cgd_status cgd__direction(cgd_trainer *t, int s, const cgd_tensor *x,
     return status;
 }
 
-/* Before Adam takes it: is what a net learns from made of numbers? */
+/* Before Adam takes it: is what a net learns from made of numbers? One that is
+ * not would stay in m and v, and in every weight, for good. */
 static cgd_status cgd__check_learning(cgd_trainer *t, const cgd_learner *l,
                                       double loss, const char *whose)
 {
@@ -7233,7 +7257,8 @@ static cgd_status cgd__check_learning(cgd_trainer *t, const cgd_learner *l,
         whose);
 }
 
-/* Both generators' gradients are complete: descend. */
+/* Both generators' gradients are complete: descend. The two are one player
+ * with one loss, and so are the adaptors, who belong to the student. */
 static cgd_status cgd__generators_learn(cgd_trainer *t, double loss)
 {
     cgd_status status = CGD_OK;
@@ -7279,7 +7304,9 @@ static cgd_status cgd__generators_step(cgd_trainer *t,
     return cgd__generators_learn(t, l->generators);
 }
 
-/* One half of a discriminator's loss: x is real or fake, and D_s learns. */
+/* One half of a discriminator's loss: x is real or fake, and D_s learns. Real
+ * and fake are two passes and not one batch, as a batch norm must not see
+ * them together: it would tell them apart by their mean alone. */
 static cgd_status cgd__judge(cgd_trainer *t, int s, const cgd_tensor *x,
                              int role, double *loss)
 {
@@ -7600,7 +7627,8 @@ static cgd_status cgd__copy_generator(cgd_ctx *ctx, cgd_net *to,
     return status == CGD_OK ? cgd_net_copy(to, from) : status;
 }
 
-/* The other generator of a student's game: given, or fresh. */
+/* The other generator of a student's game: given, or fresh. It stands still
+ * unless it is to learn along. */
 static cgd_status cgd__start_reverse(cgd_trainer *t, const cgd_net *reverse)
 {
     const cgd_train_config *c = &t->config;
