@@ -1218,8 +1218,9 @@ typedef struct cgd_data_config {
  * loader an epoch has max(|A|, |B|) samples; A's pictures come in an order
  * shuffled anew every epoch (again from the start where A is the smaller),
  * B's are drawn at random, and each is cropped and mirrored by itself.
- * Pictures that cannot be read are left out with a warning; one that turns
- * out to be broken later is replaced by the next good one of its folder. */
+ * Broken pictures are left out with a warning; one that turns out to be
+ * broken later is replaced by the next good one of its folder. A picture that
+ * cannot be opened, or for which memory is short, is an error. */
 typedef struct cgd_dataset {
     cgd_ctx *ctx;
     cgd_data_config config;        /* its strings are not used after opening;

@@ -696,6 +696,9 @@ refuse "judge 16 bits, each folder its own" 'give LO,HI' "$cgd" eval \
     data/deep/trainA --truth data/deep/trainB --range auto
 check "pack 16 bits" "$cgd" pack data/deep -o out/deep.pack --channels 1 \
     --range auto
+check "info of packed pictures" "$cgd" info out/deep.pack
+mv log said
+check "info shows their range" has 'range of A, .*: 100 2881' said
 check "train on packed 16 bits" train --data out/deep.pack --steps 2 \
     --channels 1 --size 12x16 --load-size 16 --out runs/deep2
 check "packed or not, the same" \

@@ -80,7 +80,8 @@ static const command commands[] = {
   "scene. The same options draw the same pictures everywhere.\n" },
 { "train", TRAIN, run_train, 0, 0, "--data DIR --out RUN [options]",
   "train the generators of both directions",
-  "Trains a CycleGAN on two folders of unpaired pictures (JPEG, PNG, BMP).\n"
+  "Trains a CycleGAN on two folders of unpaired pictures: JPEG, PNG, BMP, or\n"
+  "arrays (.npy, .safetensors), with 16 bits or floating point too: --range.\n"
   "RUN then holds g_ab.safetensors and g_ba.safetensors, the generators;\n"
   "state.safetensors, from which --resume goes on exactly where the run\n"
   "stopped, with the options it was begun with, and the state before that,\n"

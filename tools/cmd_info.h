@@ -137,6 +137,7 @@ static int print_packed(const cgd_file *file)
 {
     static const char *const folders[] = { "trainA/", "trainB/", "testA/",
                                            "testB/" };
+    const char *range = cgd_file_meta(file, "cgd.range");
     size_t i, k, all = 0;
     for (k = 0; k < 4; k++) {
         size_t n = 0;
@@ -147,6 +148,9 @@ static int print_packed(const cgd_file *file)
                           (unsigned long)n);
         all += n;
     }
+    if (all > 0 && range)
+        printf("range of A, then of B (least, greatest, greatest of its "
+               "type): %s\n", range);
     return all > 0;
 }
 
