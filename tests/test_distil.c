@@ -812,6 +812,25 @@ static void choices_that_there_are_not_are_refused(void)
     cgd_net_free(&teacher);
 }
 
+/* Weights of losses to a teacher's answers, and nobody who answers. */
+static void losses_to_a_teacher_need_one(void)
+{
+    size_t i;
+    for (i = 0; i < 5; i++) {
+        cgd_train_config c = every_term();
+        cgd_trainer t;
+        c.output_weight = i == 0;
+        c.haar_weight = i == 1;
+        c.contrast_weight = i == 2;
+        c.feature_weight = i == 3;
+        c.cuts = 1;
+        c.gan_weight = 0;
+        CHECK(cgd_trainer_init(&context, &t, &c, NULL, NULL)
+              == (i < 4 ? CGD_ERR_ARGUMENT : CGD_OK));
+        if (i == 4) cgd_trainer_free(&t);
+    }
+}
+
 /* No answers kept, all, only one: the same student. */
 static void remembered_answers_change_nothing(void)
 {
@@ -1075,6 +1094,7 @@ int main(void)
     RUN(cut_students_resume_bit_for_bit);
     RUN(cuts_that_cannot_be_are_refused);
     RUN(choices_that_there_are_not_are_refused);
+    RUN(losses_to_a_teacher_need_one);
     RUN(remembered_answers_change_nothing);
     RUN(threads_change_nothing);
     RUN(a_transferred_student_starts_closer);
