@@ -390,6 +390,7 @@ typedef struct cgd_generator_config {
     unsigned short inside[CGD_MAX_BLOCKS];   /* of each block; 0: stage[3]   */
     cgd_range range[2];       /* of the pictures it takes and gives; zeros:
                                  0 to each picture's white                   */
+    int zero_pad;             /* behind a resizing: zeros, not a mirror      */
 } cgd_generator_config;
 
 enum { CGD_DISC_PATCH = 0, CGD_DISC_FIVE, CGD_DISC_PIXEL };
@@ -5029,12 +5030,14 @@ static void cgd__append_up(cgd__builder *b, const cgd_generator_config *c,
                         c->norm, CGD_ACT_RELU);
         cgd__name(l, "model", *index, *index + 1);
         *index += 3;
-    } else {                       /* upsample, reflection pad, convolution  */
-        l = cgd__append(b, CGD_CONV, in, out, 3, 1, 1, CGD_PAD_REFLECT,
-                        c->norm, CGD_ACT_RELU);
+    } else {                 /* upsample, reflection pad or none, convolution */
+        size_t pad = !c->zero_pad;
+        l = cgd__append(b, CGD_CONV, in, out, 3, 1, 1,
+                        pad ? CGD_PAD_REFLECT : CGD_PAD_ZERO, c->norm,
+                        CGD_ACT_RELU);
         l->up = c->up;
-        cgd__name(l, "model", *index + 2, *index + 3);
-        *index += 5;
+        cgd__name(l, "model", *index + 1 + pad, *index + 2 + pad);
+        *index += 4 + pad;
     }
 }
 
@@ -12914,6 +12917,8 @@ static void cgd__words_generator(cgd__words *w, cgd_generator_config *g)
         if (s) g->stage[i] = (int)v;
     }
     if (!s && !w->bad) w->bad = "stage";
+    if (strstr(w->text, " zero_pad="))
+        g->zero_pad = cgd__words_number(w, "zero_pad", 0, 1);
     if (!strstr(w->text, " inside=")) return;
     s = cgd__words_find(w, "inside");
     for (i = 0; s && i < (size_t)g->blocks && i < CGD_MAX_BLOCKS; i++) {
@@ -12970,6 +12975,9 @@ CGDDEF int cgd_net_describe(const cgd_net *net,
             g->width, g->blocks, cgd__norm_words[g->norm],
             cgd__up_words[g->up], cgd__block_words[g->block],
             net->image_stats != 0, s[0], s[1], s[2], s[3], s[4], s[5]);
+        if (g->zero_pad)
+            cgd__format(text + strlen(text),
+                        CGD_DESCRIPTION_ROOM - strlen(text), " zero_pad=1");
         cgd__describe_inside(text, g, s[3]);
         return 1;
     }

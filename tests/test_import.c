@@ -241,6 +241,12 @@ static const struct net_case {
     { "mobile.pth", NULL, "mobile", 16 },
     { "mobile_5.pth", NULL, "mobile_5", 16 },
     { "patch.pth", NULL, "patch", 32 },
+    { "collection.pth", NULL, "collection", 16 },
+    { "normalised.pth", NULL, "normalised", 16 },
+    { "protocol_4.pth", "net", "protocol", 16 },
+    { "protocol_5.pth", NULL, "protocol", 16 },
+    { "protocol_4_legacy.pth", NULL, "protocol", 16 },
+    { "protocol_5_legacy.pth", "net", "protocol", 16 },
     { "python.safetensors", NULL, "python", 16 },
     { "python_d.safetensors", NULL, "python_d", 16 }
 };
@@ -395,6 +401,27 @@ static void guesses_are_said_and_options_obeyed(void)
     end(&ctx);
 }
 
+/* Zeros behind a resizing, not a mirror: a saved model says so. */
+static void zero_padding_survives(void)
+{
+    const char *path = "build/test_import_zero.safetensors";
+    cgd_ctx ctx;
+    cgd_net net;
+    cgd_model back;
+    begin(&ctx);
+    CHECK(import_with(&ctx, &net, "collection.pth", -1, -1, -1) == CGD_OK);
+    CHECK(strstr(warning, "to the nearest pixel (--up bilinear)") != NULL);
+    CHECK(net.generator.zero_pad && net.generator.up == CGD_UP_NEAREST);
+    CHECK(cgd_net_save(&net, NULL, path) == CGD_OK);
+    CHECK(cgd_model_load(&ctx, &back, path) == CGD_OK);
+    CHECK(memcmp(&back.net.generator, &net.generator, sizeof net.generator)
+          == 0);
+    cgd_model_free(&back);
+    cgd_net_free(&net);
+    remove(path);
+    end(&ctx);
+}
+
 /* ---- which net, and what is wrong with it --------------------------------*/
 
 static void refuse_key(const char *name, const char *key, const char *word)
@@ -484,6 +511,40 @@ static void all_misfits_are_named_at_once(void)
                         "module.model.18.bias (3)");
 }
 
+/* Nets that are none of ours are called by their names. */
+static void strangers_are_named(void)
+{
+    bytes b = bytes_of("dropout.pth");
+    rename_in(b, "module.model.4.weight", "module.model.1.model.");
+    refuse_net_bytes(b, "x holds a U-Net, the generator of pix2pix");
+    b = bytes_of("dropout.pth");
+    rename_in(b, "module.model.4.weight", "down_blocks.0.weight1");
+    refuse_net_bytes(b, "generator of a common tutorial");
+    b = bytes_of("dropout.pth");
+    rename_in(b, "module.model.4.weight", "module.model.777.filt");
+    refuse_net_bytes(b, "CUT's antialiased one");
+    b = bytes_of("patch.pth");
+    rename_in(b, "model.2.weight", "model.2.WEIGHT");
+    refuse_net_bytes(b, "no model.2.weight");
+}
+
+/* A key may be any part of the path; what is there is listed. */
+static void keys_are_found_and_listed(void)
+{
+    cgd_ctx ctx;
+    cgd_file file;
+    cgd_net net;
+    begin(&ctx);
+    CHECK(open_golden(&ctx, &file, "project.pth") == CGD_OK);
+    CHECK(import_key(&ctx, &net, &file, "generator_ab") == CGD_OK);
+    cgd_net_free(&net);
+    CHECK(import_key(&ctx, &net, &file, "generator") == CGD_ERR_FORMAT);
+    CHECK(strstr(ctx.message, "there is: model_state_dict.discriminator_a "
+                              "(discriminator)") != NULL);
+    cgd_file_close(&file);
+    end(&ctx);
+}
+
 /* A convolution that was made without a bias has none, which is no fault; one
  * under another name is. */
 static void a_missing_bias_is_zero_and_warned_of(void)
@@ -539,6 +600,18 @@ static void refuse_text(const char *text, size_t size, const char *word)
     end(&ctx);
 }
 
+/* What only the name tells. */
+static void refuse_named(const char *name, const char *word)
+{
+    cgd_ctx ctx;
+    cgd_file file;
+    begin(&ctx);
+    CHECK(cgd_import_open_memory(&ctx, &file, "\x08\x07\x12\x07pytorch", 11,
+                                 name) == CGD_ERR_FORMAT);
+    CHECK(strstr(ctx.message, word) != NULL);
+    end(&ctx);
+}
+
 static void what_is_no_checkpoint_is_refused_in_a_sentence(void)
 {
     refuse_golden("calls.pth", "would have Python call posix.system");
@@ -554,6 +627,12 @@ static void what_is_no_checkpoint_is_refused_in_a_sentence(void)
     refuse_text("version https://git-lfs.github.com/spec/v1\n", 43,
                 "Git LFS pointer");
     refuse_text("\x1f\x8b\x08", 3, "compressed by gzip");
+    refuse_text("\x1c\0\0\0TFL3\x14\0", 10, "TensorFlow Lite model");
+    refuse_named("g.onnx", "is an ONNX model");
+    refuse_named("saved_model.pb", "a graph of TensorFlow");
+    refuse_named("model.ckpt", "one of TensorFlow's");
+    refuse_named("model.index", "half of a checkpoint");
+    refuse_named("g.mlmodel", "a Core ML model");
     refuse_text("", 0, "no safetensors file");
     refuse_text("PK\3\4", 4, "was cut short");
 }
@@ -937,8 +1016,11 @@ int main(void)
     RUN(widths_of_stages_and_blocks_survive);
     RUN(python_safetensors_are_imported);
     RUN(guesses_are_said_and_options_obeyed);
+    RUN(zero_padding_survives);
     RUN(several_nets_are_listed);
     RUN(all_misfits_are_named_at_once);
+    RUN(strangers_are_named);
+    RUN(keys_are_found_and_listed);
     RUN(a_missing_bias_is_zero_and_warned_of);
     RUN(weights_that_are_no_numbers_are_refused);
     RUN(what_is_no_checkpoint_is_refused_in_a_sentence);

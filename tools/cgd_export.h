@@ -1007,7 +1007,7 @@ static void cgd__c_model(cgd__bytes *b, const cgd_net *net, const char *name)
         cgd__bytes_text(b, i == 0 ? "{" : i == 3 ? " }, {" : ",");
         cgd__c_floats(b, &v, 1);
     }
-    cgd__bytes_text(b, " } } }\n};\n\n#endif\n");
+    cgd__bytes_format(b, " } }, %d }\n};\n\n#endif\n", g->zero_pad);
 }
 
 CGDDEF cgd_status cgd_export_c(const cgd_net *net, const char *path)

@@ -473,7 +473,7 @@ static int cgd__is(const cgd__torch *p, cgd_u32 value, int kind)
 /* ---- the pickle: what tensors are made of --------------------------------*/
 
 enum { CGD__ORDERED_DICT = 0, CGD__REBUILD_V2, CGD__REBUILD, CGD__PARAMETER,
-       CGD__SIZE, CGD__OF_TYPE };
+       CGD__SIZE, CGD__OF_TYPE, CGD__HARMLESS };
 
 static const struct cgd__global {
     const char *module, *name;
@@ -493,7 +493,23 @@ static const struct cgd__global {
     { "torch", "ShortStorage", CGD__OF_TYPE, CGD_I16 },
     { "torch", "CharStorage", CGD__OF_TYPE, CGD_I8 },
     { "torch", "ByteStorage", CGD__OF_TYPE, CGD_U8 },
-    { "torch", "BoolStorage", CGD__OF_TYPE, CGD_BOOL }
+    { "torch", "BoolStorage", CGD__OF_TYPE, CGD_BOOL },
+    { "torch", "device", CGD__HARMLESS, 0 },     /* beside the weights: of   */
+    { "torch", "float32", CGD__HARMLESS, 0 },    /* no interest              */
+    { "torch", "float64", CGD__HARMLESS, 0 },
+    { "torch", "float16", CGD__HARMLESS, 0 },
+    { "torch", "bfloat16", CGD__HARMLESS, 0 },
+    { "torch", "int64", CGD__HARMLESS, 0 },
+    { "torch", "int32", CGD__HARMLESS, 0 },
+    { "torch", "int16", CGD__HARMLESS, 0 },
+    { "torch", "int8", CGD__HARMLESS, 0 },
+    { "torch", "uint8", CGD__HARMLESS, 0 },
+    { "torch", "bool", CGD__HARMLESS, 0 },
+    { "collections", "Counter", CGD__HARMLESS, 0 },
+    { "builtins", "set", CGD__HARMLESS, 0 },
+    { "__builtin__", "set", CGD__HARMLESS, 0 },
+    { "builtins", "complex", CGD__HARMLESS, 0 },
+    { "__builtin__", "complex", CGD__HARMLESS, 0 }
 };
 
 /* Refuse a name that is not in the list, with what to do about it. */
@@ -511,7 +527,13 @@ static void cgd__global_refuse(cgd__torch *p, const char *module,
     if (p->status != CGD_OK) return;
     cgd__printable(&a, module);
     cgd__printable(&b, name);
-    if (evil)
+    if (strncmp(name, "_rebuild_qtensor", 16) == 0 || name[0] == 'Q'
+        || strcmp(name, "_rebuild_tensor_v3") == 0)
+        p->status = cgd_fail(p->file->ctx, CGD_ERR_FORMAT,
+            "%s holds numbers of 8 bits or fewer, or of a new kind (%s.%s), "
+            "which are not weights by themselves: save it from Python as "
+            "float32", p->file->path, a.text, b.text);
+    else if (evil)
         p->status = cgd_fail(p->file->ctx, CGD_ERR_FORMAT,
             "%s would have Python call %s.%s, which no weights need: do not "
             "load it there either", p->file->path, a.text, b.text);
@@ -532,14 +554,12 @@ static void cgd__pickle_line(cgd__torch *p, char *to, size_t room)
     to[n] = 0;
 }
 
-static void cgd__pickle_global(cgd__torch *p)
+/* Look a name up, and put it on the stack. */
+static void cgd__global_put(cgd__torch *p, const char *module,
+                            const char *name)
 {
-    char module[96], name[96];
     const char *m = module;
-    size_t i, n;
-    cgd__pickle_line(p, module, sizeof module);
-    cgd__pickle_line(p, name, sizeof name);
-    n = strlen(name);
+    size_t i, n = strlen(name);
     if (strcmp(module, "torch.cuda") == 0 && n > 7
         && strcmp(name + n - 7, "Storage") == 0) m = "torch";
     for (i = 0; i < sizeof cgd__globals / sizeof *cgd__globals; i++)
@@ -549,6 +569,25 @@ static void cgd__pickle_global(cgd__torch *p)
             return;
         }
     cgd__global_refuse(p, module, name);
+}
+
+/* Both names in lines of text: GLOBAL; or on the stack: STACK_GLOBAL. */
+static void cgd__pickle_global(cgd__torch *p, int stacked)
+{
+    char module[96] = "", name[96] = "";
+    if (stacked) {
+        cgd_u32 second = cgd__take_off(p), first = cgd__take_off(p);
+        if (p->status != CGD_OK) return;
+        if (!cgd__string(p, first, module, sizeof module)
+            || !cgd__string(p, second, name, sizeof name)) {
+            cgd__torch_fail(p, "holds a broken pickle: a name is no string");
+            return;
+        }
+    } else {
+        cgd__pickle_line(p, module, sizeof module);
+        cgd__pickle_line(p, name, sizeof name);
+    }
+    cgd__global_put(p, module, name);
 }
 
 /* ("storage", class, key, device, elements[, (key, first, elements)]) */
@@ -704,6 +743,7 @@ static void cgd__pickle_reduce(cgd__torch *p)
     case CGD__REBUILD_V2:   made = cgd__make_tensor(p, args); break;
     case CGD__PARAMETER:
     case CGD__SIZE:         made = cgd__nth(p, args, 0); break;
+    case CGD__HARMLESS:     break;
     default: cgd__torch_fail(p, "makes a storage in a way that torch.save "
                                 "does not");
     }
@@ -807,13 +847,21 @@ static int cgd__pickle_step(cgd__torch *p)
     switch (op) {
     case 0x80: cgd__pickle_byte(p); break;                   /* PROTO        */
     case '.': return 0;                                      /* STOP         */
-    case 'c': cgd__pickle_global(p); break;                  /* GLOBAL       */
+    case 0x95: cgd__pickle_number(p, 8, NULL); break;        /* FRAME        */
+    case 'c':                                                /* GLOBAL       */
+    case 0x93: cgd__pickle_global(p, op == 0x93); break;     /* STACK_GLOBAL */
     case '(': cgd__put_on(p, CGD__MARK); break;              /* MARK         */
     case 'q': cgd__memo_put(p, cgd__pickle_number(p, 1, NULL)); break;
     case 'r': cgd__memo_put(p, cgd__pickle_number(p, 4, NULL)); break;
+    case 0x94: cgd__memo_put(p, p->n_memo); break;           /* MEMOIZE      */
     case 'h': cgd__memo_get(p, cgd__pickle_number(p, 1, NULL)); break;
     case 'j': cgd__memo_get(p, cgd__pickle_number(p, 4, NULL)); break;
-    case 'U': cgd__pickle_string(p, cgd__pickle_number(p, 1, NULL)); break;
+    case 'U': case 'C':                                      /* SHORT_...    */
+    case 0x8c: cgd__pickle_string(p, cgd__pickle_number(p, 1, NULL)); break;
+    case 0x8d: case 0x8e:                                    /* BINUNICODE8  */
+        cgd__pickle_string(p, cgd__pickle_number(p, 8, NULL));
+        break;
+    case 'B':                                                /* BINBYTES     */
     case 'X':                                                /* BINUNICODE   */
     case 'T': cgd__pickle_string(p, cgd__pickle_number(p, 4, NULL)); break;
     case 'K': cgd__pickle_integer(p, 1, 0); break;           /* BININT1      */
@@ -831,9 +879,11 @@ static int cgd__pickle_step(cgd__torch *p)
         cgd__put_new(p, CGD__NUMBER, op == 0x88, 0);
         break;
     case 'N': cgd__put_new(p, CGD__NOTHING, 0, 0); break;
+    case 0x8f:                                               /* EMPTY_SET    */
     case ')':                                                /* EMPTY_TUPLE  */
     case ']': cgd__put_new(p, CGD__LIST, 0, 0); break;
     case '}': cgd__put_new(p, CGD__DICT, 0, 0); break;
+    case 0x91:                                               /* FROZENSET    */
     case 't':                                                /* TUPLE        */
         list = cgd__value_new(p, CGD__LIST, 0, 0);
         cgd__take_marked(p, list);
@@ -843,6 +893,7 @@ static int cgd__pickle_step(cgd__torch *p)
     case 0x86: cgd__tuple(p, 2); break;
     case 0x87: cgd__tuple(p, 3); break;
     case 'a': cgd__pickle_set(p, CGD__LIST, 1); break;       /* APPEND       */
+    case 0x90:                                               /* ADDITEMS     */
     case 'e': cgd__pickle_set_many(p, CGD__LIST); break;     /* APPENDS      */
     case 's': cgd__pickle_set(p, CGD__DICT, 2); break;       /* SETITEM      */
     case 'u': cgd__pickle_set_many(p, CGD__DICT); break;     /* SETITEMS     */
@@ -987,8 +1038,8 @@ static int cgd__legacy_storages(cgd__torch *p, cgd_u32 keys)
 static cgd_u32 cgd__legacy_open(cgd__torch *p)
 {
     cgd_u32 version, object, keys;
-    p->at = 15;                                     /* behind the magic one  */
     p->end = p->file->source.size;
+    cgd__pickle(p);                                 /* the magic one         */
     version = cgd__pickle(p);
     if (p->status == CGD_OK && p->values[version].at != 1001)
         cgd__torch_fail(p, "has another version than 1001, which is not "
@@ -1374,9 +1425,23 @@ static int cgd__begins(const unsigned char *head, const char *with)
 
 /* What a file is that is neither; NULL if its first 512 bytes say nothing, or
  * say that it is safetensors, whose first byte can be any. */
-static const char *cgd__other_kind(const unsigned char *head)
+static const char *cgd__other_kind(const unsigned char *head,
+                                   const char *path)
 {
-    size_t i = 0;
+    static const char *const named[][2] = {
+        { ".onnx", "is an ONNX model: it is run, not trained on; import the "
+                   "checkpoint that it was exported from" },
+        { ".pb", "is a graph of TensorFlow (or ONNX): import reads PyTorch's "
+                 "checkpoints and safetensors" },
+        { ".index", "is half of a checkpoint of TensorFlow's: import reads "
+                    "PyTorch's checkpoints and safetensors" },
+        { ".ckpt", "is no checkpoint of PyTorch's, so one of TensorFlow's: "
+                   "import reads PyTorch's and safetensors" },
+        { ".mlmodel", "is a Core ML model: it is run, not trained on; import "
+                      "the checkpoint that it was converted from" },
+        { ".tflite", "is a TensorFlow Lite model: it is run, not trained on; "
+                     "import a checkpoint of PyTorch's" } };
+    size_t i = 0, n = strlen(path), m;
     if (cgd__word_at(head + 4) == 0 && head[8] == '{') return NULL;
     while (i < 64 && (head[i] == ' ' || head[i] == '\n' || head[i] == '\r'
                       || head[i] == '\t' || head[i] == 0xef
@@ -1396,11 +1461,27 @@ static const char *cgd__other_kind(const unsigned char *head)
     if (cgd__begins(head, "\x89HDF"))
         return "is an HDF5 file, as Keras writes it: its weights have to be "
                "saved from Python";
+    if (memcmp(head + 4, "TFL3", 4) == 0) return named[5][1];
+    for (i = 0; i < sizeof named / sizeof *named; i++) {
+        m = strlen(named[i][0]);
+        if (n > m && strcmp(path + n - m, named[i][0]) == 0)
+            return named[i][1];
+    }
     if (head[0] == 0x80 && head[1] > 0 && head[1] < 6)
         return "is a pickle of Python's, not a file of torch.save: in "
                "Python, torch.save(model.state_dict(), \"weights.pth\") "
                "writes one that can be read";
     return NULL;
+}
+
+/* The magic number behind PROTO, and from protocol 4 on behind FRAME. */
+static int cgd__is_legacy(const unsigned char *head)
+{
+    static const char magic[] = "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8"
+                                "\x50\x19";
+    return head[0] == 0x80
+        && (memcmp(head + 2, magic, 12) == 0
+            || (head[2] == 0x95 && memcmp(head + 11, magic, 12) == 0));
 }
 
 CGDDEF cgd_status cgd_import_open_source(cgd_ctx *ctx, cgd_file *file,
@@ -1420,11 +1501,9 @@ CGDDEF cgd_status cgd_import_open_source(cgd_ctx *ctx, cgd_file *file,
     p.file = file;
     cgd__torch_read(&p, 0, head, cgd__lesser(sizeof head, source->size));
     zip = cgd__begins(head, "PK\3\4");
-    legacy = head[0] == 0x80
-          && memcmp(head + 2, "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50"
-                              "\x19.", 13) == 0;
+    legacy = cgd__is_legacy(head);
     if (p.status == CGD_OK && !zip && !legacy) {
-        other = cgd__other_kind(head);
+        other = cgd__other_kind(head, label);
         if (!other) return cgd_file_open_source(ctx, file, source, label);
         cgd__torch_fail(&p, other);
     }
@@ -1809,6 +1888,7 @@ static int cgd__infer_up(cgd__guess *q, cgd_generator_config *g, int at)
     }
     q->y.padded = q->y.nested ? q->y.nested == 2
                               : cgd__conv_at(q, at + 2, "") != NULL;
+    g->zero_pad = !q->y.padded;
     g->up = known >= 0 ? known : q->y.block ? CGD_UP_NEAREST : CGD_UP_BILINEAR;
     if (known < 0)
         cgd__say(q, q->y.block
@@ -1867,9 +1947,8 @@ static int cgd__infer_discriminator(cgd__guess *q)
         d->kind = CGD_DISC_FIVE;
         d->norm = CGD_NORM_NONE;
     } else {
-        for (d->layers = 0; cgd__conv_at(q, 2 + 3 * d->layers, "");)
-            d->layers++;
-        d->layers--;
+        for (d->layers = 8; d->layers > 1; d->layers--)  /* the last one     */
+            if (cgd__conv_at(q, 2 + 3 * d->layers, "")) break;
         d->norm = cgd__infer_norm(q, "model.3");
     }
     if (!first || first->shape[0] > CGD__CHANNELS_MOST
@@ -1887,24 +1966,31 @@ typedef struct cgd__misfit_list {
     char text[800];
 } cgd__misfit_list;
 
-/* "no NAME (64, 3, 7, 7)", "NAME is (...), not (...)" */
+static void cgd__misfit_shape(cgd__misfit_list *m, const size_t *shape,
+                              size_t rank)
+{
+    size_t i;
+    for (i = 0; i < rank; i++) {
+        cgd_format(m->text + m->length, sizeof m->text - m->length, "%s%u",
+                   i ? ", " : "(", shape[i]);
+        m->length += strlen(m->text + m->length);
+    }
+    cgd_format(m->text + m->length, sizeof m->text - m->length,
+               rank ? ")" : "()");
+    m->length += strlen(m->text + m->length);
+}
+
+/* "no NAME (64, 3, 7, 7)" */
 static void cgd__misfit_add(cgd__misfit_list *m, const char *before,
                             const char *name, const char *between,
                             const size_t *shape, size_t rank)
 {
     cgd__clean clean;
-    size_t i;
-    cgd_format(m->text + m->length, sizeof m->text - m->length, "%s%s%s%s(",
+    cgd_format(m->text + m->length, sizeof m->text - m->length, "%s%s%s%s",
                m->count++ ? "; " : "", before, cgd__printable(&clean, name),
                between);
     m->length += strlen(m->text + m->length);
-    for (i = 0; i < rank; i++) {
-        cgd_format(m->text + m->length, sizeof m->text - m->length, "%s%u",
-                   i ? ", " : "", shape[i]);
-        m->length += strlen(m->text + m->length);
-    }
-    cgd_format(m->text + m->length, sizeof m->text - m->length, ")");
-    m->length += strlen(m->text + m->length);
+    cgd__misfit_shape(m, shape, rank);
 }
 
 /* Compare a part with what the file has for it. Biases may be missing: what
@@ -1942,8 +2028,9 @@ static void cgd__fit_part(cgd__misfit_list *m, const cgd_net *net,
         if (t->shape[i] != e->shape[i]) break;
     if (i == e->rank && i == t->rank) return;
     cgd__misfit_add(m, "", t->name, " is ", t->shape, t->rank);
-    m->count--;                              /* both halves are one misfit   */
-    cgd__misfit_add(m, ", not", "", " ", e->shape, e->rank);
+    cgd_format(m->text + m->length, sizeof m->text - m->length, ", not ");
+    m->length += strlen(m->text + m->length);
+    cgd__misfit_shape(m, e->shape, e->rank);
 }
 
 /* Is there a place in the net for a tensor of this name, or a reason to pass
@@ -2095,23 +2182,34 @@ static cgd_status cgd__fill(cgd_net *net, const cgd_file *file,
     return status;
 }
 
-/* What else the tensors may be, in plain words. */
-static cgd_status cgd__unknown_net(const cgd_file *file, const char *prefix)
+/* What else the tensors are, in plain words; NULL if that is not known. */
+static const char *cgd__known_stranger(const cgd_file *file)
 {
     size_t i;
     for (i = 0; i < file->n_tensors; i++) {
         const char *name = file->by_name[i]->name;
-        if (strstr(name, "model.1.model.") || strstr(name, ".model.model."))
-            return cgd_fail(file->ctx, CGD_ERR_FORMAT,
-                "%s holds a U-Net, the generator of pix2pix, which is none "
-                "of those that are trained here (residual blocks)",
-                file->path);
+        if (strstr(name, "model.1.model."))
+            return "a U-Net, the generator of pix2pix: it has no residual "
+                   "blocks, which all generators here have";
         if (strstr(name, "down_blocks.0."))
-            return cgd_fail(file->ctx, CGD_ERR_FORMAT,
-                "%s holds the generator of a common tutorial (initial, "
-                "down_blocks, res_blocks): its strided convolutions reflect "
-                "at the borders, which those here do not", file->path);
+            return "the generator of a common tutorial (initial, "
+                   "down_blocks, res_blocks): its strided convolutions "
+                   "reflect at the borders, which those here do not";
+        if (strcmp(name + strlen(name) - cgd__lesser(strlen(name), 5),
+                   ".filt") == 0)
+            return "a net with fixed blurs (filt), CUT's antialiased one: it "
+                   "is not among those that are read; train it with "
+                   "--no_antialias and --no_antialias_up";
     }
+    return NULL;
+}
+
+static cgd_status cgd__unknown_net(const cgd_file *file, const char *prefix)
+{
+    const char *stranger = cgd__known_stranger(file);
+    if (stranger)
+        return cgd_fail(file->ctx, CGD_ERR_FORMAT, "%s holds %s", file->path,
+                        stranger);
     if (*prefix)
         return cgd_fail(file->ctx, CGD_ERR_FORMAT,
             "%s: what begins with \"%s\" is neither a generator nor a "
@@ -2319,6 +2417,8 @@ static cgd_status cgd__take_net(cgd__guess *q, cgd_net *net)
     memset(found, 0, sizeof *found);
     memcpy(found->prefix, first, sizeof first);
     q->said[0] = 0;
+    if (fit == 0 && cgd__known_stranger(q->file))
+        return cgd__unknown_net(q->file, "");
     cgd__examine(q, &one);
     if (found->status != CGD_OK) return found->status;
     if (q->options->stats == CGD_STATS_RUNNING

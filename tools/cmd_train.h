@@ -487,6 +487,7 @@ static void follow_teacher(settings *s, const cgd_generator_config *teacher)
     g->out_channels = ba ? teacher->in_channels : teacher->out_channels;
     if (g->norm == AS_TEACHER) g->norm = teacher->norm;
     if (g->up == AS_TEACHER) g->up = teacher->up;
+    if (g->up == teacher->up) g->zero_pad = teacher->zero_pad;
     if (g->width == 0 || g->width == teacher->width) {
         int i;
         g->width = teacher->width;

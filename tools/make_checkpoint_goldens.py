@@ -97,6 +97,91 @@ def official(seed, kind="instance", width=2, blocks=2, second=5, bias=None,
     return n.sd
 
 
+def collection(seed, width=2, blocks=2):
+    """PyTorch-GAN's GeneratorResNet, under the official names."""
+    sd, n = official(seed, width=width, blocks=blocks, resize=True), Net(seed)
+    for k, v in sd.items():
+        i = int(k.split(".")[1]) - 10 - blocks
+        n.sd[k if i < 0 else k.replace("model.%d" % (i + 10 + blocks),
+             "model.%d" % (i + 9 + blocks - (i > 4)))] = v
+    return n.sd
+
+
+def normalised(sd, kinds):
+    """The same weights under spectral or weight norm, in both spellings."""
+    out = OrderedDict()
+    for k, v in sd.items():
+        kind = kinds.get(k)
+        stem = k[:-len("weight")]
+        deconv = k.startswith("model.1") and v.dim() == 4 and \
+            v.shape[1] < v.shape[0] and v.shape[2] == 3
+        if kind in ("spectral", "spectral_new"):
+            m = (v.transpose(0, 1) if deconv else v).reshape(
+                v.shape[1 if deconv else 0], -1)
+            left, scale, right = torch.linalg.svd(m.double())
+            u, r = left[:, 0].float(), right[0].float()
+            if kind == "spectral":
+                out.update({stem + "weight_orig": v * 3, stem + "weight_u": u,
+                            stem + "weight_v": r})
+            else:
+                new = stem + "parametrizations.weight."
+                out.update({new + "original": v * 3, new + "0._u": u,
+                            new + "0._v": r})
+        elif kind in ("weight", "weight_new"):
+            g = v.flatten(1).norm(dim=1).reshape(-1, 1, 1, 1)
+            if kind == "weight":
+                out.update({stem + "weight_g": g, stem + "weight_v": v * 5})
+            else:
+                new = stem + "parametrizations.weight."
+                out.update({new + "original0": g, new + "original1": v * 5})
+        else:
+            out[k] = v
+    return out
+
+
+def folded(sd):
+    """What PyTorch's own modules make of such weights after eval()."""
+    out = OrderedDict()
+    stems = {}
+    for k, v in sd.items():
+        for end in ("weight_orig", "weight_u", "weight_v", "weight_g",
+                    "parametrizations.weight.original",
+                    "parametrizations.weight.0._u",
+                    "parametrizations.weight.0._v",
+                    "parametrizations.weight.original0",
+                    "parametrizations.weight.original1"):
+            if k.endswith("." + end):
+                stems.setdefault(k[:-len(end) - 1], {})[end] = v
+                break
+        else:
+            out[k] = v
+    for stem, parts in stems.items():
+        big = max(parts.values(), key=lambda v: v.numel())
+        deconv = "weight_u" in parts and \
+            parts["weight_u"].numel() == big.shape[1] != big.shape[0] or \
+            "parametrizations.weight.0._u" in parts and \
+            parts["parametrizations.weight.0._u"].numel() == big.shape[1] \
+            != big.shape[0]
+        kind = torch.nn.ConvTranspose2d if deconv else torch.nn.Conv2d
+        a, b = big.shape[:2]
+        m = kind(a if deconv else b, b if deconv else a, big.shape[2],
+                 bias=False)
+        if "weight_orig" in parts:
+            m = torch.nn.utils.spectral_norm(m)
+        elif "weight_g" in parts:
+            m = torch.nn.utils.weight_norm(m)
+        elif "parametrizations.weight.0._u" in parts:
+            m = torch.nn.utils.parametrizations.spectral_norm(m)
+        else:
+            m = torch.nn.utils.parametrizations.weight_norm(m)
+        m.load_state_dict(parts)
+        m.eval()
+        channels = a if deconv else b
+        m(torch.zeros(1, channels, 9, 9))
+        out[stem + ".weight"] = m.weight.detach()
+    return out
+
+
 def mobile(seed, stages=(2, 3, 8, 4, 3), inside=(4, 4, 6), second=6):
     """GAN Compression's mobile_resnet: names, and widths all different."""
     n = Net(seed)
@@ -191,8 +276,9 @@ def convolved(w, name, x, pad=0, reflect=False, **how):
                     padding=pad, **how)
 
 
-def generated(sd, x):
-    """Any official or mobile generator: what is there says what it is."""
+def generated(sd, x, nearest=False):
+    """Any official or mobile generator: what is there says what it is; nearest:
+    as PyTorch-GAN resizes, with zeros around."""
     w, h = weights(sd), x
 
     def stage(i, h, **how):
@@ -227,6 +313,9 @@ def generated(sd, x):
                                    w.get(name + ".bias"), stride=2, padding=1,
                                    output_padding=1)
             h, i = F.relu(normed(w, shifted(name, 1), h)), i + 3
+        elif nearest:
+            h = F.interpolate(h, scale_factor=2, mode="nearest")
+            h, i = stage(i + 1, h, pad=1), i + 4
         else:
             h = F.interpolate(h, scale_factor=2, mode="bilinear",
                               align_corners=False)
@@ -407,6 +496,28 @@ def new_release():
     sd = {k: v.bfloat16() for k, v in official(8, "affine").items()}
     case("affine", sd, {"netD_A": patch(15), "G_A2B": sd})
     case("resize", official(9, resize=True))
+    sd = collection(17)
+    write("collection.pth", saved(OrderedDict(
+        (k.replace("conv_block", "block"), v) for k, v in sd.items())))
+    answers["collection"] = generated(sd, x, nearest=True)[0]
+    sd = normalised(official(18), {
+        "model.1.weight": "spectral", "model.4.weight": "weight",
+        "model.7.weight": "spectral_new",
+        "model.10.conv_block.1.weight": "weight_new",
+        "model.12.weight": "spectral", "model.15.weight": "spectral_new"})
+    write("normalised.pth", saved(sd))
+    answers["normalised"] = generated(folded(sd), x)[0]
+    sd = official(19)
+    answers["protocol"] = generated(sd, x)[0]
+    for protocol in 4, 5:
+        for legacy in False, True:
+            b = io.BytesIO()
+            torch.save({"dtype": torch.float32, "device": torch.device("cpu"),
+                        "tags": {"a", "b"}, "net": sd}, b,
+                       pickle_protocol=protocol,
+                       _use_new_zipfile_serialization=not legacy)
+            write("protocol_%d%s.pth" % (protocol, "_legacy" * legacy),
+                  b.getvalue())
     sd = mobile(10)
     case("mobile", sd, in_windows(sd), legacy=True)
     sd = {k: v.half() for k, v in mobile(11, second=5).items()}
