@@ -1936,6 +1936,13 @@ typedef CONDITION_VARIABLE cgd__condition;
 #define CGD__UNLOCK(m) LeaveCriticalSection(m)
 #define CGD__WAIT(c, m) SleepConditionVariableCS(c, m, INFINITE)
 #define CGD__WAKE_ALL(c) WakeAllConditionVariable(c)
+#define CGD__LOCK_INIT(c, m) \
+    (InitializeCriticalSection(m), InitializeConditionVariable(c))
+#define CGD__LOCK_FREE(c, m) DeleteCriticalSection(m)
+#define CGD__MAIN DWORD WINAPI         /* what a thread's function returns   */
+#define CGD__START(t, main, arg) \
+    ((*(t) = CreateThread(NULL, 0, main, arg, 0, NULL)) != NULL)
+#define CGD__FINISH(t) (WaitForSingleObject(t, INFINITE), CloseHandle(t))
 #else
 typedef size_t cgd__word;
 #define CGD__CAS(p, old, now) __sync_bool_compare_and_swap(p, old, now)
@@ -1955,6 +1962,12 @@ typedef pthread_cond_t cgd__condition;
 #define CGD__UNLOCK(m) pthread_mutex_unlock(m)
 #define CGD__WAIT(c, m) pthread_cond_wait(c, m)
 #define CGD__WAKE_ALL(c) pthread_cond_broadcast(c)
+#define CGD__LOCK_INIT(c, m) \
+    (pthread_mutex_init(m, NULL), pthread_cond_init(c, NULL))
+#define CGD__LOCK_FREE(c, m) (pthread_cond_destroy(c), pthread_mutex_destroy(m))
+#define CGD__MAIN void *
+#define CGD__START(t, main, arg) (pthread_create(t, NULL, main, arg) == 0)
+#define CGD__FINISH(t) pthread_join(t, NULL)
 #endif
 
 #define CGD__MAX_THREADS 64
@@ -2070,12 +2083,13 @@ static void cgd__team_for(void *user, size_t slices,
     }
 }
 
-#ifdef _WIN32
-static DWORD WINAPI cgd__team_main(LPVOID team)
+static CGD__MAIN cgd__team_main(void *team)
 {
     cgd__team_work((struct cgd__team *)team);
     return 0;
 }
+
+#ifdef _WIN32
 static int cgd__cores(void)
 {
     SYSTEM_INFO info;
@@ -2087,12 +2101,6 @@ static int cgd__cores(void)
     return n > 0 ? n : (int)info.dwNumberOfProcessors;
 }
 #else
-static void *cgd__team_main(void *team)
-{
-    cgd__team_work((struct cgd__team *)team);
-    return NULL;
-}
-
 #if defined(__linux__) && !defined(CGD_NO_STDIO)
 /* Linux gives a process less than the machine in two ways: a list of cores
  * (affinity and cpusets, of which the kernel shows what is left), and a quota
@@ -2201,23 +2209,10 @@ static void cgd__team_start(cgd_ctx *ctx, int threads)
     team = (struct cgd__team *)cgd__alloc_zeroed(ctx, 1, sizeof *team,
                                                  "a team of threads");
     if (!team) return;
-#ifdef _WIN32
-    InitializeCriticalSection(&team->mutex);
-    InitializeConditionVariable(&team->wake);
-    while (team->workers < threads - 1) {
-        HANDLE h = CreateThread(NULL, 0, cgd__team_main, team, 0, NULL);
-        if (!h) break;
-        team->threads[team->workers++] = h;
-    }
-#else
-    pthread_mutex_init(&team->mutex, NULL);
-    pthread_cond_init(&team->wake, NULL);
-    while (team->workers < threads - 1) {
-        if (pthread_create(&team->threads[team->workers], NULL,
-                           cgd__team_main, team) != 0) break;
+    CGD__LOCK_INIT(&team->wake, &team->mutex);
+    while (team->workers < threads - 1
+           && CGD__START(&team->threads[team->workers], cgd__team_main, team))
         team->workers++;
-    }
-#endif
     ctx->team = team;
     ctx->parallel.parallel_for = cgd__team_for;
     ctx->parallel.user = team;
@@ -2232,20 +2227,8 @@ static void cgd__team_stop(cgd_ctx *ctx)
     CGD__STORE(&team->quit, 1);
     CGD__WAKE_ALL(&team->wake);
     CGD__UNLOCK(&team->mutex);
-    for (i = 0; i < team->workers; i++) {
-#ifdef _WIN32
-        WaitForSingleObject(team->threads[i], INFINITE);
-        CloseHandle(team->threads[i]);
-#else
-        pthread_join(team->threads[i], NULL);
-#endif
-    }
-#ifdef _WIN32
-    DeleteCriticalSection(&team->mutex);
-#else
-    pthread_cond_destroy(&team->wake);
-    pthread_mutex_destroy(&team->mutex);
-#endif
+    for (i = 0; i < team->workers; i++) CGD__FINISH(team->threads[i]);
+    CGD__LOCK_FREE(&team->wake, &team->mutex);
     cgd__free(ctx, team, sizeof *team);
     ctx->team = NULL;
 }
@@ -17092,15 +17075,19 @@ CGDDEF cgd_run_config cgd_run_defaults(void)
 
 /* ---- the folder ----------------------------------------------------------*/
 
-static cgd_status cgd__run_path(cgd__run *r, char path[CGD_PATH_ROOM],
-                                const char *name)
+/* Put together a path in the folder, which cgd__run_folder has found to be
+ * short enough, and return it. */
+static const char *cgd__run_path(const cgd__run *r, char path[CGD_PATH_ROOM],
+                                 const char *name)
 {
-    return cgd__join(r->ctx, path, r->config->out, name);
+    (void)cgd_path_join(path, r->config->out, name);
+    return path;
 }
 
 /* out/samples/000100 and what follows; the step of now. */
-static cgd_status cgd__run_numbered(cgd__run *r, char path[CGD_PATH_ROOM],
-                                    const char *what)
+static const char *cgd__run_numbered(const cgd__run *r,
+                                     char path[CGD_PATH_ROOM],
+                                     const char *what)
 {
     char name[64], digits[24];
     size_t n;
@@ -17114,14 +17101,18 @@ static cgd_status cgd__run_numbered(cgd__run *r, char path[CGD_PATH_ROOM],
 /* Make the folder, and see that no other process works there. */
 static cgd_status cgd__run_folder(cgd__run *r)
 {
+    static const char longest[] =
+        "/samples/18446744073709551615.student.safetensors.cgd-part";
     char path[CGD_PATH_ROOM], holder[CGD__LOCK_TEXT];
     int mine;
     FILE *f;
-    cgd_status status = cgd__run_path(r, path, "samples");
-    if (status == CGD_OK) status = cgd_make_folder(r->ctx, path);
-    if (status == CGD_OK) status = cgd__run_path(r, path, "run.lock");
+    cgd_status status;
+    if (strlen(r->config->out) + sizeof longest > CGD_PATH_ROOM)
+        return cgd__fail(r->ctx, CGD_ERR_ARGUMENT, "the path %s is too long",
+                         r->config->out);
+    status = cgd_make_folder(r->ctx, cgd__run_path(r, path, "samples"));
     if (status != CGD_OK) return status;
-    mine = cgd__lock_take(&r->lock, path);
+    mine = cgd__lock_take(&r->lock, cgd__run_path(r, path, "run.lock"));
     if (mine < 0)
         cgd__warn(r->ctx, "%s cannot be locked: take care that no other "
                   "process trains into %s", path, r->config->out);
@@ -17152,8 +17143,7 @@ static cgd_status cgd__log_start(cgd__run *r)
     char path[CGD_PATH_ROOM], line[512];
     cgd_output out;
     FILE *from = NULL;
-    cgd_status status = cgd__run_path(r, path, "log.csv");
-    if (status != CGD_OK) return status;
+    cgd__run_path(r, path, "log.csv");
     if (step > 0 && cgd_path_kind(path) != CGD_PATH_MISSING) {
         from = cgd_open_input(r->ctx, path);
         if (!from) return CGD_ERR_IO;
@@ -17182,8 +17172,6 @@ static cgd_status cgd__log_line(cgd__run *r, const cgd_progress *p)
     cgd__text t;
     int i, bad;
     FILE *f;
-    cgd_status status = cgd__run_path(r, path, "log.csv");
-    if (status != CGD_OK) return status;
     memcpy(value, &p->losses, sizeof p->losses);
     value[CGD__TERMS] = (double)p->lr_g;
     value[CGD__TERMS + 1] = (double)p->lr_d;
@@ -17196,7 +17184,7 @@ static cgd_status cgd__log_line(cgd__run *r, const cgd_progress *p)
     }
     cgd__put(&t, '\n');
     *t.at = 0;
-    f = cgd_fopen(path, "ab");
+    f = cgd_fopen(cgd__run_path(r, path, "log.csv"), "ab");
     bad = !f || fputs(line, f) < 0;
     if (f && fclose(f) != 0) bad = 1;
     return bad ? cgd__disk_full(r->ctx, path) : CGD_OK;
@@ -17206,8 +17194,7 @@ static cgd_status cgd__log_line(cgd__run *r, const cgd_progress *p)
 static void cgd__log_flush(cgd__run *r)
 {
     char path[CGD_PATH_ROOM];
-    FILE *f = cgd__run_path(r, path, "log.csv") == CGD_OK
-            ? cgd_fopen(path, "ab") : NULL;
+    FILE *f = cgd_fopen(cgd__run_path(r, path, "log.csv"), "ab");
     if (!f) return;
     (void)cgd__to_disk(f);
     fclose(f);
@@ -17299,8 +17286,9 @@ static cgd_status cgd__run_sample(cgd__run *r)
                                 &r->real[0], &r->real[1]);
         if (status == CGD_OK) status = cgd__sheet_row(r, &sheet, row, bytes);
     }
-    if (status == CGD_OK) status = cgd__run_numbered(r, path, "png");
-    if (status == CGD_OK) status = cgd_image_save(r->ctx, &sheet, path);
+    if (status == CGD_OK)
+        status = cgd_image_save(r->ctx, &sheet,
+                                cgd__run_numbered(r, path, "png"));
     cgd__free(r->ctx, bytes, h * w * channels);
     cgd_image_free(r->ctx, &sheet);
     return status;
@@ -17374,18 +17362,18 @@ static cgd_status cgd__run_save(cgd__run *r)
     char path[CGD_PATH_ROOM], keep[CGD_PATH_ROOM], text[12 * CGD__NOTES];
     const char *more[5] = { "cgd.run", NULL, "cgd.options", NULL, NULL };
     cgd_u32 notes[CGD__NOTES];
-    cgd_status status = cgd__run_path(r, path, "state.safetensors");
+    cgd_status status;
     if (r->saved) return CGD_OK;
-    if (status == CGD_OK)
-        status = cgd__run_path(r, keep, "state.previous.safetensors");
-    if (status != CGD_OK) return status;
     cgd__run_note(r, notes);
     cgd__put_numbers(text, sizeof text, notes, CGD__NOTES);
     more[1] = text;
     more[3] = r->config->options;
     if (!more[3]) more[2] = NULL;
     cgd__log_flush(r);
-    status = cgd__state_save(&r->trainer, path, r->whole ? keep : NULL, more);
+    cgd__run_path(r, keep, "state.previous.safetensors");
+    status = cgd__state_save(&r->trainer,
+                             cgd__run_path(r, path, "state.safetensors"),
+                             r->whole ? keep : NULL, more);
     if (status == CGD_OK) r->whole = r->saved = 1;
     return status;
 }
@@ -17417,9 +17405,8 @@ static cgd_status cgd__run_models(cgd__run *r, int numbered)
         const char *name = cgd__distils(t) ? "student.safetensors"
                          : s ? "g_ba.safetensors" : "g_ab.safetensors";
         if (cgd__distils(t) && !cgd__taught(t, s)) continue;
-        status = numbered ? cgd__run_numbered(r, path, name)
-                          : cgd__run_path(r, path, name);
-        if (status == CGD_OK) status = cgd__run_model(r, g, path);
+        status = cgd__run_model(r, g, numbered
+            ? cgd__run_numbered(r, path, name) : cgd__run_path(r, path, name));
     }
     return status;
 }
@@ -17516,10 +17503,9 @@ static cgd_status cgd__run_resume(cgd__run *r)
 {
     char last[CGD_PATH_ROOM], before[CGD_PATH_ROOM], why[1024];
     int exists, spare;
-    cgd_status status = cgd__run_path(r, last, "state.safetensors");
-    if (status == CGD_OK)
-        status = cgd__run_path(r, before, "state.previous.safetensors");
-    if (status != CGD_OK) return status;
+    cgd_status status;
+    cgd__run_path(r, last, "state.safetensors");
+    cgd__run_path(r, before, "state.previous.safetensors");
     exists = cgd_path_kind(last) != CGD_PATH_MISSING;
     spare = cgd_path_kind(before) != CGD_PATH_MISSING;
     if (r->config->resume == CGD_RESUME_NO && (exists || spare))
@@ -17709,8 +17695,7 @@ static cgd_status cgd__run_loop(cgd__run *r)
         if (saved == CGD_OK) saved = cgd__run_models(r, 0);
         if (saved != CGD_OK) status = saved;
     }
-    if (cgd__run_path(r, lock, "run.lock") == CGD_OK)
-        cgd__lock_give(&r->lock, lock);
+    cgd__lock_give(&r->lock, cgd__run_path(r, lock, "run.lock"));
     cgd_dataset_close(&r->data);
     cgd__free(r->ctx, r->pictures, r->picture_values * sizeof(float));
     cgd_trainer_free(&r->trainer);

@@ -2139,7 +2139,7 @@ static void a_run_never_starts_over_a_state(void)
 {
     const char *data = path_of("test_files_data");
     const char *folder = path_of("test_files_run");
-    char state[256], previous[256], aside[256], log[256];
+    char state[256], previous[256], aside[256], log[256], deep[CGD_PATH_ROOM];
     cgd_ctx ctx;
     talk t;
     begin(&ctx);
@@ -2167,6 +2167,11 @@ static void a_run_never_starts_over_a_state(void)
     CHECK(cgd_make_folder(&ctx, log) == CGD_OK);
     CHECK(run_to(&t, data, folder, 0) == CGD_ERR_IO);
     CHECK(strstr(t.last, "cannot open") != NULL);
+    memset(deep, '/', sizeof deep - 1);    /* no room for the longest name   */
+    memcpy(deep, folder, strlen(folder));
+    deep[CGD_PATH_ROOM - 50] = 0;
+    CHECK(run_to(&t, data, deep, 2) == CGD_ERR_ARGUMENT);
+    CHECK(strncmp(t.last, "the path ", 9) == 0);
     remove(aside);
     remove_run(folder);
     remove(data);
