@@ -1192,7 +1192,7 @@ enum { CGD_JOINED_NO = 0, CGD_JOINED_LEFT, CGD_JOINED_RIGHT };  /* A's half  */
 typedef struct cgd_data_config {
     const char *root;       /* folder with trainA, trainB, or a packed file  */
     const char *dir[2];     /* or each folder by itself                      */
-    size_t channels[2];     /* 3, or 1 for grey                              */
+    size_t channels[2];     /* 1 grey, 3 RGB, 4 RGBA, or an array's          */
     size_t load_size;       /* pictures are resized to this width (0: size)  */
     size_t load_height;     /* and height (0: in proportion) ...             */
     size_t size, height;    /* ... and cropped to this, at a random place;
@@ -16825,12 +16825,13 @@ static cgd_status cgd__pack_list(cgd__packing *p, int i)
     cgd_status status;
     if (p->config.joined) name = i < 2 ? "train" : "test";
     status = cgd__join(p->ctx, folder, root, name);
-    if (status == CGD_OK && p->config.joined && i > 1
+    if (status == CGD_OK && p->config.joined
         && cgd_path_kind(folder) == CGD_PATH_MISSING)
-        status = cgd__join(p->ctx, folder, root, "val");
+        status = cgd__join(p->ctx, folder, root, i < 2 ? "" : "val");
     if (status != CGD_OK) return status;
     if (cgd_path_kind(folder) == CGD_PATH_MISSING) return CGD_OK;
-    p->skip[i] = strlen(folder) + 1;
+    p->skip[i] = strlen(folder)
+               + !cgd__parts_folders(folder[strlen(folder) - 1]);
     status = cgd_list_pictures(p->ctx, &p->listing[i], folder,
                                !p->config.flat);
     return status == CGD_ERR_FORMAT ? CGD_OK : status;
@@ -16850,7 +16851,8 @@ static cgd_status cgd__pack_write(cgd__packing *p, const char *path)
     }
     if (status == CGD_OK && total == 0)
         status = cgd__fail(p->ctx, CGD_ERR_FORMAT, "%s: there is no readable "
-            "picture in trainA, trainB, testA or testB%s%s", p->config.root,
+            "picture in %s%s%s", p->config.root, p->config.joined
+            ? "it, train, test or val" : "trainA, trainB, testA or testB",
             p->skipped ? "; the last: " : "", p->reason);
     p->writing = 1;
     if (status == CGD_OK) {

@@ -478,6 +478,9 @@ mv log said
 check "both halves are counted" has '^pictures: 6 of A, 6 of B' said
 check "pack joined pictures" \
     "$cgd" pack data/joined --joined left -o out/joined.pack
+check "pack a folder of joined pictures" \
+    "$cgd" pack data/joined/train/ --joined left -o out/joined.pack2
+check "a folder or its train, the same" equal out/joined.pack out/joined.pack2
 check "train on them, packed" \
     train --data out/joined.pack --out runs/joined2 --steps 1
 ln -s nowhere data/nested/trainB/gone.png
