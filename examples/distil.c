@@ -20,7 +20,9 @@
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #include <stb/stb_image_write.h>
 #define CGD_IMPLEMENTATION
+#define CGD_PICTURES_IMPLEMENTATION
 #include "../cycle_gan_distil.h"
+#include "../tools/cgd_pictures.h"
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,6 +79,7 @@ int main(int argc, char **argv)
     signal(SIGINT, stop);
     signal(SIGTERM, stop);
     cgd_init(&ctx, &options);
+    cgd_use_pictures(&ctx);
     status = cgd_use_kernels(&ctx, getenv("CGD_ISA"));  /* NULL: the best */
     memset(&teacher, 0, sizeof teacher);
     if (status == CGD_OK) status = cgd_model_load(&ctx, &teacher, argv[1]);

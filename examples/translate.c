@@ -16,7 +16,9 @@
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #include <stb/stb_image_write.h>
 #define CGD_IMPLEMENTATION
+#define CGD_PICTURES_IMPLEMENTATION
 #include "../cycle_gan_distil.h"
+#include "../tools/cgd_pictures.h"
 #include <stdlib.h>
 
 int main(int argc, char **argv)
@@ -28,6 +30,7 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     cgd_init(&ctx, NULL);
+    cgd_use_pictures(&ctx);
     status = cgd_use_kernels(&ctx, getenv("CGD_ISA"));  /* NULL: the best */
     if (status == CGD_OK)
         status = cgd_translate_file(&ctx, argv[1], argv[2], argv[3]);

@@ -3,4 +3,6 @@
  * however the tests are built. */
 #undef NDEBUG
 #define CGD_IMPLEMENTATION
+#define CGD_PICTURES_IMPLEMENTATION
 #include "../cycle_gan_distil.h"
+#include "../tools/cgd_pictures.h"

@@ -2,6 +2,7 @@
  * a whole file or none, and that nets and training states come back. */
 #define CGD_IMPORT_IMPLEMENTATION
 #include "../tools/cgd_import.h"
+#include "../tools/cgd_pictures.h"
 #include "test.h"
 #include <stdlib.h>
 #include <string.h>
@@ -2065,6 +2066,7 @@ static cgd_status run_to(talk *t, const char *data, const char *folder,
     run.progress = stops;
     run.user = t;
     cgd_init(&ctx, &options);
+    cgd_use_pictures(&ctx);
     status = cgd_train_run(&ctx, &config, &run);
     if (status != CGD_OK) sprintf(t->last, "%.500s", cgd_message(&ctx, status));
     cgd_free(&ctx);

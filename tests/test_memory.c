@@ -4,7 +4,8 @@
 #include "test.h"
 #define CGD_ASSERT(x) CHECK(x)
 #define CGD_IMPLEMENTATION
-#include "../cycle_gan_distil.h"
+#define CGD_PICTURES_IMPLEMENTATION
+#include "../tools/cgd_pictures.h"
 
 static cgd_ctx context;
 
@@ -484,6 +485,7 @@ static void runs_give_a_schedule_its_steps(void)
 int main(void)
 {
     cgd_init(&context, NULL);
+    cgd_use_pictures(&context);
     RUN(what_an_arena_counts_is_what_it_needs);
     RUN(recomputing_trains_bit_for_bit_the_same);
     RUN(recomputing_distils_bit_for_bit_the_same);

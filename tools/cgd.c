@@ -32,10 +32,12 @@
 #define CGD_JUDGE_IMPLEMENTATION
 #define CGD_EXPORT_IMPLEMENTATION
 #define CGD_IMPORT_IMPLEMENTATION
+#define CGD_PICTURES_IMPLEMENTATION
 #include "../cycle_gan_distil.h"
 #include "cgd_export.h"
 #include "cgd_import.h"
 #include "cgd_judge.h"
+#include "cgd_pictures.h"
 #include "scene.h"
 
 #include <signal.h>

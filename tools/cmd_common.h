@@ -130,6 +130,7 @@ static int open_context(cgd_ctx *ctx, const settings *s, live_line *line)
     o.warn_user = line;
     live_init(line);
     cgd_init(ctx, &o);
+    cgd_use_pictures(ctx);
     if (s->background != 0) cgd_use_background(ctx, s->background - 1);
     if (s->precision == BF16) kernels = "bf16";
     if (kernels && *kernels) status = cgd_use_kernels(ctx, kernels);
@@ -170,6 +171,7 @@ static int keep_pictures(const char *folder, const char *out)
     memset(&quiet, 0, sizeof quiet);             /* who reads them will warn */
     quiet.threads = 1;
     cgd_init(&ctx, &quiet);
+    cgd_use_pictures(&ctx);
     if (cgd_list_pictures(&ctx, &list, folder, 1) == CGD_OK) {
         for (i = 0; i < list.count && !bad; i++)
             bad = keep_input(list.paths[i], out);

@@ -101,6 +101,7 @@ static int run_dataset(const command *cmd, settings *s)
     memset(&one, 0, sizeof one);
     one.threads = 1;
     cgd_init(&ctx, &one);
+    cgd_use_pictures(&ctx);
     bad = make_dataset_folders(&ctx, s->words[0]);
     if (!bad) bad = draw_dataset(&ctx, s);
     if (!bad)

@@ -205,6 +205,7 @@ static int run_info(const command *cmd, settings *s)
     memset(&one, 0, sizeof one);
     one.threads = 1;
     cgd_init(&ctx, &one);
+    cgd_use_pictures(&ctx);
     status = cgd_import_open(&ctx, &file, s->words[0]);
     if (status == CGD_OK) {
         kind = cgd_file_meta(&file, "cgd.kind");

@@ -1029,6 +1029,7 @@ static int read_options(source *from, const char *out, char path[CGD_PATH_ROOM],
     memset(&quiet, 0, sizeof quiet);
     quiet.threads = 1;
     cgd_init(&ctx, &quiet);
+    cgd_use_pictures(&ctx);
     found = open_state(&ctx, &file, out, path);
     from->file = path;
     if (found < 0) bad = fail("%s", cgd_message(&ctx, CGD_ERR_IO));

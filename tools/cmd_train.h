@@ -259,6 +259,7 @@ static int survey_data(settings *s)
     memset(&quiet, 0, sizeof quiet);
     quiet.threads = 1;
     cgd_init(&ctx, &quiet);
+    cgd_use_pictures(&ctx);
     s->run.data.channels[0] = (size_t)s->config.generator.in_channels;
     s->run.data.channels[1] = (size_t)s->config.generator.out_channels;
     status = cgd_dataset_open(&ctx, &data, &s->run.data);

@@ -18,7 +18,9 @@
 #include <stb/stb_image_write.h>
 #define CGD_IMPLEMENTATION
 #define CGD_JUDGE_IMPLEMENTATION
+#define CGD_PICTURES_IMPLEMENTATION
 #include "cgd_judge.h"
+#include "cgd_pictures.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -489,6 +491,7 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     cgd_init(&ctx, NULL);
+    cgd_use_pictures(&ctx);
     train_a = gallery_load(argv[1], "trainA");
     train_b = gallery_load(argv[1], "trainB");
     truth = gallery_load(argv[1], "testB");

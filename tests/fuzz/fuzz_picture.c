@@ -24,7 +24,8 @@ static void *fuzz_alloc(size_t bytes)
 #define CGD_NO_THREADS
 #define CGD_NO_STDIO
 #define CGD_IMPLEMENTATION
-#include "../../cycle_gan_distil.h"
+#define CGD_PICTURES_IMPLEMENTATION
+#include "../../tools/cgd_pictures.h"
 
 int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t size);
 
@@ -37,7 +38,7 @@ static void fuzz_sums(unsigned char *p, size_t size)
         cgd_u32 sum;
         int i;
         if (n > size - at - 12) return;
-        sum = cgd__crc32(0, p + at + 4, n + 4);
+        sum = cgd__png_sum(p + at + 4, n + 4);
         for (i = 0; i < 4; i++)
             p[at + 8 + n + (size_t)i] =
                 (unsigned char)(sum >> (24 - 8 * i) & 255);
@@ -54,6 +55,7 @@ static void fuzz_decode(const unsigned char *bytes, size_t size, size_t c)
     size_t i;
     volatile size_t odd = 0;
     cgd_init(&ctx, NULL);
+    cgd_use_pictures(&ctx);
     given = 0;
     if (cgd_image_decode_deep(&ctx, &p, bytes, size, c, "x") == CGD_OK) {
         for (i = 0; i < p.w * p.h * p.c; i++)
