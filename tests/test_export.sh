@@ -37,7 +37,10 @@ check '--calibrate folds what it measures' "$cgd" export \
 check '--frozen folds running statistics' "$cgd" export \
     models/running.safetensors --frozen \
     --safetensors models/running_folded.safetensors
-for kind in $kinds folded running_folded; do
+check "--frozen takes a batch norm's statistics" "$cgd" export \
+    models/batch.safetensors --frozen \
+    --safetensors models/batch_folded.safetensors
+for kind in $kinds folded running_folded batch_folded; do
     m=models/$kind
     check "export $kind" "$cgd" export $m.safetensors --pth $m.pth \
         --onnx $m.onnx --c $m.h
@@ -46,6 +49,8 @@ for kind in $kinds folded running_folded; do
     check "export $kind, bfloat16" "$cgd" export $m.safetensors \
         --dtype bf16 --pth $m.bf16.pth --safetensors $m.bf16.safetensors
 done
+check 'a .pth says what it is' sh -c '"$1" import models/none.pth -o again \
+    >kind 2>said && ! grep -q assumed said && grep -q "norm none" kind' - "$cgd"
 no_norm()
 {
     "$cgd" info "$1" >info && grep -q 'norm none' info &&

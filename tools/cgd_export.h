@@ -490,6 +490,20 @@ static void cgd__pickled_part(void *user, const cgd_part *e)
     cgd__bytes_text(b, "t\211ccollections\nOrderedDict\n)RtR");
 }
 
+/* dict._metadata = {"": {"cgd.net": text}}, beside the versions that PyTorch
+ * keeps there: load_state_dict passes over what it does not know. */
+static void cgd__pickled_metadata(cgd__bytes *b, const char *text)
+{
+    cgd__bytes_text(b, "}");
+    cgd__pickled_string(b, "_metadata");
+    cgd__bytes_text(b, "ccollections\nOrderedDict\n)R");
+    cgd__pickled_string(b, "");
+    cgd__bytes_text(b, "}");
+    cgd__pickled_string(b, "cgd.net");
+    cgd__pickled_string(b, text);
+    cgd__bytes_text(b, "sssb");
+}
+
 static void cgd__pth_storage(void *user, const cgd_part *e)
 {
     cgd__export *x = (cgd__export *)user;
@@ -504,11 +518,14 @@ CGDDEF cgd_status cgd_export_pth(const cgd_net *net, int dtype,
                                  const char *path)
 {
     cgd__export x;
+    char text[CGD_DESCRIPTION_ROOM];
     cgd_status status = cgd__export_init(&x, net, dtype);
     if (status != CGD_OK) return status;
     cgd__bytes_text(&x.data, "\200\002ccollections\nOrderedDict\n)R(");
     cgd__each_part(net, cgd__pickled_part, &x);
-    cgd__bytes_text(&x.data, "u.");
+    cgd__bytes_text(&x.data, "u");
+    if (cgd_net_describe(net, text)) cgd__pickled_metadata(&x.data, text);
+    cgd__bytes_text(&x.data, ".");
     x.count = 0;
     cgd__zip_entry(&x, "archive/data.pkl", x.data.data, x.data.size);
     cgd__zip_entry(&x, "archive/byteorder", "little", 6);

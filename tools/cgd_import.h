@@ -261,6 +261,7 @@ typedef struct cgd__torch {
     size_t n_values, value_room, depth, stack_room, n_memo, memo_room;
     size_t n_storages, storage_room, n_slices, slice_room, n_by_key;
     size_t visits, n_names, text_size;        /* while names are collected   */
+    cgd_u32 described, description;  /* a dict, and what it says of itself */
     char path[CGD__PATH_ROOM];
 } cgd__torch;
 
@@ -828,6 +829,36 @@ static void cgd__pickle_set_many(cgd__torch *p, int kind)
     p->values[into].size += n;
 }
 
+/* The value of a key, or 0. */
+static cgd_u32 cgd__dict_get(cgd__torch *p, cgd_u32 dict, const char *key)
+{
+    char word[16];
+    size_t n = cgd__is(p, dict, CGD__DICT) ? p->values[dict].size : 0;
+    cgd_u32 cell = p->values[dict].first;
+    for (; n > 1 && p->status == CGD_OK; n -= 2) {
+        cgd_u32 value = p->values[cell].last;
+        if (cgd__string(p, p->values[cell].first, word, sizeof word)
+            && strcmp(word, key) == 0) return p->values[value].first;
+        cell = p->values[value].last;
+    }
+    return 0;
+}
+
+/* BUILD: attributes, which say nothing of weights; but for ours. */
+static void cgd__pickle_build(cgd__torch *p)
+{
+    cgd_u32 state = cgd__take_off(p), words;
+    if (p->status != CGD_OK || p->depth == 0
+        || p->stack[p->depth - 1] == CGD__MARK) return;
+    words = cgd__dict_get(p, state, "_metadata");
+    words = words ? cgd__dict_get(p, words, "") : 0;
+    words = words ? cgd__dict_get(p, words, "cgd.net") : 0;
+    if (!words || !cgd__is(p, words, CGD__STRING)
+        || p->values[words].size >= CGD_DESCRIPTION_ROOM) return;
+    p->described = p->stack[p->depth - 1];
+    p->description = words;
+}
+
 static void cgd__pickle_unknown(cgd__torch *p, int op)
 {
     if (p->status == CGD_OK)
@@ -900,8 +931,7 @@ static int cgd__pickle_step(cgd__torch *p)
     case 'Q': cgd__pickle_storage(p); break;                 /* BINPERSID    */
     case 'R':                                                /* REDUCE       */
     case 0x81: cgd__pickle_reduce(p); break;                 /* NEWOBJ       */
-    case 'b': cgd__take_off(p); break;           /* BUILD: attributes, which
-                                                    say nothing of weights   */
+    case 'b': cgd__pickle_build(p); break;                   /* BUILD        */
     default: cgd__pickle_unknown(p, op);
     }
     return p->status == CGD_OK;
@@ -1378,6 +1408,16 @@ static void cgd__torch_finish(cgd__torch *p, cgd_u32 object)
         cgd__torch_fail(p, "holds no tensors in dicts");
     if (p->status != CGD_OK) return;
     text = p->text_size;
+    if (p->description && p->described == object) {
+        file->meta = (const char **)cgd_alloc(file->ctx, 2,
+                                              sizeof *file->meta, "names");
+        if (!file->meta) {
+            p->status = CGD_ERR_MEMORY;
+            return;
+        }
+        file->meta_room = 1;
+        text += sizeof "cgd.net" + p->values[p->description].size + 1;
+    }
     file->text = (char *)cgd_alloc(file->ctx, text, 1, "names");
     if (file->text) file->text_size = text;
     file->tensors = (cgd_file_tensor *)cgd_alloc(file->ctx, p->n_names,
@@ -1392,6 +1432,16 @@ static void cgd__torch_finish(cgd__torch *p, cgd_u32 object)
     if (!file->by_name) {
         p->status = CGD_ERR_MEMORY;
         return;
+    }
+    if (file->meta) {
+        char *key = file->text + p->text_size, *words = key + sizeof "cgd.net";
+        memcpy(key, "cgd.net", sizeof "cgd.net");
+        if (cgd__string(p, p->description, words,
+                        p->values[p->description].size + 1)) {
+            file->meta[0] = key;
+            file->meta[1] = words;
+            file->n_meta = 1;
+        }
     }
     file->n_tensors = p->n_names;
     qsort(file->tensors, file->n_tensors, sizeof *file->tensors,

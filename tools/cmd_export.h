@@ -72,6 +72,7 @@ static int fold_net(cgd_ctx *ctx, cgd_net *net, const settings *s)
     memset(&from, 0, sizeof from);
     memset(&frozen, 0, sizeof frozen);
     if (s->calibrate) bad = read_samples(ctx, &from, s, net);
+    else net->image_stats = 0;       /* a batch norm's own statistics, then  */
     if (!bad) {
         status = cgd_net_freeze(ctx, &frozen, net, from.x, from.count);
         if (status == CGD_ERR_ARGUMENT && !s->calibrate)
@@ -137,6 +138,11 @@ static int write_exports(cgd_ctx *ctx, const cgd_net *net, const settings *s)
     if (s->onnx && !bad)
         bad = exported(ctx, cgd_export_onnx(net, s->dtype, s->onnx), s->onnx,
                        "ONNX, opset 11");
+    if (s->c_header && !bad && net->state > 1000000)
+        fprintf(stderr, "cgd: warning: %s will hold %lu numbers as text, for "
+                "which a compiler takes minutes and GBs of memory; a student "
+                "is made smaller by cgd distil or cgd prune\n", s->c_header,
+                (unsigned long)net->state);
     if (s->c_header && !bad)
         bad = exported(ctx, cgd_export_c(net, s->c_header), s->c_header,
                        "a C header");
