@@ -1336,11 +1336,10 @@ typedef struct cgd_run_config {
                                       what it needs to know to go on         */
     const cgd_net *start[4];       /* g_ab, g_ba, d_a, d_b that a new run
                                       begins with; NULL: drawn at random, or
-                                      distilling: what is transferred        */
+                                      distilling: what is transferred. Judges
+                                      that it has no use for are passed over */
     const cgd_net *teacher;        /* a generator to distil, or NULL: train  */
     const cgd_net *reverse;        /* one of the other direction, or NULL    */
-    const char *inherit;           /* take the discriminators and their shape
-                                      from this training's state             */
     /* Once, before the first step: the bytes held, which are all that steps
      * need, and what pictures and teacher's answers that are kept may add. */
     void (*started)(void *user, size_t bytes, size_t more);
@@ -1510,7 +1509,7 @@ static void cgd__put_unsigned(cgd__text *t, size_t v)
  * as the same float. */
 static void cgd__put_float(cgd__text *t, double v)
 {
-    int exponent = 0, i, digits[9];
+    int exponent = 0, last = 8, plain, i, digits[9];
     double scale = 1e-8;
     if (!cgd__is_finite(v)) {
         cgd__put_string(t, v != v ? "nan" : v < 0 ? "-inf" : "inf");
@@ -1526,19 +1525,13 @@ static void cgd__put_float(cgd__text *t, double v)
         digits[i] = (int)v;
         v = (v - digits[i]) * 10;
     }
-    if (exponent >= -4 && exponent < 9) {           /* plain notation        */
-        int last = 8, first = exponent < 0 ? exponent : 0;
-        while (last > 0 && last > exponent && digits[last] == 0) last--;
-        for (i = first; i <= last; i++) {
-            if (i == exponent + 1) cgd__put(t, '.');
-            cgd__put(t, (char)('0' + (i < 0 ? 0 : digits[i])));
-        }
-        return;
+    plain = exponent >= -4 && exponent < 9;       /* else with an exponent   */
+    while (plain && last > 0 && last > exponent && digits[last] == 0) last--;
+    for (i = plain && exponent < 0 ? exponent : 0; i <= last; i++) {
+        if (i == (plain ? exponent : 0) + 1) cgd__put(t, '.');
+        cgd__put(t, (char)('0' + (i < 0 ? 0 : digits[i])));
     }
-    for (i = 0; i < 9; i++) {
-        cgd__put(t, (char)('0' + digits[i]));
-        if (i == 0) cgd__put(t, '.');
-    }
+    if (plain) return;
     cgd__put(t, 'e');
     if (exponent < 0) cgd__put(t, '-');
     cgd__put_unsigned(t, (size_t)(exponent < 0 ? -exponent : exponent));
@@ -3953,6 +3946,7 @@ CGDDEF void cgd_net_init_weights(cgd_net *net, int init, cgd_rng *rng)
     size_t i, k;
     if (cgd__net_writable(net) != CGD_OK) return;
     cgd__net_unpack(net);
+    memset(net->params, 0, net->state * sizeof(float));
     for (i = 0; i < net->n_layers; i++) {
         const cgd_layer *l = net->layers + i;
         double in, out, deviation, bound;
@@ -3970,12 +3964,8 @@ CGDDEF void cgd_net_init_weights(cgd_net *net, int init, cgd_rng *rng)
         for (k = l->gamma; k < l->beta; k++)
             net->params[k] = init == CGD_INIT_PYTORCH ? 1
                 : (float)(1 + 0.02 * cgd_rng_normal(rng));
-        for (k = 0; k < l->beta - l->gamma; k++) net->params[l->beta + k] = 0;
-        if (l->norm != CGD_NORM_BATCH) continue;
-        for (k = 0; k < l->out_c; k++) {
-            net->params[l->mean + k] = 0;
-            net->params[l->var + k] = 1;
-        }
+        if (l->norm == CGD_NORM_BATCH)
+            for (k = 0; k < l->out_c; k++) net->params[l->var + k] = 1;
     }
 }
 
@@ -4913,10 +4903,12 @@ typedef struct cgd__builder {
     size_t count, room;
 } cgd__builder;
 
-/* A layer behind the others; the caller gives it a name. */
-static cgd_layer *cgd__append(cgd__builder *b, int kind, size_t in_c,
-                              size_t out_c, size_t kernel, size_t stride,
-                              size_t pad, int pad_mode, int norm, int act)
+/* A layer behind the others. stem.index is its place in the Sequential of the
+ * PyTorch code, as in files; its norm, if any, stands one behind. */
+static cgd_layer *cgd__append(cgd__builder *b, const char *stem, size_t index,
+                              int kind, size_t in_c, size_t out_c,
+                              size_t kernel, size_t stride, size_t pad,
+                              int pad_mode, int norm, int act)
 {
     cgd_layer *l = b->layers + b->count++;
     memset(l, 0, sizeof *l);
@@ -4929,17 +4921,11 @@ static cgd_layer *cgd__append(cgd__builder *b, int kind, size_t in_c,
     l->window.pad_mode = pad_mode;
     l->norm = norm;
     l->act = act;
-    return l;
-}
-
-/* Its places in the Sequential of the PyTorch code, as in files. */
-static void cgd__name(cgd_layer *l, const char *stem, size_t index,
-                      size_t norm_index)
-{
     cgd__format(l->name, sizeof l->name, "%s.%u", stem, index);
-    if (l->norm)
+    if (norm)
         cgd__format(l->norm_name, sizeof l->norm_name, "%s.%u", stem,
-                    norm_index);
+                    index + 1);
+    return l;
 }
 
 CGDDEF cgd_generator_config cgd_generator_defaults(void)
@@ -5008,19 +4994,16 @@ static void cgd__append_block(cgd__builder *b, const cgd_generator_config *c,
              * whose second half stands one place later (a dropout slot). */
             cgd__format(inner, sizeof inner, "%s.%u.conv", stem,
                         half ? (size_t)6 : (size_t)1);
-            l = cgd__append(b, CGD_DEPTHWISE, in, in, 3, 1, 1,
-                            CGD_PAD_REFLECT, c->norm, CGD_ACT_NONE);
-            cgd__name(l, inner, 0, 1);
-            l = cgd__append(b, CGD_CONV, in, out, 1, 1, 0, CGD_PAD_ZERO,
-                            c->norm, act);
-            cgd__format(l->name, sizeof l->name, "%s.2", inner);
+            cgd__append(b, inner, 0, CGD_DEPTHWISE, in, in, 3, 1, 1,
+                        CGD_PAD_REFLECT, c->norm, CGD_ACT_NONE);
+            l = cgd__append(b, inner, 2, CGD_CONV, in, out, 1, 1, 0,
+                            CGD_PAD_ZERO, c->norm, act);
             if (c->norm)
                 cgd__format(l->norm_name, sizeof l->norm_name, "%s.%u", stem,
                             half ? (size_t)7 : (size_t)2);
         } else {
-            l = cgd__append(b, CGD_CONV, in, out, 3, 1, 1, CGD_PAD_REFLECT,
-                            c->norm, act);
-            cgd__name(l, stem, half ? 5 : 1, half ? 6 : 2);
+            l = cgd__append(b, stem, half ? 5 : 1, CGD_CONV, in, out, 3, 1, 1,
+                            CGD_PAD_REFLECT, c->norm, act);
         }
         if (half) l->skip = c->block == CGD_BLOCK_SEPARABLE ? 4 : 2;
     }
@@ -5034,19 +5017,15 @@ static void cgd__append_block(cgd__builder *b, const cgd_generator_config *c,
 static void cgd__append_up(cgd__builder *b, const cgd_generator_config *c,
                            size_t *index, size_t in, size_t out)
 {
-    cgd_layer *l;
     if (c->up == CGD_UP_DECONV) {
-        l = cgd__append(b, CGD_DECONV, in, out, 3, 2, 1, CGD_PAD_ZERO,
-                        c->norm, CGD_ACT_RELU);
-        cgd__name(l, "model", *index, *index + 1);
+        cgd__append(b, "model", *index, CGD_DECONV, in, out, 3, 2, 1,
+                    CGD_PAD_ZERO, c->norm, CGD_ACT_RELU);
         *index += 3;
     } else {                 /* upsample, reflection pad or none, convolution */
         size_t pad = !c->zero_pad;
-        l = cgd__append(b, CGD_CONV, in, out, 3, 1, 1,
-                        pad ? CGD_PAD_REFLECT : CGD_PAD_ZERO, c->norm,
-                        CGD_ACT_RELU);
-        l->up = c->up;
-        cgd__name(l, "model", *index + 1 + pad, *index + 2 + pad);
+        cgd__append(b, "model", *index + 1 + pad, CGD_CONV, in, out, 3, 1, 1,
+                    pad ? CGD_PAD_REFLECT : CGD_PAD_ZERO, c->norm,
+                    CGD_ACT_RELU)->up = c->up;
         *index += 4 + pad;
     }
 }
@@ -5056,24 +5035,20 @@ static void cgd__build_generator(cgd__builder *b,
                                  const cgd_generator_config *c)
 {
     size_t stage[6], i, index = 10, in = (size_t)c->in_channels;
-    cgd_layer *l;
     cgd__stages(c, stage);
-    l = cgd__append(b, CGD_CONV, in, stage[0], 7, 1, 3, CGD_PAD_REFLECT,
-                    c->norm, CGD_ACT_RELU);
-    cgd__name(l, "model", 1, 2);
-    for (i = 0; i < 2; i++) {
-        l = cgd__append(b, CGD_CONV, stage[i], stage[i + 1], 3, 2, 1,
-                        CGD_PAD_ZERO, c->norm, CGD_ACT_RELU);
-        cgd__name(l, "model", 4 + 3 * i, 5 + 3 * i);
-    }
+    cgd__append(b, "model", 1, CGD_CONV, in, stage[0], 7, 1, 3,
+                CGD_PAD_REFLECT, c->norm, CGD_ACT_RELU);
+    for (i = 0; i < 2; i++)
+        cgd__append(b, "model", 4 + 3 * i, CGD_CONV, stage[i], stage[i + 1],
+                    3, 2, 1, CGD_PAD_ZERO, c->norm, CGD_ACT_RELU);
     for (i = 0; i < (size_t)c->blocks; i++)
         cgd__append_block(b, c, index++, stage[2],
                           c->inside[i] ? c->inside[i] : stage[3]);
     cgd__append_up(b, c, &index, stage[2], stage[4]);
     cgd__append_up(b, c, &index, stage[4], stage[5]);
-    l = cgd__append(b, CGD_CONV, stage[5], (size_t)c->out_channels, 7, 1, 3,
-                    CGD_PAD_REFLECT, CGD_NORM_NONE, CGD_ACT_TANH);
-    cgd__name(l, "model", index + 1, 0);
+    cgd__append(b, "model", index + 1, CGD_CONV, stage[5],
+                (size_t)c->out_channels, 7, 1, 3, CGD_PAD_REFLECT,
+                CGD_NORM_NONE, CGD_ACT_TANH);
 }
 
 CGDDEF cgd_discriminator_config cgd_discriminator_defaults(void)
@@ -5111,12 +5086,9 @@ static void cgd__build_patch(cgd__builder *b,
     size_t n = (size_t)c->layers, index = 0;
     for (i = 0; i <= n + 1; i++) {
         int last = i == n + 1, norm = i == 0 || last ? CGD_NORM_NONE : c->norm;
-        cgd_layer *l;
         if (last) out = 1;
-        l = cgd__append(b, CGD_CONV, in, out, 4, i < n ? 2 : 1, 1,
-                        CGD_PAD_ZERO, norm,
-                        last ? CGD_ACT_NONE : CGD_ACT_LEAKY);
-        cgd__name(l, "model", index, index + 1);
+        cgd__append(b, "model", index, CGD_CONV, in, out, 4, i < n ? 2 : 1, 1,
+                    CGD_PAD_ZERO, norm, last ? CGD_ACT_NONE : CGD_ACT_LEAKY);
         index += i == 0 ? 2 : 3;
         in = out;
         if (i < 3) out *= 2;           /* f, 2f, 4f, 8f, 8f ...              */
@@ -5129,11 +5101,10 @@ static void cgd__build_five(cgd__builder *b,
 {
     size_t in = (size_t)c->in_channels, out = (size_t)c->width, i;
     for (i = 0; i < 5; i++, in = out, out *= 2) {
-        cgd_layer *l;
         if (i == 4) out = 1;
-        l = cgd__append(b, CGD_CONV, in, out, 4, 2, 0, CGD_PAD_ZERO,
-                        CGD_NORM_NONE, i < 4 ? CGD_ACT_LEAKY : CGD_ACT_NONE);
-        cgd__name(l, "model", 2 * i, 0);
+        cgd__append(b, "model", 2 * i, CGD_CONV, in, out, 4, 2, 0,
+                    CGD_PAD_ZERO, CGD_NORM_NONE,
+                    i < 4 ? CGD_ACT_LEAKY : CGD_ACT_NONE);
     }
 }
 
@@ -5142,13 +5113,12 @@ static void cgd__build_pixel(cgd__builder *b,
                              const cgd_discriminator_config *c)
 {
     size_t f = (size_t)c->width;
-    cgd__name(cgd__append(b, CGD_CONV, (size_t)c->in_channels, f, 1, 1, 0,
-                          CGD_PAD_ZERO, CGD_NORM_NONE, CGD_ACT_LEAKY),
-              "net", 0, 0);
-    cgd__name(cgd__append(b, CGD_CONV, f, 2 * f, 1, 1, 0, CGD_PAD_ZERO,
-                          c->norm, CGD_ACT_LEAKY), "net", 2, 3);
-    cgd__name(cgd__append(b, CGD_CONV, 2 * f, 1, 1, 1, 0, CGD_PAD_ZERO,
-                          CGD_NORM_NONE, CGD_ACT_NONE), "net", 5, 0);
+    cgd__append(b, "net", 0, CGD_CONV, (size_t)c->in_channels, f, 1, 1, 0,
+                CGD_PAD_ZERO, CGD_NORM_NONE, CGD_ACT_LEAKY);
+    cgd__append(b, "net", 2, CGD_CONV, f, 2 * f, 1, 1, 0, CGD_PAD_ZERO,
+                c->norm, CGD_ACT_LEAKY);
+    cgd__append(b, "net", 5, CGD_CONV, 2 * f, 1, 1, 1, 0, CGD_PAD_ZERO,
+                CGD_NORM_NONE, CGD_ACT_NONE);
 }
 
 /* List the layers of the net that one of the two configurations describes.
@@ -11558,10 +11528,9 @@ static const struct cgd__dtype {
 } cgd__dtypes[] = {
     { "F32", CGD_F32, 4 },   { "F16", CGD_F16, 2 }, { "BF16", CGD_BF16, 2 },
     { "F64", CGD_F64, 8 },   { "I64", CGD_I64, 8 }, { "I32", CGD_I32, 4 },
-    { "U8", CGD_U8, 1 },     { "U64", CGD_OTHER, 8 },
-    { "U32", CGD_OTHER, 4 }, { "I16", CGD_I16, 2 },
-    { "U16", CGD_U16, 2 }, { "I8", CGD_I8, 1 },
-    { "BOOL", CGD_BOOL, 1 },
+    { "U8", CGD_U8, 1 },     { "I16", CGD_I16, 2 }, { "U16", CGD_U16, 2 },
+    { "I8", CGD_I8, 1 },     { "BOOL", CGD_BOOL, 1 },
+    { "U64", CGD_OTHER, 8 }, { "U32", CGD_OTHER, 4 },
     { "F8_E4M3", CGD_OTHER, 1 }, { "F8_E5M2", CGD_OTHER, 1 }
 };
 
@@ -11855,24 +11824,13 @@ static cgd_u32 cgd__json_hex(cgd__json *p)
     return code;
 }
 
+/* Six bits in each byte behind the first, which says how many there are. */
 static char *cgd__put_utf8(char *to, cgd_u32 code)
 {
-    if (code < 0x80) {
-        *to++ = (char)code;
-        return to;
-    }
-    if (code < 0x800) {
-        *to++ = (char)(0xc0U | code >> 6);
-    } else {
-        if (code < 0x10000) {
-            *to++ = (char)(0xe0U | code >> 12);
-        } else {
-            *to++ = (char)(0xf0U | code >> 18);
-            *to++ = (char)(0x80U | (code >> 12 & 63U));
-        }
-        *to++ = (char)(0x80U | (code >> 6 & 63U));
-    }
-    *to++ = (char)(0x80U | (code & 63U));
+    static const cgd_u32 first[] = { 0, 0xc0, 0xe0, 0xf0 };
+    int more = code < 0x80 ? 0 : code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
+    *to++ = (char)(first[more] | code >> 6 * more);
+    while (more-- > 0) *to++ = (char)(0x80U | (code >> 6 * more & 63U));
     return to;
 }
 
@@ -12675,22 +12633,17 @@ CGDDEF void cgd_part_set(cgd_net *net, const cgd_part *part,
     cgd__rows_scatter(net->params, values, part, 0, part->b);
 }
 
-/* Floats of a buffer that holds a row of every tensor, several of most. */
-static size_t cgd__rows_room(const cgd_net *net)
+/* A buffer for a row of every tensor, several of most; *room floats. */
+static float *cgd__rows_alloc(const cgd_net *net, size_t *room)
 {
-    size_t i, room = 16384, k;
-    for (i = 0; i < net->n_layers; i++) {
+    size_t i;
+    for (*room = 16384, i = 0; i < net->n_layers; i++) {
         const cgd_layer *l = &net->layers[i];
-        k = l->window.kernel;
-        room = cgd__max(room, k * k * cgd__max(l->in_c, l->out_c));
+        *room = cgd__max(*room, l->window.kernel * l->window.kernel
+                                * cgd__max(l->in_c, l->out_c));
     }
-    return room;
-}
-
-static float *cgd__rows_alloc(const cgd_net *net)
-{
-    return (float *)cgd__alloc_zeroed(net->ctx, cgd__rows_room(net),
-                                      sizeof(float), "a weights file");
+    return (float *)cgd__alloc_zeroed(net->ctx, *room, sizeof(float),
+                                      "a weights file");
 }
 
 /* ---- fitting a file to a net ---------------------------------------------*/
@@ -12764,14 +12717,6 @@ static void cgd__part_check(cgd__misfits *m, const cgd_part *e,
     cgd__put_shape(text, e->shape, e->rank);
 }
 
-/* Is `name` the leaf of a tensor of the layer `stem`? */
-static int cgd__is_leaf(const char *name, const char *stem, const char *leaf)
-{
-    size_t n = strlen(stem);
-    return n > 0 && strncmp(name, stem, n) == 0 && name[n] == '.'
-        && strcmp(name + n + 1, leaf) == 0;
-}
-
 /* Is there a place in the net for a tensor of this name, or a reason to pass
  * over it? Old files hold running statistics under instance norms too, and
  * PyTorch counts batches where nobody reads the count. */
@@ -12787,8 +12732,11 @@ static int cgd__net_knows(const cgd_net *net, const char *name)
         for (kind = 0; kind < CGD__PARTS; kind++)
             if (cgd__part_of(&e, l, kind) && strcmp(e.name, name) == 0)
                 return 1;
-        for (kind = 0; l->norm && kind < 3; kind++)
-            if (cgd__is_leaf(name, l->norm_name, stale[kind])) return 1;
+        for (kind = 0; l->norm && kind < 3; kind++) {
+            cgd__format(e.name, sizeof e.name, "%s.%s", l->norm_name,
+                        stale[kind]);
+            if (strcmp(e.name, name) == 0) return 1;
+        }
     }
     return 0;
 }
@@ -12826,8 +12774,8 @@ static cgd_status cgd__net_fill(const cgd_net *net, const cgd_file *file,
 {
     cgd_part e;
     cgd_status status = CGD_OK;
-    size_t at, room = cgd__rows_room(net);
-    float *rows = cgd__rows_alloc(net);
+    size_t at, room;
+    float *rows = cgd__rows_alloc(net, &room);
     if (!rows) return CGD_ERR_MEMORY;
     for (at = 0; status == CGD_OK && cgd_net_part(net, &at, &e);) {
         cgd__file_name name;
@@ -13153,8 +13101,8 @@ static void cgd__net_append(cgd_writer *wr, const cgd_net *net,
                             const float *values)
 {
     cgd_part e;
-    size_t at = 0, j, n, row, room = cgd__rows_room(net);
-    float *rows = cgd__rows_alloc(net);
+    size_t at = 0, j, n, row, room;
+    float *rows = cgd__rows_alloc(net, &room);
     if (!rows && wr->status == CGD_OK) wr->status = CGD_ERR_MEMORY;
     while (rows && cgd_net_part(net, &at, &e)) {
         row = e.a * e.taps;
@@ -15684,8 +15632,8 @@ static void cgd__lock_give(cgd__lock *lock, const char *path)
 #endif
 
 enum { CGD__TERMS = 11 };              /* of cgd_losses, which is doubles    */
-CGD__STATIC_ASSERT(losses_are_terms,
-                   sizeof(cgd_losses) == CGD__TERMS * sizeof(double));
+CGD__STATIC_ASSERT(losses_are_terms_of_two_words,
+                   sizeof(cgd_losses) == CGD__TERMS * 2 * sizeof(cgd_u32));
 
 /* What a state notes of the run besides the trainer's: steps summed for the
  * next line of the log, the bits of the rate's factor in the next step, how
@@ -15993,37 +15941,27 @@ static cgd_status cgd__run_meet(cgd__run *r)
     return status;
 }
 
-/* The two words of a double, the high one first. */
-static void cgd__double_words(cgd_u32 word[2], double v)
+/* The words of doubles as they lie in memory and the high one first, to and
+ * fro. */
+static void cgd__order_words(cgd_u32 *word, int doubles)
 {
-    cgd_u32 bits[2];
-    int high = cgd__little_endian();
-    memcpy(bits, &v, sizeof bits);
-    word[0] = bits[high];
-    word[1] = bits[!high];
-}
-
-static double cgd__words_double(const cgd_u32 word[2])
-{
-    cgd_u32 bits[2];
-    int high = cgd__little_endian();
-    double v;
-    bits[high] = word[0];
-    bits[!high] = word[1];
-    memcpy(&v, bits, sizeof v);
-    return v;
+    int i;
+    for (i = 0; i < 2 * doubles && cgd__little_endian(); i += 2) {
+        cgd_u32 low = word[i];
+        word[i] = word[i + 1];
+        word[i + 1] = low;
+    }
 }
 
 static void cgd__run_note(const cgd__run *r, cgd_u32 notes[CGD__NOTES])
 {
     float rate = cgd_schedule_at(&r->trainer.config.schedule,
                                  r->trainer.step);
-    int i;
     notes[CGD__NOTE_SUMMED] = (cgd_u32)(r->summed & 0xffffffffUL);
     memcpy(&notes[CGD__NOTE_RATE], &rate, sizeof rate);
     memcpy(notes + CGD__NOTE_DATA, r->met, sizeof r->met);
-    for (i = 0; i < CGD__TERMS; i++)
-        cgd__double_words(notes + CGD__NOTE_SUMS + 2 * i, r->sums[i]);
+    memcpy(notes + CGD__NOTE_SUMS, r->sums, sizeof r->sums);
+    cgd__order_words(notes + CGD__NOTE_SUMS, CGD__TERMS);
 }
 
 static cgd_status cgd__run_save(cgd__run *r)
@@ -16092,7 +16030,7 @@ static cgd_status cgd__run_starts(cgd__run *r)
     to[2] = &side[1].d;
     to[3] = &side[0].d;
     for (i = 0; i < 4; i++) {
-        if (!from[i]) continue;
+        if (!from[i] || (i >= 2 && !cgd__exists(to[i]))) continue;
         if (cgd_net_copy(&to[i]->net, from[i]) != CGD_OK)
             return cgd__fail(r->ctx, CGD_ERR_SHAPE,
                 "start[%d] is a net of other layers than this run needs "
@@ -16144,7 +16082,6 @@ static cgd_status cgd__run_load(cgd__run *r, const char *path)
     cgd_file file;
     cgd_u32 notes[CGD__NOTES], now[CGD__NOTES];
     const char *options = r->config->options, *theirs;
-    int i;
     cgd_status status = cgd_file_open(r->ctx, &file, path);
     if (status == CGD_OK) status = cgd__state_load(&r->trainer, &file);
     if (status == CGD_OK) {
@@ -16152,8 +16089,8 @@ static cgd_status cgd__run_load(cgd__run *r, const char *path)
         r->saved = !options || (theirs && strcmp(options, theirs) == 0);
         if (cgd__numbers(cgd_file_meta(&file, "cgd.run"), notes, CGD__NOTES)) {
             r->summed = notes[CGD__NOTE_SUMMED];
-            for (i = 0; i < CGD__TERMS; i++)
-                r->sums[i] = cgd__words_double(notes + CGD__NOTE_SUMS + 2 * i);
+            cgd__order_words(notes + CGD__NOTE_SUMS, CGD__TERMS);
+            memcpy(r->sums, notes + CGD__NOTE_SUMS, sizeof r->sums);
             cgd__run_note(r, now);
             cgd__run_tell_data(r, notes + CGD__NOTE_DATA,
                                now + CGD__NOTE_DATA);
@@ -16371,32 +16308,6 @@ static cgd_status cgd__run_loop(cgd__run *r)
     return status;
 }
 
-/* The discriminators of a training, d_b and d_a. */
-static cgd_status cgd__judges_load(cgd_ctx *ctx, cgd_net judges[2],
-                                   const char *path)
-{
-    cgd_file file;
-    cgd_status status = cgd_file_open(ctx, &file, path);
-    if (status != CGD_OK) return status;
-    status = cgd_net_load(ctx, &judges[0], &file, "d_b.");
-    if (status == CGD_OK)
-        status = cgd_net_load(ctx, &judges[1], &file, "d_a.");
-    cgd_file_close(&file);
-    return status;
-}
-
-/* Discriminators start from a training's, where there are any. */
-static cgd_status cgd__judges_follow(cgd_trainer *d,
-                                     const cgd_net judges[2])
-{
-    cgd_status status = CGD_OK;
-    int s;
-    for (s = 0; s < 2 && status == CGD_OK; s++)
-        if (cgd__exists(&d->side[s].d) && judges[s].layers)
-            status = cgd_net_copy(&d->side[s].d.net, &judges[s]);
-    return status;
-}
-
 /* Do the same pictures come again, or is every crop another one? */
 static int cgd__pictures_repeat(const cgd_train_config *c,
                                 const cgd_data_config *data)
@@ -16411,29 +16322,16 @@ CGDDEF cgd_status cgd_train_run(cgd_ctx *ctx, const cgd_train_config *config,
 {
     cgd__run r;
     cgd_train_config c = *config;
-    cgd_net judges[2];
-    cgd_status status = CGD_OK;
-    memset(judges, 0, sizeof judges);
+    cgd_status status;
     if (!cgd__pictures_repeat(&c, &run->data)) c.answer_bytes = 0;
     if (c.schedule.total == 0) {
         c.schedule.total = run->steps;
         if (c.schedule.kind == CGD_LR_LINEAR) c.schedule.start = run->steps / 2;
     }
-    if (run->inherit)
-        status = cgd__judges_load(ctx, judges, run->inherit);
-    if (judges[0].layers) c.discriminator = judges[0].discriminator;
     memset(&r, 0, sizeof r);
     r.ctx = ctx;
     r.config = run;
-    if (status == CGD_OK)
-        status = cgd_trainer_init(ctx, &r.trainer, &c, run->teacher,
-                                  run->reverse);
-    if (status == CGD_OK) {
-        status = cgd__judges_follow(&r.trainer, judges);
-        if (status != CGD_OK) cgd_trainer_free(&r.trainer);
-    }
-    cgd_net_free(&judges[0]);
-    cgd_net_free(&judges[1]);
+    status = cgd_trainer_init(ctx, &r.trainer, &c, run->teacher, run->reverse);
     return status == CGD_OK ? cgd__run_loop(&r) : status;
 }
 #endif /* CGD_NO_TRAIN */

@@ -18,7 +18,7 @@ typedef struct settings {
     cgd_train_config config;
     cgd_run_config run;
     const char *preset;
-    const char *teacher, *reverse, *student;
+    const char *teacher, *reverse, *student, *inherit;
     const char *start[4];            /* files of g_ab, g_ba, d_a, d_b         */
     cgd_import_options from;         /* what files leave open                */
     const char *out;                 /* -o of translate and pack             */
@@ -309,7 +309,7 @@ static const option options[] = {
   "stride-2 layers of the PatchGAN" },
 { "ndf", INTEGER, RUNS | KEEP, DISC_AT(width), 1, 1024, NULL, "N",
   "width" },
-{ "inherit", TEXT, DISTIL | KEEP, AT(run.inherit), 0, 0, NULL, "STATE",
+{ "inherit", TEXT, DISTIL | KEEP, AT(inherit), 0, 0, NULL, "STATE",
   "start from those of the teacher's training: its\n"
   "state.safetensors; their shape is then theirs" },
 { "pool", AMOUNT, RUNS | KEEP, TRAIN_AT(pool), 0, 100000, NULL, "N",

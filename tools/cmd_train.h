@@ -437,6 +437,24 @@ static int follow_starts(job *j)
     return bad;
 }
 
+/* The discriminators of the state that --inherit names, with their shape. */
+static int follow_judges(job *j)
+{
+    static const char *const prefix[4] = { "", "", "d_a.", "d_b." };
+    settings *s = j->s;
+    cgd_file file;
+    int i;
+    cgd_status status = cgd_file_open(&j->ctx, &file, s->inherit);
+    for (i = 3; i >= 2 && status == CGD_OK; i--) {
+        status = cgd_net_load(&j->ctx, &j->nets[i], &file, prefix[i]);
+        s->run.start[i] = &j->nets[i];
+    }
+    cgd_file_close(&file);
+    if (status != CGD_OK) return fail_status(&j->ctx, status);
+    s->config.discriminator = j->nets[3].discriminator;
+    return 0;
+}
+
 static int run_train(const command *cmd, settings *s)
 {
     const cgd_train_config *c = &s->config;
@@ -574,6 +592,7 @@ static int run_distil(const command *cmd, settings *s)
     bad = meet_teacher(&j);
     s->start[s->config.direction] = s->student;
     if (!bad) bad = follow_starts(&j);
+    if (!bad && s->inherit) bad = follow_judges(&j);
     if (!bad) bad = survey_data(s);
     if (!bad) {
         print_generator(&j.ctx, "student", &s->config.generator,
