@@ -292,9 +292,11 @@ CGDDEF double  cgd_rng_normal(cgd_rng *rng);            /* mean 0, deviation 1*/
 CGDDEF void *cgd_alloc(cgd_ctx *ctx, size_t count, size_t size,
                        const char *what);
 CGDDEF void cgd_release(cgd_ctx *ctx, void *block, size_t bytes);
-/* Keep the sentence, and hand the status back. */
+/* Keep the sentence, and hand the status back; cgd_warn tells one to whom the
+ * context's options name. */
 CGDDEF cgd_status cgd_fail(cgd_ctx *ctx, cgd_status status,
                            const char *format, ...);
+CGDDEF void cgd_warn(cgd_ctx *ctx, const char *format, ...);
 CGDDEF void cgd_format(char *out, size_t room, const char *format, ...);
 CGDDEF void cgd_format_list(char *out, size_t room, const char *format,
                             va_list args);
@@ -860,6 +862,9 @@ CGDDEF cgd_status cgd_make_folder(cgd_ctx *ctx, const char *path);
  * sentence in ctx. */
 CGDDEF FILE *cgd_fopen(const char *path, const char *mode);
 CGDDEF FILE *cgd_open_input(cgd_ctx *ctx, const char *path);
+/* All bytes of a picture's file, released with cgd_release; NULL on error. */
+CGDDEF cgd_status cgd_read_file(cgd_ctx *ctx, const char *path,
+                                unsigned char **bytes, size_t *size);
 
 /* A file that appears under its name whole or not at all. Open, write with
  * cgd_output_write or to `stream`, close. Until then the bytes go to a new
@@ -968,6 +973,9 @@ CGDDEF void cgd_part_set(cgd_net *net, const cgd_part *part,
 /* The metadata by which cgd_net_load knows a net, in a file of your own. */
 CGDDEF void cgd_writer_describe(cgd_writer *wr, const cgd_net *net,
                                 const char *prefix);
+/* The ranges of A's and B's samples, as cgd_dataset_open knows them. */
+CGDDEF void cgd_writer_range(cgd_writer *wr, const cgd_range range[2],
+                             const char *prefix);
 /* values: net->params, or another vector of net->state values (an average).
  * What is not a finite number is not saved: CGD_ERR_FORMAT, and what stood at
  * path before stays. */
@@ -1186,6 +1194,7 @@ typedef struct cgd_codec {
     cgd_status (*save)(cgd_ctx *ctx, const cgd_image *image,
                        const char *path);
 } cgd_codec;
+CGDDEF const cgd_codec *cgd_codec_of(const cgd_ctx *ctx);
 
 /* Decode JPEG, PNG or BMP bytes to c = 1, 3 or 4 channels; what else the codec
  * knows to any c. Three channels become one as luma, ITU-R 601-2.
@@ -1275,16 +1284,14 @@ CGDDEF cgd_status cgd_dataset_next(cgd_dataset *data, cgd_tensor *a,
 /* The samples at a position, which is not moved by it. */
 CGDDEF cgd_status cgd_dataset_at(cgd_dataset *data, unsigned long position,
                                  cgd_tensor *a, cgd_tensor *b);
-/* Decode and resize a data folder once, into one file that cgd_dataset_open
- * takes as root: a safetensors file of pictures "trainA/NAME", U8, U16 or F32.
- * Takes those of trainA, trainB, testA and testB in config->root that exist
- * (of joined pairs: train, and test or val), with config's channels, resized
- * to its size and height by its filter (size 0: as they are). Its range, or
- * one measured, goes into the file and holds when it is opened. Broken
- * pictures are left out with a warning. */
-CGDDEF cgd_status cgd_dataset_pack(cgd_ctx *ctx,
-                                   const cgd_data_config *config,
-                                   const char *path);
+/* What the data sets are made of, for other uses. cgd_data_check fills in what
+ * zeros stand for and refuses what cannot be (CGD_ERR_ARGUMENT); cgd_take_half
+ * keeps a domain's half of a joined picture, which it frees on error. A packed
+ * file, which tools/cgd_pack.h makes, is a safetensors file of pictures
+ * "trainA/NAME", U8, U16 or F32. */
+CGDDEF cgd_status cgd_data_check(cgd_ctx *ctx, cgd_data_config *config);
+CGDDEF cgd_status cgd_take_half(cgd_ctx *ctx, int joined, int domain,
+                                cgd_image *image);
 
 /* The picture files in a folder (.jpg .jpeg .jpe .jfif .png .bmp, and arrays,
  * .npy .safetensors, in either case; not the hidden ones), sorted by path;
@@ -1631,7 +1638,7 @@ CGDDEF cgd_status cgd_fail(cgd_ctx *ctx, cgd_status status,
     return status;
 }
 
-static void cgd__warn(cgd_ctx *ctx, const char *format, ...)
+CGDDEF void cgd_warn(cgd_ctx *ctx, const char *format, ...)
 {
     char sentence[512];
     va_list args;
@@ -13049,8 +13056,8 @@ CGDDEF cgd_status cgd_net_load(cgd_ctx *ctx, cgd_net *net,
 #ifndef CGD_NO_STDIO
 
 /* Written where it says more than that samples are bytes. */
-static void cgd__range_meta(cgd_writer *wr, const cgd_range range[2],
-                            const char *prefix)
+CGDDEF void cgd_writer_range(cgd_writer *wr, const cgd_range range[2],
+                             const char *prefix)
 {
     cgd__file_name key;
     char text[120];
@@ -13073,7 +13080,7 @@ CGDDEF void cgd_writer_describe(cgd_writer *wr, const cgd_net *net,
     char text[CGD_DESCRIPTION_ROOM];
     if (cgd_net_describe(net, text))
         cgd_writer_meta(wr, cgd__name_in(&key, prefix, "cgd.net"), text);
-    if (net->is_generator) cgd__range_meta(wr, net->generator.range, prefix);
+    if (net->is_generator) cgd_writer_range(wr, net->generator.range, prefix);
 }
 
 static void cgd__net_declare(cgd_writer *wr, const cgd_net *net,
@@ -14148,7 +14155,7 @@ static cgd_status cgd__plain_save(cgd_ctx *ctx, const cgd_image *image,
 #endif /* INCLUDE_STB_IMAGE_WRITE_H */
 #endif
 
-static const cgd_codec *cgd__codec(const cgd_ctx *ctx)
+CGDDEF const cgd_codec *cgd_codec_of(const cgd_ctx *ctx)
 {
     static const cgd_codec plain = { cgd__plain_look, cgd__plain_look,
         cgd__plain_decode, cgd__plain_end, cgd__plain_release, NULL,
@@ -14167,14 +14174,14 @@ static cgd_status cgd__decode_end(cgd_ctx *ctx, cgd_image *image,
     memset(image, 0, sizeof *image);
     if (d->status != CGD_OK)
         return cgd__fail(ctx, d->status, "%s", d->sentence);
-    return cgd__codec(ctx)->end(ctx, image, d);
+    return cgd_codec_of(ctx)->end(ctx, image, d);
 }
 
 CGDDEF cgd_status cgd_image_decode_deep(cgd_ctx *ctx, cgd_image *image,
                                    const unsigned char *bytes, size_t size,
                                    size_t c, const char *label)
 {
-    const cgd_codec *codec = cgd__codec(ctx);
+    const cgd_codec *codec = cgd_codec_of(ctx);
     cgd_decoding d;
     cgd_status status;
     memset(&d, 0, sizeof d);
@@ -14185,7 +14192,7 @@ CGDDEF cgd_status cgd_image_decode_deep(cgd_ctx *ctx, cgd_image *image,
     codec->begin(ctx, &d);
     codec->decode(&d);
     status = cgd__decode_end(ctx, image, &d);
-    if (status == CGD_OK && d.note) cgd__warn(ctx, "%s: %s", label, d.note);
+    if (status == CGD_OK && d.note) cgd_warn(ctx, "%s: %s", label, d.note);
     codec->release(ctx, &d);
     return status;
 }
@@ -14198,7 +14205,7 @@ CGDDEF cgd_status cgd_image_decode(cgd_ctx *ctx, cgd_image *image,
                                               label);
     if (status != CGD_OK || image->data) return status;
     if (image->white > 0)
-        cgd__warn(ctx, "%s: of its 16 bits a sample 8 are kept", label);
+        cgd_warn(ctx, "%s: of its 16 bits a sample 8 are kept", label);
     status = cgd_image_to_bytes(ctx, image, NULL);
     if (status == CGD_OK) return status;
     cgd_image_free(ctx, image);
@@ -14236,8 +14243,8 @@ static cgd_status cgd__read_rest(cgd_ctx *ctx, FILE *f, const char *path,
     return cgd__fail(ctx, CGD_ERR_IO, "%s: the file cannot be read", path);
 }
 
-static cgd_status cgd__read_file(cgd_ctx *ctx, const char *path,
-                                 unsigned char **bytes, size_t *size)
+CGDDEF cgd_status cgd_read_file(cgd_ctx *ctx, const char *path,
+                                unsigned char **bytes, size_t *size)
 {
     cgd_status status;
     FILE *f = cgd_open_input(ctx, path);
@@ -14260,7 +14267,7 @@ static cgd_status cgd__image_load(cgd_ctx *ctx, cgd_image *image,
 {
     unsigned char *bytes;
     size_t size;
-    cgd_status status = cgd__read_file(ctx, path, &bytes, &size);
+    cgd_status status = cgd_read_file(ctx, path, &bytes, &size);
     memset(image, 0, sizeof *image);
     if (status != CGD_OK) return status;
     status = deep ? cgd_image_decode_deep(ctx, image, bytes, size, c, path)
@@ -14287,7 +14294,7 @@ CGDDEF cgd_status cgd_image_save(cgd_ctx *ctx, const cgd_image *image,
     if (image->w == 0 || (!image->data && !image->values))
         return cgd__fail(ctx, CGD_ERR_ARGUMENT, "%s: there is no picture to "
                          "write", path);
-    return cgd__codec(ctx)->save(ctx, image, path);
+    return cgd_codec_of(ctx)->save(ctx, image, path);
 }
 
 /* ---- folders -------------------------------------------------------------*/
@@ -14494,15 +14501,15 @@ CGDDEF cgd_status cgd_list_pictures(cgd_ctx *ctx, cgd_listing *listing,
     cgd_status status;
     memset(listing, 0, sizeof *listing);
     memset(&scan, 0, sizeof scan);
-    scan.codec = cgd__codec(ctx);
+    scan.codec = cgd_codec_of(ctx);
     scan.top = folder;
     scan.recurse = recurse;
     status = cgd__scan_folder(&scan, folder);
     if (status == CGD_OK && scan.count == 0) status = CGD_ERR_FORMAT;
     if (status != CGD_OK) return cgd__list_fail(ctx, status, &scan);
     if (cgd__scan_words(&scan, left, sizeof left))
-        cgd__warn(ctx, "%s: left out: %s; pictures are files named .jpg, "
-                  ".jpeg, .png or .bmp that are such", folder, left);
+        cgd_warn(ctx, "%s: left out: %s; pictures are files named .jpg, "
+                 ".jpeg, .png or .bmp that are such", folder, left);
     listing->bytes = scan.count * sizeof *scan.paths + scan.length;
     scan.paths = (char **)cgd__alloc(ctx, listing->bytes);
     if (!scan.paths) {
@@ -14560,9 +14567,18 @@ CGDDEF cgd_data_config cgd_data_defaults(void)
     return config;
 }
 
-static cgd_status cgd__data_check(cgd_ctx *ctx, const cgd_data_config *c)
+/* What zeros stand for. */
+static void cgd__data_sizes(cgd_data_config *c)
+{
+    if (c->height == 0) c->height = c->size;
+    if (c->load_size == 0) c->load_size = c->size;
+    if (c->load_height == 0 && c->size > 0)
+        c->load_height = (c->load_size * c->height + c->size / 2) / c->size;
+}
+CGDDEF cgd_status cgd_data_check(cgd_ctx *ctx, cgd_data_config *c)
 {
     int d;
+    cgd__data_sizes(c);
     if (!c->root && (!c->dir[0] || !c->dir[1]))
         return cgd__fail(ctx, CGD_ERR_ARGUMENT, "the data need a root folder "
                          "or a folder for each domain");
@@ -14609,7 +14625,7 @@ static int cgd__skippable(cgd_status status)
 /* What a codec made of a file, and the file. */
 static void cgd__decoding_free(cgd_ctx *ctx, cgd_decoding *d)
 {
-    cgd__codec(ctx)->release(ctx, d);
+    cgd_codec_of(ctx)->release(ctx, d);
     cgd__free(ctx, d->owned, d->size);
     d->owned = NULL;
     d->bytes = NULL;
@@ -14619,17 +14635,17 @@ static void cgd__decoding_free(cgd_ctx *ctx, cgd_decoding *d)
 static cgd_status cgd__probe_file(cgd_ctx *ctx, const char *path, size_t c,
                                   float *white)
 {
-    const cgd_codec *codec = cgd__codec(ctx);
+    const cgd_codec *codec = cgd_codec_of(ctx);
     cgd_decoding d;
     cgd_status status;
     memset(&d, 0, sizeof d);
     d.label = path;
     d.channels = c;
-    status = cgd__read_file(ctx, path, &d.owned, &d.size);
+    status = cgd_read_file(ctx, path, &d.owned, &d.size);
     if (status != CGD_OK) return status;
     d.bytes = d.owned;
     codec->look(ctx, &d);
-    if (d.note) cgd__warn(ctx, "%s: %s", path, d.note);
+    if (d.note) cgd_warn(ctx, "%s: %s", path, d.note);
     if (d.status != CGD_OK) cgd__fail(ctx, d.status, "%s", d.sentence);
     *white = d.white;
     cgd__decoding_free(ctx, &d);
@@ -14678,15 +14694,15 @@ static cgd_status cgd__folder_list(cgd_dataset *data, int domain,
             mixed |= range->white != white;
             folder->pictures[folder->count++].name = name;
         } else if (cgd__skippable(status)) {
-            cgd__warn(ctx, "%s; skipped", ctx->message);
+            cgd_warn(ctx, "%s; skipped", ctx->message);
             cgd__format(reason, sizeof reason, "%s", ctx->message);
         } else {
             return status;
         }
     }
     if (mixed && range->lo < range->hi)
-        cgd__warn(ctx, "%s: pictures of 8 bits a sample are among pictures of "
-                  "more, and one range holds for all their numbers", path);
+        cgd_warn(ctx, "%s: pictures of 8 bits a sample are among pictures of "
+                 "more, and one range holds for all their numbers", path);
     if (folder->count > 0) return CGD_OK;
     return cgd__fail(ctx, CGD_ERR_FORMAT, "%s: none of the folder's %u "
                      "pictures can be read; the last: %s", path,
@@ -14745,7 +14761,7 @@ static cgd_status cgd__data_missing(cgd_dataset *data, const char *name)
     cgd__scan scan;
     cgd_status status;
     memset(&scan, 0, sizeof scan);
-    scan.codec = cgd__codec(data->ctx);
+    scan.codec = cgd_codec_of(data->ctx);
     scan.top = data->config.root;
     scan.folders = &folders;
     folders.at = found;
@@ -14787,8 +14803,8 @@ static cgd_status cgd__data_folder(cgd_dataset *data, int domain)
 }
 
 /* Of a picture of two, the half that is the domain's. */
-static cgd_status cgd__take_half(cgd_ctx *ctx, int joined, int domain,
-                                 cgd_image *image)
+CGDDEF cgd_status cgd_take_half(cgd_ctx *ctx, int joined, int domain,
+                                cgd_image *image)
 {
     int right = (joined == CGD_JOINED_LEFT) == domain;
     size_t w = image->w / 2, size = image->data ? 1 : sizeof(float), row, y;
@@ -14841,7 +14857,7 @@ static cgd_status cgd__picture_load(cgd_dataset *data, int domain, size_t i,
     if (p->packed) return cgd__unpack(data, domain, p->packed, image);
     status = cgd_image_load_deep(data->ctx, image, p->name,
                                  data->config.channels[domain]);
-    return status == CGD_OK ? cgd__take_half(data->ctx, data->config.joined,
+    return status == CGD_OK ? cgd_take_half(data->ctx, data->config.joined,
                                              domain, image) : status;
 }
 
@@ -14906,14 +14922,6 @@ static cgd_status cgd__data_order(cgd_dataset *data)
     return data->order ? CGD_OK : CGD_ERR_MEMORY;
 }
 
-/* What zeros stand for. */
-static void cgd__data_sizes(cgd_data_config *c)
-{
-    if (c->height == 0) c->height = c->size;
-    if (c->load_size == 0) c->load_size = c->size;
-    if (c->load_height == 0 && c->size > 0)
-        c->load_height = (c->load_size * c->height + c->size / 2) / c->size;
-}
 
 CGDDEF cgd_status cgd_dataset_open(cgd_ctx *ctx, cgd_dataset *data,
                                    const cgd_data_config *config)
@@ -14923,8 +14931,7 @@ CGDDEF cgd_status cgd_dataset_open(cgd_ctx *ctx, cgd_dataset *data,
     memset(data, 0, sizeof *data);
     data->ctx = ctx;
     data->config = *config;
-    cgd__data_sizes(&data->config);
-    status = cgd__data_check(ctx, &data->config);
+    status = cgd_data_check(ctx, &data->config);
     if (status == CGD_OK) status = cgd__data_packed(data);
     for (d = 0; d < 2 && status == CGD_OK; d++)
         status = cgd__data_folder(data, d);
@@ -15106,11 +15113,11 @@ static cgd_status cgd__draw_begin(cgd_dataset *data, cgd__draw *draw)
         return status == CGD_OK ? cgd__draw_finish(data, draw, &image)
                                 : status;
     }
-    draw->codec = cgd__codec(data->ctx);
+    draw->codec = cgd_codec_of(data->ctx);
     memset(d, 0, sizeof *d);
     d->channels = data->config.channels[draw->domain];
     d->label = p->name;
-    status = cgd__read_file(data->ctx, p->name, &d->owned, &d->size);
+    status = cgd_read_file(data->ctx, p->name, &d->owned, &d->size);
     d->bytes = d->owned;
     if (status == CGD_OK) draw->codec->begin(data->ctx, d);
     return status;
@@ -15130,7 +15137,7 @@ static cgd_status cgd__draw_end(cgd_dataset *data, cgd__draw *draw)
     cgd_status status = cgd__decode_end(data->ctx, &image, d);
     cgd__decoding_free(data->ctx, d);
     if (status == CGD_OK)
-        status = cgd__take_half(data->ctx, data->config.joined, draw->domain,
+        status = cgd_take_half(data->ctx, data->config.joined, draw->domain,
                                 &image);
     if (status == CGD_OK) status = cgd__draw_finish(data, draw, &image);
     return status;
@@ -15143,8 +15150,8 @@ static cgd_status cgd__draw_skip(cgd_dataset *data, cgd__draw *draw,
     cgd__picture *p = &data->folder[draw->domain]->pictures[draw->index];
     if (!cgd__skippable(status)) return status;
     if (!p->broken)
-        cgd__warn(data->ctx, "%s; the next picture takes its place",
-                  data->ctx->message);
+        cgd_warn(data->ctx, "%s; the next picture takes its place",
+                 data->ctx->message);
     p->broken = 1;
     return cgd__draw_good(data, draw);
 }
@@ -15260,233 +15267,6 @@ CGDDEF cgd_status cgd_dataset_next(cgd_dataset *data, cgd_tensor *a,
 {
     cgd_status status = cgd_dataset_at(data, data->position, a, b);
     if (status == CGD_OK) data->position += (unsigned long)a->n;
-    return status;
-}
-
-/* ---- packing -------------------------------------------------------------*/
-/* The file's header wants every size before the first pixel, and a picture
- * may turn out broken only when it is decoded; so all are decoded twice. */
-
-#define CGD__PACK_FOLDERS 4
-#define CGD__PACK_CHUNK 16                  /* pictures decoded side by side */
-
-static const char *const cgd__pack_names[CGD__PACK_FOLDERS] =
-    { "trainA", "trainB", "testA", "testB" };
-
-typedef struct cgd__packing {
-    cgd_ctx *ctx;
-    cgd_writer writer;
-    cgd_listing listing[CGD__PACK_FOLDERS];
-    cgd_data_config config;
-    int whole;                     /* pictures keep their size               */
-    size_t skip[CGD__PACK_FOLDERS];   /* characters of the folder's path     */
-    int writing;                   /* the second time                        */
-    size_t skipped;                /* pictures left out                      */
-    char reason[400];              /* for the last of them                   */
-    cgd_decoding chunk[CGD__PACK_CHUNK];
-} cgd__packing;
-
-static void cgd__pack_decode(void *job, size_t i)
-{
-    cgd__packing *p = (cgd__packing *)job;
-    if (p->chunk[i].bytes) cgd__codec(p->ctx)->decode(&p->chunk[i]);
-}
-
-static void cgd__pack_read(cgd__packing *p, char **paths, size_t n, size_t c)
-{
-    size_t i;
-    memset(p->chunk, 0, sizeof p->chunk);
-    for (i = 0; i < n; i++) {
-        cgd_decoding *d = &p->chunk[i];
-        d->label = paths[i];
-        d->channels = c;
-        d->status = cgd__read_file(p->ctx, paths[i], &d->owned, &d->size);
-        d->bytes = d->owned;
-        if (d->status == CGD_OK) cgd__codec(p->ctx)->begin(p->ctx, d);
-        else cgd__format(d->sentence, sizeof d->sentence, "%s",
-                         p->ctx->message);
-    }
-    cgd__for(p->ctx, n, cgd__pack_decode, p);
-}
-
-/* Values of 16 bits become that, little-endian, where they stand. */
-static void cgd__pack_append(cgd_writer *wr, cgd_image *image)
-{
-    size_t n = image->w * image->h * image->c, i;
-    unsigned char *out = (unsigned char *)(void *)image->values;
-    if (image->data) {
-        cgd_writer_append(wr, image->data, n);
-    } else if (image->white <= 0) {
-        cgd_writer_append_f32(wr, image->values, n);
-    } else {
-        for (i = 0; i < n; i++) {
-            unsigned v = (unsigned)image->values[i];
-            out[2 * i] = (unsigned char)(v & 255);
-            out[2 * i + 1] = (unsigned char)(v >> 8);
-        }
-        cgd_writer_append(wr, out, 2 * n);
-    }
-}
-
-/* Declare a picture, or append it. */
-static cgd_status cgd__pack_picture(cgd__packing *p, cgd_decoding *d,
-                                    int folder)
-{
-    cgd_image upright, sized;
-    char name[CGD_PATH_ROOM];
-    size_t shape[3], c = p->config.channels[folder % 2];
-    cgd_status status = cgd__decode_end(p->ctx, &upright, d);
-    if (status == CGD_OK)
-        status = cgd__take_half(p->ctx, p->config.joined, folder % 2,
-                                &upright);
-    if (status != CGD_OK) return status;
-    cgd__format(name, sizeof name, "%s/%s", cgd__pack_names[folder],
-                d->label + p->skip[folder]);
-    memset(&sized, 0, sizeof sized);
-    shape[0] = p->whole ? upright.h : p->config.height;
-    shape[1] = p->whole ? upright.w : p->config.size;
-    shape[2] = c;
-    if (!p->writing)
-        cgd_writer_tensor(&p->writer, name, upright.data
-            ? CGD_U8 : upright.white > 0 ? CGD_U16 : CGD_F32, shape, 3);
-    else
-        status = cgd_image_resize(p->ctx, &sized, &upright, shape[1],
-                                  shape[0], p->config.filter);
-    if (p->writing && status == CGD_OK) cgd__pack_append(&p->writer, &sized);
-    cgd_image_free(p->ctx, &sized);
-    cgd_image_free(p->ctx, &upright);
-    return status == CGD_OK ? p->writer.status : status;
-}
-
-/* One of a chunk: done, or left out with a warning (only the first time). */
-static cgd_status cgd__pack_one(cgd__packing *p, cgd_decoding *d,
-                                int folder, int *taken)
-{
-    cgd_status status = cgd__pack_picture(p, d, folder);
-    *taken = status == CGD_OK;
-    if (*taken && d->note && !p->writing)
-        cgd__warn(p->ctx, "%s: %s", d->label, d->note);
-    if (*taken || p->writing || p->writer.status != CGD_OK
-        || !cgd__skippable(status)) return status;
-    cgd__warn(p->ctx, "%s; skipped", p->ctx->message);
-    cgd__format(p->reason, sizeof p->reason, "%s", p->ctx->message);
-    p->skipped++;
-    return CGD_OK;
-}
-
-/* A folder, chunk by chunk; broken pictures leave the listing. */
-static cgd_status cgd__pack_folder(cgd__packing *p, int folder)
-{
-    cgd_listing *listing = &p->listing[folder];
-    size_t at, i, good = 0, n, c = p->config.channels[folder % 2];
-    cgd_status status = CGD_OK;
-    for (at = 0; at < listing->count && status == CGD_OK; at += n) {
-        n = cgd__min(CGD__PACK_CHUNK, listing->count - at);
-        cgd__pack_read(p, listing->paths + at, n, c);
-        for (i = 0; i < n; i++) {
-            int taken = 0;
-            if (status == CGD_OK)
-                status = cgd__pack_one(p, &p->chunk[i], folder, &taken);
-            if (taken) listing->paths[good++] = listing->paths[at + i];
-            cgd__decoding_free(p->ctx, &p->chunk[i]);
-        }
-    }
-    if (status == CGD_OK) listing->count = good;
-    return status;
-}
-
-/* Before the first pass, since it stands in front of all: the range. Packing
- * itself will give the warnings. */
-static cgd_status cgd__pack_range(cgd__packing *p)
-{
-    cgd_dataset data;
-    cgd_status status = CGD_OK;
-    void (*warn)(void *user, const char *sentence) = p->ctx->warn;
-    if (p->config.measure) {
-        p->ctx->warn = NULL;
-        status = cgd_dataset_open(p->ctx, &data, &p->config);
-        p->ctx->warn = warn;
-        if (status != CGD_OK) return status;
-        memcpy(p->config.range, data.config.range, sizeof p->config.range);
-        cgd_dataset_close(&data);
-    }
-    cgd__range_meta(&p->writer, p->config.range, "");
-    return status;
-}
-
-/* The pictures of one of the four folders; it may be missing or empty. */
-static cgd_status cgd__pack_list(cgd__packing *p, int i)
-{
-    const char *root = p->config.root, *name = cgd__pack_names[i];
-    char folder[CGD_PATH_ROOM];
-    cgd_status status;
-    if (p->config.joined) name = i < 2 ? "train" : "test";
-    status = cgd__join(p->ctx, folder, root, name);
-    if (status == CGD_OK && p->config.joined
-        && cgd_path_kind(folder) == CGD_PATH_MISSING)
-        status = cgd__join(p->ctx, folder, root, i < 2 ? "" : "val");
-    if (status != CGD_OK) return status;
-    if (cgd_path_kind(folder) == CGD_PATH_MISSING) return CGD_OK;
-    p->skip[i] = strlen(folder)
-               + !cgd__parts_folders(folder[strlen(folder) - 1]);
-    status = cgd_list_pictures(p->ctx, &p->listing[i], folder,
-                               !p->config.flat);
-    return status == CGD_ERR_FORMAT ? CGD_OK : status;
-}
-
-/* Both passes; the writer's end is also what removes a half-written file. */
-static cgd_status cgd__pack_write(cgd__packing *p, const char *path)
-{
-    size_t total = 0;
-    int i;
-    cgd_status status;
-    cgd_writer_init(p->ctx, &p->writer, path);
-    status = cgd__pack_range(p);
-    for (i = 0; i < CGD__PACK_FOLDERS && status == CGD_OK; i++) {
-        status = cgd__pack_folder(p, i);
-        total += p->listing[i].count;
-    }
-    if (status == CGD_OK && total == 0)
-        status = cgd__fail(p->ctx, CGD_ERR_FORMAT, "%s: there is no readable "
-            "picture in %s%s%s", p->config.root, p->config.joined
-            ? "it, train, test or val" : "trainA, trainB, testA or testB",
-            p->skipped ? "; the last: " : "", p->reason);
-    p->writing = 1;
-    if (status == CGD_OK) {
-        cgd_writer_begin(&p->writer);
-        status = p->writer.status;
-    }
-    for (i = 0; i < CGD__PACK_FOLDERS && status == CGD_OK; i++)
-        status = cgd__pack_folder(p, i);
-    if (p->writer.status == CGD_OK) p->writer.status = status;
-    return cgd_writer_end(&p->writer);
-}
-
-CGDDEF cgd_status cgd_dataset_pack(cgd_ctx *ctx,
-                                   const cgd_data_config *config,
-                                   const char *path)
-{
-    int i;
-    cgd_data_config checked = *config;
-    cgd_status status;
-    cgd__packing *p;
-    if (checked.size == 0) checked.size = checked.height = 8;     /* unused  */
-    checked.load_size = checked.load_height = 0;
-    cgd__data_sizes(&checked);
-    status = cgd__data_check(ctx, &checked);
-    if (status != CGD_OK) return status;
-    p = (cgd__packing *)cgd__alloc_zeroed(ctx, 1, sizeof *p,
-                                          "packing pictures");
-    if (!p) return CGD_ERR_MEMORY;
-    p->ctx = ctx;
-    p->config = checked;
-    p->whole = config->size == 0;
-    for (i = 0; i < CGD__PACK_FOLDERS && status == CGD_OK; i++)
-        status = cgd__pack_list(p, i);
-    if (status == CGD_OK) status = cgd__pack_write(p, path);
-    for (i = 0; i < CGD__PACK_FOLDERS; i++)
-        cgd_listing_free(ctx, &p->listing[i]);
-    cgd__free(ctx, p, sizeof *p);
     return status;
 }
 
@@ -15713,8 +15493,8 @@ static cgd_status cgd__run_folder(cgd__run *r)
     if (status != CGD_OK) return status;
     mine = cgd__lock_take(&r->lock, cgd__run_path(r, path, "run.lock"));
     if (mine < 0)
-        cgd__warn(r->ctx, "%s cannot be locked: take care that no other "
-                  "process trains into %s", path, r->config->out);
+        cgd_warn(r->ctx, "%s cannot be locked: take care that no other "
+                 "process trains into %s", path, r->config->out);
     if (mine != 0) return CGD_OK;
     memset(holder, 0, sizeof holder);
     f = cgd_fopen(path, "rb");
@@ -15747,8 +15527,8 @@ static cgd_status cgd__log_start(cgd__run *r)
         from = cgd_open_input(r->ctx, path);
         if (!from) return CGD_ERR_IO;
     } else if (step > 0) {
-        cgd__warn(r->ctx, "%s is missing: it begins after step %u", path,
-                  (size_t)step);
+        cgd_warn(r->ctx, "%s is missing: it begins after step %u", path,
+                 (size_t)step);
     }
     cgd_output_open(r->ctx, &out, path);
     cgd_output_write(&out, cgd__log_columns, strlen(cgd__log_columns));
@@ -16047,10 +15827,10 @@ static void cgd__run_tell_data(const cgd__run *r, const cgd_u32 *then,
                                const cgd_u32 *now)
 {
     if (memcmp(then, now, 4 * sizeof *then) == 0) return;
-    cgd__warn(r->ctx, "%s goes on with other pictures than it was begun with, "
-              "or takes other parts of them: then %u of A and %u of B, now %u "
-              "and %u", r->config->out, (size_t)then[0], (size_t)then[2],
-              (size_t)now[0], (size_t)now[2]);
+    cgd_warn(r->ctx, "%s goes on with other pictures than it was begun with, "
+             "or takes other parts of them: then %u of A and %u of B, now %u "
+             "and %u", r->config->out, (size_t)then[0], (size_t)then[2],
+             (size_t)now[0], (size_t)now[2]);
 }
 
 /* Say what the learning rate does where that is no matter of course: a run
@@ -16068,12 +15848,12 @@ static void cgd__run_tell_rate(const cgd__run *r, float then, float now)
                     "; it falls from step %u to 0 at step %u",
                     (size_t)plan->start, (size_t)plan->total);
     if (now != then)
-        cgd__warn(r->ctx, "%s goes on by another schedule: after step %u the "
-                  "learning rate is %f of the full one, where it was to be %f"
-                  "%s", out, step, (double)now, (double)then, then_falls);
+        cgd_warn(r->ctx, "%s goes on by another schedule: after step %u the "
+                 "learning rate is %f of the full one, where it was to be %f"
+                 "%s", out, step, (double)now, (double)then, then_falls);
     else if (!(now > 0))
-        cgd__warn(r->ctx, "%s learns nothing after step %u: its schedule has "
-                  "brought the learning rate to 0", out, step);
+        cgd_warn(r->ctx, "%s learns nothing after step %u: its schedule has "
+                 "brought the learning rate to 0", out, step);
 }
 
 /* Take up a state: the trainer's, and what is the run's own in it. */
@@ -16131,8 +15911,8 @@ static cgd_status cgd__run_resume(cgd__run *r)
     if (status != CGD_OK)
         return cgd__fail(r->ctx, status, "%s", why);
     r->saved = 0;
-    cgd__warn(r->ctx, "%s; going on from %s, step %u", why, before,
-              (size_t)r->trainer.step);
+    cgd_warn(r->ctx, "%s; going on from %s, step %u", why, before,
+             (size_t)r->trainer.step);
     return CGD_OK;
 }
 

@@ -367,8 +367,8 @@ check 'only cgd_ names are exported' "
 # whoever mends one takes its name out.
 cat >stack_allowed <<'END'
 cgd__data_folder cgd__folder_list cgd__least_quota cgd__net_fits
-cgd__pack_picture cgd__run_models cgd__run_save cgd__scan_visit
-cgd__state_load cgd_dataset_pack cgd_file_read cgd_list_pictures
+cgd__run_models cgd__run_save cgd__scan_visit
+cgd__state_load cgd_file_read cgd_list_pictures
 cgd_loss_contrast cgd_net_load cgd_train_defaults cgd_train_run
 cgd_translate_file cgd_writer_append_f32
 cgd_writer_describe

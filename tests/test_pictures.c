@@ -86,7 +86,9 @@ static void user_release(void *user, void *block, size_t bytes)
 #endif
 
 #define CGD_IMPLEMENTATION
+#define CGD_PACK_IMPLEMENTATION
 #define CGD_PICTURES_IMPLEMENTATION
+#include "../tools/cgd_pack.h"
 #include "../tools/cgd_pictures.h"
 #include "golden/pictures.h"
 

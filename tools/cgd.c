@@ -32,11 +32,13 @@
 #define CGD_JUDGE_IMPLEMENTATION
 #define CGD_EXPORT_IMPLEMENTATION
 #define CGD_IMPORT_IMPLEMENTATION
+#define CGD_PACK_IMPLEMENTATION
 #define CGD_PICTURES_IMPLEMENTATION
 #include "../cycle_gan_distil.h"
 #include "cgd_export.h"
 #include "cgd_import.h"
 #include "cgd_judge.h"
+#include "cgd_pack.h"
 #include "cgd_pictures.h"
 #include "scene.h"
 

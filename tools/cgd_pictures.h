@@ -119,18 +119,6 @@ static cgd_u32 cgd__png_sum(const unsigned char *p, size_t n)
     return crc ^ 0xffffffffU;
 }
 
-static void cgd__tell(cgd_ctx *ctx, const char *format, ...)
-{
-    char sentence[512];
-    va_list args;
-    if (!ctx->warn) return;
-    va_start(args, format);
-    cgd_format_list(sentence, sizeof sentence, format, args);
-    va_end(args);
-    cgd_plain(sentence, sizeof sentence, sentence);
-    ctx->warn(ctx->warn_user, sentence);
-}
-
 /* ======================================================================== */
 /* [impl:encoding] PNG                                                      */
 /* ======================================================================== */
@@ -389,7 +377,7 @@ CGDDEF cgd_status cgd_image_write_png(cgd_ctx *ctx, const cgd_image *image,
     cgd__deflate z;
     if (image->w == 0 || image->c > 4 || (!image->data && image->white <= 0))
         return cgd_fail(ctx, CGD_ERR_ARGUMENT, "a PNG has 1 to 4 channels "
-                         "of 8 or 16 bits");
+                        "of 8 or 16 bits");
     block = (unsigned char *)cgd_alloc(ctx, 1, all, "writing a PNG");
     if (!block) return CGD_ERR_MEMORY;
     memset(&z, 0, sizeof z);
@@ -440,8 +428,8 @@ static void cgd__refuse_kind(cgd_decoding *d, const char *name)
 {
     d->status = CGD_ERR_FORMAT;
     cgd_format(d->sentence, sizeof d->sentence, "%s: this is %s, which is "
-                "not read here: convert it to an ordinary JPEG, PNG or BMP",
-                d->label, name);
+               "not read here: convert it to an ordinary JPEG, PNG or BMP",
+               d->label, name);
 }
 
 static size_t cgd__number(const unsigned char *p, int bytes, int big)
@@ -1029,7 +1017,7 @@ static void cgd__prepare_png(cgd_decoding *d)
     if (g.alpha) to = cgd__png_put(to, "tRNS", g.alpha, g.alpha_size,
                                    g.alpha_size);
     cgd__png_head(to, "IDAT", 2 + raw + 5 * cgd__parts(raw,
-                                                          CGD__PNG_STORED));
+                                                       CGD__PNG_STORED));
     to = cgd__png_store(to + 8, rows, raw);
     memset(to, 0, 4);
     to = cgd__png_put(to + 4, "IEND", NULL, 0, 0);
@@ -1222,9 +1210,9 @@ static void cgd__refuse_stb(cgd_decoding *d)
     } else {
         d->status = CGD_ERR_FORMAT;
         cgd_format(d->sentence, sizeof d->sentence,
-                    "%s: the picture is damaged (%s)", d->label,
-                    strcmp(why, "bad png sig") == 0
-                    || strcmp(why, "Not a PNG") == 0 ? "no reason given" : why);
+                   "%s: the picture is damaged (%s)", d->label,
+                   strcmp(why, "bad png sig") == 0
+                   || strcmp(why, "Not a PNG") == 0 ? "no reason given" : why);
     }
 }
 
@@ -1429,7 +1417,7 @@ static cgd_status cgd__tensor_read(cgd_ctx *ctx, cgd_decoding *d,
     d->c = t->shape[2];
     d->white = cgd__array_white(t->dtype);
     d->values = (float *)cgd_alloc(ctx, n, sizeof *d->values,
-                                           "an array's values");
+                                   "an array's values");
     if (!d->values) return CGD_ERR_MEMORY;
     status = cgd_file_read(file, t, 0, n, d->values);
     if (status == CGD_OK) return CGD_OK;
@@ -1535,9 +1523,9 @@ static void cgd__tell_background(cgd_ctx *ctx, const cgd_decoding *d)
                            : d->pixels[4 * i + 3] < 255) break;
     if (i == n) return;
     ctx->background = CGD__WHITE | CGD__CHOSEN;
-    cgd__tell(ctx, "%s: transparent parts are laid on white, here and in "
-              "further pictures (cgd_use_background, --background: on another "
-              "colour)", d->label);
+    cgd_warn(ctx, "%s: transparent parts are laid on white, here and in "
+             "further pictures (cgd_use_background, --background: on another "
+             "colour)", d->label);
 }
 
 /* Three channels become one as luma, one is grey in all three; others are
@@ -1551,7 +1539,7 @@ static cgd_status cgd__fail_channels(cgd_ctx *ctx, const cgd_decoding *d,
                                      size_t has, size_t c)
 {
     return cgd_fail(ctx, CGD_ERR_SHAPE, "%s: it has %u channels where %u are "
-                     "asked for", d->label, has, c);
+                    "asked for", d->label, has, c);
 }
 
 /* Copy stored pixels upright. EXIF's eight cases are: swap the axes or not
@@ -1679,7 +1667,7 @@ static cgd_status cgd__write_stb(cgd_output *sink, const cgd_image *image,
                                             image->data, 95);
     if (good) return CGD_OK;
     return cgd_fail(sink->ctx, CGD_ERR_IO, "%s: the picture cannot be "
-                     "written", sink->path);
+                    "written", sink->path);
 }
 
 #else
@@ -1717,8 +1705,8 @@ static cgd_status cgd__save_bytes(cgd_ctx *ctx, const cgd_image *image,
                                          image->h, CGD_BICUBIC);    /* a copy */
     if (status == CGD_OK) status = cgd_image_to_bytes(ctx, &bytes, NULL);
     if (status == CGD_OK) {
-        cgd__tell(ctx, "%s: of 16 bits a sample 8 are written; .png and .npy "
-                  "keep them", path);
+        cgd_warn(ctx, "%s: of 16 bits a sample 8 are written; .png and .npy "
+                 "keep them", path);
         status = cgd_image_save(ctx, &bytes, path);
     } else if (status == CGD_ERR_ARGUMENT)
         cgd_fail(ctx, status, "%s: floating point is written as .npy", path);
@@ -1738,10 +1726,10 @@ static cgd_status cgd__picture_save(cgd_ctx *ctx, const cgd_image *image,
         && !cgd__ends_in(path, ".jfif")
         && !cgd__ends_in(path, ".bmp"))
         return cgd_fail(ctx, CGD_ERR_ARGUMENT, "%s: pictures are written as "
-                         ".png, .jpg, .jpeg, .bmp or .npy", path);
+                        ".png, .jpg, .jpeg, .bmp or .npy", path);
     if (image->c > 4 && !npy)
         return cgd_fail(ctx, CGD_ERR_ARGUMENT, "%s: %u channels are written "
-                         "as .npy", path, image->c);
+                        "as .npy", path, image->c);
     if (!image->data && !npy && (!png || image->white <= 0))
         return cgd__save_bytes(ctx, image, path);
     cgd_output_open(ctx, &out, path);
