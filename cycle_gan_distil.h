@@ -2071,14 +2071,6 @@ static void cgd__team_work(struct cgd__team *team)
     }
 }
 
-static void cgd__team_wake(struct cgd__team *team)
-{
-    if (CGD__LOAD(&team->sleepers) == 0) return;
-    CGD__LOCK(&team->mutex);
-    CGD__WAKE_ALL(&team->wake);
-    CGD__UNLOCK(&team->mutex);
-}
-
 static void cgd__team_for(void *user, size_t slices,
                           void (*fn)(void *job, size_t slice), void *job)
 {
@@ -2102,7 +2094,11 @@ static void cgd__team_for(void *user, size_t slices,
     for (i = threads; i-- > 0; )
         CGD__STORE(&team->shares[i].ticket, (number + 1) << CGD__SLICE_BITS
                    | cgd__team_share(team, slices, i));
-    cgd__team_wake(team);
+    if (CGD__LOAD(&team->sleepers) > 0) {
+        CGD__LOCK(&team->mutex);
+        CGD__WAKE_ALL(&team->wake);
+        CGD__UNLOCK(&team->mutex);
+    }
     cgd__team_help(team, 0);
     while (CGD__LOAD(&team->done) < slices) {
         CGD__PAUSE();
@@ -11475,25 +11471,8 @@ CGDDEF void cgd_output_write(cgd_output *out, const void *data, size_t bytes)
         out->status = cgd__disk_full(out->ctx, out->path);
 }
 
-/* Flush to the disk first: a rename may otherwise reach it before the data
- * do. What stood under the name gives way in the same instant, so that at any
- * moment one of the two is there, whole. */
-static cgd_status cgd__output_commit(cgd_output *out)
-{
-    if (fflush(out->stream) != 0 || ferror(out->stream)
-        || (!out->direct && !cgd__to_disk(out->stream)))
-        return cgd__disk_full(out->ctx, out->path);
-#ifdef CGD__POSIX
-    if (!out->direct && !cgd__still_there(out)) {
-        out->direct = 1;                      /* the temporary is another's  */
-        return cgd__fail(out->ctx, CGD_ERR_IO, "cannot write %s: another "
-                         "program is writing it too", out->path);
-    }
-#endif
-    return CGD_OK;
-}
-
-/* Give the whole file its name. */
+/* Give the whole file its name: what stood there gives way in the same
+ * instant, so that at any moment one of the two is there, whole. */
 static cgd_status cgd__output_place(cgd_output *out)
 {
     int moved = !out->keep || cgd_path_kind(out->path) == CGD_PATH_MISSING
@@ -11509,13 +11488,23 @@ static cgd_status cgd__output_place(cgd_output *out)
 
 CGDDEF cgd_status cgd_output_close(cgd_output *out)
 {
-    int closed;
     if (!out->stream) return out->status;
-    if (out->status == CGD_OK) out->status = cgd__output_commit(out);
-    closed = fclose(out->stream) == 0;
-    out->stream = NULL;
-    if (out->status == CGD_OK && !closed)
+    /* To the disk: a rename may otherwise reach it before the data do. */
+    if (out->status == CGD_OK
+        && (fflush(out->stream) != 0 || ferror(out->stream)
+            || (!out->direct && !cgd__to_disk(out->stream))))
         out->status = cgd__disk_full(out->ctx, out->path);
+#ifdef CGD__POSIX
+    if (out->status == CGD_OK && !out->direct && !cgd__still_there(out)) {
+        out->direct = 1;                      /* the temporary is another's  */
+        out->status = cgd__fail(out->ctx, CGD_ERR_IO, "cannot write %s: "
+                                "another program is writing it too",
+                                out->path);
+    }
+#endif
+    if (fclose(out->stream) != 0 && out->status == CGD_OK)
+        out->status = cgd__disk_full(out->ctx, out->path);
+    out->stream = NULL;
     if (out->status == CGD_OK && !out->direct)
         out->status = cgd__output_place(out);
     if (out->status != CGD_OK && !out->direct) cgd__remove(out->temporary);
@@ -15569,16 +15558,6 @@ static cgd_status cgd__log_line(cgd__run *r, const cgd_progress *p)
     return bad ? cgd__disk_full(r->ctx, path) : CGD_OK;
 }
 
-/* A state must not reach the disk before the lines that belong to it. */
-static void cgd__log_flush(cgd__run *r)
-{
-    char path[CGD_PATH_ROOM];
-    FILE *f = cgd_fopen(cgd__run_path(r, path, "log.csv"), "ab");
-    if (!f) return;
-    (void)cgd__to_disk(f);
-    fclose(f);
-}
-
 /* ---- samples -------------------------------------------------------------*/
 
 #define CGD__SHEET_ROWS 4
@@ -15750,13 +15729,19 @@ static cgd_status cgd__run_save(cgd__run *r)
     const char *more[5] = { "cgd.run", NULL, "cgd.options", NULL, NULL };
     cgd_u32 notes[CGD__NOTES];
     cgd_status status;
+    FILE *log;
     if (r->saved) return CGD_OK;
     cgd__run_note(r, notes);
     cgd__put_numbers(text, sizeof text, notes, CGD__NOTES);
     more[1] = text;
     more[3] = r->config->options;
     if (!more[3]) more[2] = NULL;
-    cgd__log_flush(r);
+    /* A state must not reach the disk before the lines that belong to it. */
+    log = cgd_fopen(cgd__run_path(r, path, "log.csv"), "ab");
+    if (log) {
+        (void)cgd__to_disk(log);
+        fclose(log);
+    }
     cgd__run_path(r, keep, "state.previous.safetensors");
     status = cgd__state_save(&r->trainer,
                              cgd__run_path(r, path, "state.safetensors"),
