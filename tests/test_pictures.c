@@ -1056,11 +1056,27 @@ static void sixteen_bits_and_floats_are_saved_and_loaded_whole(void)
     end(&ctx);
 }
 
+/* The first four samples of a folder that is both domains. */
+static void plain_batch(cgd_ctx *ctx, const char *folder, float *values)
+{
+    cgd_data_config config = cgd_data_defaults();
+    cgd_dataset data;
+    cgd_tensor a = cgd_tensor_view(4, 4, 4, 3, values);
+    cgd_tensor b = cgd_tensor_view(4, 4, 4, 3, values + 4 * 4 * 4 * 3);
+    config.dir[0] = config.dir[1] = folder;
+    config.size = config.load_size = 4;
+    CHECK(cgd_dataset_open(ctx, &data, &config) == CGD_OK);
+    CHECK(cgd_dataset_count(&data, 0) == 4);
+    CHECK(cgd_dataset_next(&data, &a, &b) == CGD_OK);
+    cgd_dataset_close(&data);
+}
+
 /* Without the companion stb_image does all: the same samples of sound files,
  * upright ones on white; arrays are not known. */
 static void sound_pictures_are_the_same_without_the_companion(void)
 {
     static const char *const names[] = { "a.png", "a.bmp", "a.jpg", "d.png" };
+    static float batch[2][2 * 4 * 4 * 4 * 3];
     const char *folder = scratch("plain");
     char path[400];
     cgd_ctx ctx, plain;
@@ -1089,6 +1105,11 @@ static void sound_pictures_are_the_same_without_the_companion(void)
             cgd_image_free(&ctx, &p);
         }
     CHECK(cgd_image_load(&plain, &r, path, 2) == CGD_ERR_SHAPE);
+    plain_batch(&plain, folder, batch[0]);
+    plain_batch(&ctx, folder, batch[1]);
+    for (k = 0; k < N(batch[0]); k++)
+        CHECK(batch[0][k] - batch[1][k] < 0.01f
+              && batch[1][k] - batch[0][k] < 0.01f);
     p = ramp_image(&ctx, 9, 7, 3, 0);
     CHECK(cgd_image_save(&plain, &p, path) == CGD_ERR_ARGUMENT);
     CHECK(cgd_image_save(&ctx, &p, in_folder(path, folder, "a.npy"))
