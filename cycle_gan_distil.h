@@ -12433,16 +12433,6 @@ CGDDEF void cgd_writer_meta(cgd_writer *wr, const char *key,
     cgd__header_string(wr, value);
 }
 
-/* Leave the metadata, or put the comma between two tensors. */
-static void cgd__writer_next(cgd_writer *wr)
-{
-    if (wr->stage == CGD__IN_DATA)
-        cgd__writer_refuse(wr, "tensors are declared before their data");
-    if (wr->stage == CGD__IN_TENSORS) cgd__header_text(wr, ",");
-    else cgd__header_text(wr, wr->header_size ? "}," : "{");
-    wr->stage = CGD__IN_TENSORS;
-}
-
 CGDDEF void cgd_writer_tensor(cgd_writer *wr, const char *name, int dtype,
                               const size_t *shape, size_t rank)
 {
@@ -12453,7 +12443,11 @@ CGDDEF void cgd_writer_tensor(cgd_writer *wr, const char *name, int dtype,
         return;
     }
     type = cgd__dtype_of(dtype);
-    cgd__writer_next(wr);
+    if (wr->stage == CGD__IN_DATA)
+        cgd__writer_refuse(wr, "tensors are declared before their data");
+    cgd__header_text(wr, wr->stage == CGD__IN_TENSORS ? ","
+                       : wr->header_size ? "}," : "{");
+    wr->stage = CGD__IN_TENSORS;
     cgd__header_string(wr, name);
     cgd__header_text(wr, ":{\"dtype\":\"%s\",\"shape\":[", type->name);
     for (bytes = type->width, i = 0; i < rank; i++) {
@@ -15303,23 +15297,17 @@ enum { CGD__LOCK_TEXT = 128 };         /* always that long, to be overwritten*/
 
 typedef FILE *cgd__lock;
 
-static void cgd__process_name(char name[CGD__LOCK_TEXT])
-{
-    char host[MAX_COMPUTERNAME_LENGTH + 1];
-    DWORD room = sizeof host;
-    if (!GetComputerNameA(host, &room)) host[0] = 0;
-    cgd__format(name, CGD__LOCK_TEXT, "process %u on %s\n",
-                (size_t)GetCurrentProcessId(), host);
-}
-
 /* 1: it is ours; 0: another holds it; -1: there are no locks here. */
 static int cgd__lock_take(cgd__lock *lock, const char *path)
 {
     wchar_t wide[CGD_PATH_ROOM];
-    char name[CGD__LOCK_TEXT];
+    char name[CGD__LOCK_TEXT], host[MAX_COMPUTERNAME_LENGTH + 1];
+    DWORD room = sizeof host;
     *lock = _wfsopen(cgd__wide_path(wide, path), L"wb", _SH_DENYWR);
     if (!*lock) return errno == EACCES ? 0 : -1;
-    cgd__process_name(name);
+    if (!GetComputerNameA(host, &room)) host[0] = 0;
+    cgd__format(name, sizeof name, "process %u on %s\n",
+                (size_t)GetCurrentProcessId(), host);
     fputs(name, *lock);
     fflush(*lock);
     return 1;
@@ -15339,19 +15327,12 @@ typedef struct cgd__lock {
     int file, held;                    /* held: 1, or 2 if it names us       */
 } cgd__lock;
 
-static void cgd__process_name(char name[CGD__LOCK_TEXT])
-{
-    struct utsname machine;
-    if (uname(&machine) < 0) machine.nodename[0] = 0;
-    cgd__format(name, CGD__LOCK_TEXT, "process %u on %s\n",
-                (size_t)getpid(), machine.nodename);
-}
-
 /* 1: it is ours; 0: another holds it; -1: there are no locks here. A file that
  * the holder before removed in the meantime is no lock: take the new one. */
 static int cgd__lock_take(cgd__lock *lock, const char *path)
 {
     char name[CGD__LOCK_TEXT];
+    struct utsname machine;
     struct flock want;
     struct stat ours, there;
     int turn;
@@ -15371,7 +15352,9 @@ static int cgd__lock_take(cgd__lock *lock, const char *path)
         close(lock->file);
     }
     memset(name, '\n', sizeof name);
-    cgd__process_name(name);
+    if (uname(&machine) < 0) machine.nodename[0] = 0;
+    cgd__format(name, sizeof name, "process %u on %s\n", (size_t)getpid(),
+                machine.nodename);
     name[strlen(name)] = '\n';
     lock->held = 1 + (write(lock->file, name, sizeof name) > 0);
     return 1;
@@ -15968,23 +15951,22 @@ static void cgd__run_range(const cgd__run *r, cgd_range range[2])
 static cgd_status cgd__run_data(const cgd__run *r, cgd_data_config *data)
 {
     const cgd_train_config *c = &r->trainer.config;
-    size_t is[4], want[4], i;
-    is[0] = data->size;
-    is[1] = data->height;
-    is[2] = data->channels[0];
-    is[3] = data->channels[1];
-    data->size = want[0] = c->width;
-    data->height = want[1] = c->height;
-    data->channels[0] = want[2] = cgd__channels(&r->trainer, 0);
-    data->channels[1] = want[3] = cgd__channels(&r->trainer, 1);
+    cgd_data_config is = *data;
+    data->size = c->width;
+    data->height = c->height;
+    data->channels[0] = cgd__channels(&r->trainer, 0);
+    data->channels[1] = cgd__channels(&r->trainer, 1);
     if (data->seed == 0) data->seed = c->seed;
-    for (i = 0; i < 4; i++)
-        if (is[i] > 0 && is[i] != want[i])
-            return cgd__fail(r->ctx, CGD_ERR_ARGUMENT,
-                "training takes pictures of %u x %u with %u and %u channels, "
-                "the data's configuration gives others: leave its size, "
-                "height and channels 0", want[0], want[1], want[2], want[3]);
-    return CGD_OK;
+    if ((is.size == 0 || is.size == data->size)
+        && (is.height == 0 || is.height == data->height)
+        && (is.channels[0] == 0 || is.channels[0] == data->channels[0])
+        && (is.channels[1] == 0 || is.channels[1] == data->channels[1]))
+        return CGD_OK;
+    return cgd__fail(r->ctx, CGD_ERR_ARGUMENT,
+        "training takes pictures of %u x %u with %u and %u channels, the "
+        "data's configuration gives others: leave its size, height and "
+        "channels 0", data->size, data->height, data->channels[0],
+        data->channels[1]);
 }
 
 static cgd_status cgd__run_open(cgd__run *r)
@@ -16073,22 +16055,17 @@ static cgd_status cgd__run_loop(cgd__run *r)
     return status;
 }
 
-/* Do the same pictures come again, or is every crop another one? */
-static int cgd__pictures_repeat(const cgd_train_config *c,
-                                const cgd_data_config *data)
-{
-    return data->fit == CGD_FIT_RESIZE_CROP
-        && (data->load_size == 0 || data->load_size == c->width)
-        && (data->load_height == 0 || data->load_height == c->height);
-}
-
 CGDDEF cgd_status cgd_train_run(cgd_ctx *ctx, const cgd_train_config *config,
                                 const cgd_run_config *run)
 {
     cgd__run r;
+    const cgd_data_config *data = &run->data;
     cgd_train_config c = *config;
     cgd_status status;
-    if (!cgd__pictures_repeat(&c, &run->data)) c.answer_bytes = 0;
+    if (data->fit != CGD_FIT_RESIZE_CROP
+        || (data->load_size > 0 && data->load_size != c.width)
+        || (data->load_height > 0 && data->load_height != c.height))
+        c.answer_bytes = 0;            /* no crop of a picture comes again   */
     if (c.schedule.total == 0) {
         c.schedule.total = run->steps;
         if (c.schedule.kind == CGD_LR_LINEAR) c.schedule.start = run->steps / 2;
