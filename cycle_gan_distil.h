@@ -57,7 +57,7 @@
  *
  * Contents
  *
- * the interface
+ * [part:interface]       Part 1: the interface
  *   [api:config]          configuration macros
  *   [api:context]         status, context, memory, threads, random numbers
  *   [api:tensor]          tensors
@@ -72,11 +72,11 @@
  *   [api:pictures]        pictures and data sets
  *   [api:run]             the full loops: folders in, models out
  *
- * the ground
+ * [part:ground]          Part 2: the ground
  *   [impl:base]           memory, messages, random numbers, mathematics
  *   [impl:threads]        the team of threads
  *   [impl:asks]           what the method asks of the engine
- * the method
+ * [part:method]          Part 3: the method
  *   [impl:tensor]         tensors
  *   [impl:ops]            operators, forward and backward
  *   [impl:nets]           nets
@@ -86,7 +86,7 @@
  *   [impl:learners]       nets that learn
  *   [impl:distil]         the teacher
  *   [impl:train]          the trainer
- * the engine
+ * [part:engine]          Part 4: the engine
  *   [impl:direct]         convolution as a blocked matrix product
  *   [impl:gradient]       the weight gradient of convolutions
  *   [impl:winograd]       Winograd convolution
@@ -94,7 +94,7 @@
  *   [impl:bf16]           tiles of bf16
  *   [impl:vector]         vector vocabulary and micro kernels
  *   [impl:dispatch]       instruction sets
- * around it
+ * [part:around]          Part 5: around it
  *   [impl:model]          inference
  *   [impl:files]          weights files
  *   [impl:freeze]         frozen statistics, folded norms
@@ -145,6 +145,10 @@
 
 #ifndef CYCLE_GAN_DISTIL_H
 #define CYCLE_GAN_DISTIL_H
+
+/* ######################################################################## */
+/* [part:interface] Part 1: the interface                                   */
+/* ######################################################################## */
 
 /* ======================================================================== */
 /* [api:config] Configuration                                               */
@@ -1377,12 +1381,15 @@ CGDDEF cgd_status cgd_train_run(cgd_ctx *ctx, const cgd_train_config *config,
 #endif
 #endif /* CYCLE_GAN_DISTIL_H */
 
-/* ======================================================================== */
-/*                              IMPLEMENTATION                              */
-/* ======================================================================== */
 #ifdef CGD_IMPLEMENTATION
 #ifndef CGD__IMPLEMENTED
 #define CGD__IMPLEMENTED
+
+/* ######################################################################## */
+/* [part:ground] Part 2: the ground                                         */
+/* ######################################################################## */
+/* What everything stands on, and at its end what the method asks of the
+ * engine: the one interface between parts 3 and 4. */
 
 /* ======================================================================== */
 /* [impl:base] Base: memory, messages, random numbers, mathematics          */
@@ -2542,6 +2549,12 @@ typedef struct cgd__fold_job {
  * pixels. The shift is a value of the piece, so that a mean far from zero
  * costs no digits. */
 static size_t cgd__moments_row(size_t plane) { return 3 * plane + 16; }
+
+/* ######################################################################## */
+/* [part:method] Part 3: the method                                         */
+/* ######################################################################## */
+/* The textbook: whoever has read this part knows how a CycleGAN is trained
+ * and distilled. Plain loops; each operator's gradient beside its value. */
 
 /* ======================================================================== */
 /* [impl:tensor] Tensors                                                    */
@@ -7712,6 +7725,12 @@ CGDDEF void cgd_trainer_free(cgd_trainer *t)
 }
 #endif /* CGD_NO_TRAIN */
 
+/* ######################################################################## */
+/* [part:engine] Part 4: the engine                                         */
+/* ######################################################################## */
+/* Why it is fast. Nothing here computes anything that part 3 has not
+ * defined: [impl:choice] says which method takes which shape. */
+
 /* ======================================================================== */
 /* [impl:direct] Convolution as a blocked matrix product                    */
 /* ======================================================================== */
@@ -10836,6 +10855,12 @@ CGDDEF const char *cgd_kernels_name(const cgd_ctx *ctx)
 {
     return ctx->kernels->name;
 }
+
+/* ######################################################################## */
+/* [part:around] Part 5: around it                                          */
+/* ######################################################################## */
+/* Running what was learnt, files, pictures, and the loops that need nothing
+ * but folders. */
 
 /* ======================================================================== */
 /* [impl:model] Inference                                                   */

@@ -29,7 +29,7 @@ none() { ! "$@"; }
 tags='match($0, /\[[a-z]+:[a-z0-9_]+\]/) { print substr($0, RSTART, RLENGTH) }'
 same_list()
 {
-    awk '/\*\// { exit } /Contents/ { on = 1 } on && /^ \*   \[/' "$1" |
+    awk '/\*\// { exit } /Contents/ { on = 1 } on && /^ \* +\[/' "$1" |
         awk "$tags" >contents
     grep '^/\* \[' "$1" | awk "$tags" >banners
     test -s contents && diff contents banners
