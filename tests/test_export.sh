@@ -113,6 +113,48 @@ read_only()
 case $(uname) in
 Linux) check 'the constants are in read-only memory' read_only ;;
 esac
+
+# The numbers in a file that the assembler reads: nothing but the file itself
+# and its size is new to the program.
+check '--incbin writes two files' "$cgd" export models/stages.safetensors \
+    --c models/stages.h --incbin
+check 'the header then holds no numbers' sh -c \
+    'grep -q "incbin" models/stages.h && [ "$(wc -c <models/stages.h)" -lt \
+     9000 ] && [ "$(wc -c <models/stages.bin)" -gt 9000 ]'
+{ cat models/stages.bin; echo more; } >longer
+head -c 4000 models/stages.bin >shorter
+# other_size BIN COMPILER...: the assembler refuses it.
+other_size()
+{
+    bin=$1
+    shift
+    "$@" -I"$root" -Imodels -DMODEL_FILE='"stages.h"' -DMODEL=stages_model \
+        -DCGD_NO_SIMD "-DCGD_BIN_stages=\"$bin\"" -c \
+        "$root/tests/export_micro.c" -o micro.o 2>said && return 1
+    grep -q '\.org' said
+}
+for compiler in gcc clang g++ clang++; do
+    if ! have $compiler; then skip "$compiler is not installed"; continue; fi
+    case $compiler in
+    *++) language='-x c++ -std=c++98' ;;
+    *)   language='-std=c89' ;;
+    esac
+    check "--incbin, compiled by $compiler" same_bytes stages $compiler \
+        $language -DCGD_NO_SIMD
+    for bin in longer shorter; do
+        check "$compiler takes no file that is $bin" other_size $bin \
+            $compiler $language
+    done
+done
+check 'elsewhere it says what it needs' sh -c "! $cc -U__GNUC__ -I$root \
+    -E -include $root/cycle_gan_distil.h models/stages.h 2>said >expanded
+    grep -q 'error.*without --incbin' said"
+refuse '--incbin without --c' 'for --c' "$cgd" export \
+    models/none.safetensors --incbin --pth new
+refuse 'a file name that no string holds' 'quotes' "$cgd" export \
+    models/none.safetensors --incbin --c 'new"'
+check 'as constants again' "$cgd" export models/stages.safetensors \
+    --c models/stages.h
 check 'a header without the library says so' sh -c \
     "! $cc -c -x c models/grey.h -o micro.o 2>said
      grep -q 'include cycle_gan_distil.h before' said"
@@ -137,7 +179,7 @@ refuse 'a missing folder' 'folder missing' "$cgd" export \
     models/none.safetensors --pth no_such_folder/new
 "$cgd" export --help >help
 check 'help names every option' sh -c \
-    'for o in safetensors pth onnx "c NAME.h" dtype net frozen calibrate count
+    'for o in safetensors pth onnx "c NAME.h" incbin dtype net frozen calibrate count
      do grep -q -e "--$o" help || exit 1; done'
 
 # ---- Python's packages -----------------------------------------------------

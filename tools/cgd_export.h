@@ -70,6 +70,16 @@ CGDDEF cgd_status cgd_export_onnx(const cgd_net *net, int dtype,
  * exactly. Generators only: CGD_ERR_UNSUPPORTED else. */
 CGDDEF cgd_status cgd_export_c(const cgd_net *net, const char *path);
 
+/* The same with the numbers in a file of their own, `bin` (float32, little-
+ * endian), which the header has the assembler read: millions of them compile
+ * at once. For gcc and clang on little-endian machines with ELF, Mach-O or
+ * COFF; others meet an #error. The header looks for the file under its name
+ * without folders: in the folder the compiler runs in, and in those of -I;
+ * -DCGD_BIN_student='"small/student.bin"' says where else. A name with a
+ * quote, a backslash or a control character is CGD_ERR_ARGUMENT. */
+CGDDEF cgd_status cgd_export_c_incbin(const cgd_net *net, const char *path,
+                                      const char *bin);
+
 #ifdef __cplusplus
 }
 #endif
@@ -942,12 +952,19 @@ CGDDEF cgd_status cgd_export_onnx(const cgd_net *net, int dtype,
 /* [impl:c] C                                                               */
 /* ======================================================================== */
 
+/* A path without its folders. */
+static const char *cgd__base_name(const char *path)
+{
+    const char *s = path;
+    for (; *path; path++) if (*path == '/' || *path == '\\') s = path + 1;
+    return s;
+}
+
 /* student of "small/student.h", as a name in C. */
 static void cgd__c_name(char name[64], const char *path)
 {
-    const char *s = path, *p;
+    const char *s = cgd__base_name(path);
     size_t n;
-    for (p = path; *p; p++) if (*p == '/' || *p == '\\') s = p + 1;
     for (n = 0; n < 48 && s[n] && s[n] != '.'; n++) {
         char c = s[n];
         int letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -1027,9 +1044,42 @@ static void cgd__c_model(cgd__bytes *b, const cgd_net *net, const char *name)
     cgd__bytes_format(b, " } }, %d }\n};\n\n#endif\n", g->zero_pad);
 }
 
-CGDDEF cgd_status cgd_export_c(const cgd_net *net, const char *path)
+/* Have the assembler read the numbers. It refuses a file of another size: one
+ * of the two moves of .org would go backwards. The symbol is given to C under
+ * its own name, whatever the system puts before those of C. */
+static void cgd__c_incbin(cgd__bytes *b, const cgd_net *net, const char *name,
+                          const char *bin)
 {
-    cgd__bytes b;
+    size_t size = 4 * net->state;
+    cgd__bytes_text(b, "/* An assembler that cannot move .org backwards here "
+        "has found a file of\n * another export. */\n");
+    cgd__bytes_format(b, "#ifndef CGD_BIN_%s\n#define CGD_BIN_%s \"%s\"\n"
+                      "#endif\n", name, name, bin);
+    cgd__bytes_text(b, "#if !defined(__GNUC__) || !defined(__BYTE_ORDER__) \\\n"
+        "    || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ \\\n"
+        "    || !(defined(__ELF__) || defined(__APPLE__) || defined(_WIN32))\n"
+        "#error \"this model needs gcc or clang and a little-endian machine: "
+        "export it without --incbin\"\n#endif\n__asm__(\n#if defined(__ELF__)\n"
+        "    \".pushsection .rodata,\\\"a\\\"\\n\"\n#elif defined(__APPLE__)\n"
+        "    \".pushsection __TEXT,__const\\n\"\n#else\n"
+        "    \".section .rdata,\\\"dr\\\"\\n\"\n#endif\n");
+    cgd__bytes_format(b, "    \".balign 64\\n.globl cgd_%s_params\\n\"\n"
+        "    \"cgd_%s_params:\\n\"\n"
+        "    \".incbin \\\"\" CGD_BIN_%s \"\\\"\\n\"\n"
+        "    \"cgd_%s_end:\\n.org cgd_%s_params + %u\\n\"\n",
+        name, name, name, name, name, size);
+    cgd__bytes_format(b, "    \".org cgd_%s_end + (cgd_%s_end - "
+        "cgd_%s_params) - %u\\n\"\n", name, name, name, size);
+    cgd__bytes_text(b, "#if defined(__ELF__) || defined(__APPLE__)\n"
+        "    \".popsection\\n\"\n#else\n    \".text\\n\"\n#endif\n);\n");
+    cgd__bytes_format(b, "extern const float %s_params[%u] "
+        "__asm__(\"cgd_%s_params\");\n", name, net->state, name);
+}
+
+/* The whole header. The numbers are in it, or in the file incbin. */
+static cgd_status cgd__c_header(cgd__bytes *b, const cgd_net *net,
+                                const char *path, const char *incbin)
+{
     char name[64];
     size_t i;
     if (!net->is_generator)
@@ -1039,20 +1089,59 @@ CGDDEF cgd_status cgd_export_c(const cgd_net *net, const char *path)
         if ((cgd__float_bits(net->params[i]) & 0x7f800000U) == 0x7f800000U)
             return cgd_fail(net->ctx, CGD_ERR_FORMAT,
                 "the model holds values that are not finite numbers");
-    cgd__bytes_init(&b, net->ctx);
     cgd__c_name(name, path);
-    cgd__c_head(&b, net, name);
-    cgd__bytes_format(&b, "static const float %s_params[%u] = {", name,
-                      net->state);
-    cgd__c_floats(&b, net->params, net->state);
-    cgd__bytes_format(&b, "\n};\n\nstatic const cgd_layer %s_layers[%u] = {\n",
-                      name, net->n_layers);
-    for (i = 0; i < net->n_layers; i++) {
-        cgd__c_layer(&b, net->layers + i);
-        cgd__bytes_text(&b, i + 1 < net->n_layers ? ",\n" : "\n};\n\n");
+    cgd__c_head(b, net, name);
+    if (incbin) {
+        cgd__c_incbin(b, net, name, incbin);
+    } else {
+        cgd__bytes_format(b, "static const float %s_params[%u] = {", name,
+                          net->state);
+        cgd__c_floats(b, net->params, net->state);
+        cgd__bytes_text(b, "\n};\n");
     }
-    cgd__c_model(&b, net, name);
-    return cgd__bytes_save(&b, path);
+    cgd__bytes_format(b, "\nstatic const cgd_layer %s_layers[%u] = {\n", name,
+                      net->n_layers);
+    for (i = 0; i < net->n_layers; i++) {
+        cgd__c_layer(b, net->layers + i);
+        cgd__bytes_text(b, i + 1 < net->n_layers ? ",\n" : "\n};\n\n");
+    }
+    cgd__c_model(b, net, name);
+    return CGD_OK;
+}
+
+CGDDEF cgd_status cgd_export_c(const cgd_net *net, const char *path)
+{
+    cgd__bytes b;
+    cgd_status status;
+    cgd__bytes_init(&b, net->ctx);
+    status = cgd__c_header(&b, net, path, NULL);
+    return status == CGD_OK ? cgd__bytes_save(&b, path) : status;
+}
+
+CGDDEF cgd_status cgd_export_c_incbin(const cgd_net *net, const char *path,
+                                      const char *bin)
+{
+    cgd__bytes b, numbers;
+    cgd_status status;
+    const char *name = cgd__base_name(bin), *c;
+    size_t i;
+    for (c = name; *c; c++)
+        if (*c == '"' || *c == '\\' || (unsigned char)*c < 32)
+            return cgd_fail(net->ctx, CGD_ERR_ARGUMENT,
+                "a header cannot hold the name of the file %s: choose one "
+                "without quotes and backslashes", bin);
+    cgd__bytes_init(&b, net->ctx);
+    cgd__bytes_init(&numbers, net->ctx);
+    status = cgd__c_header(&b, net, path, name);
+    if (status != CGD_OK) return status;
+    for (i = 0; i < net->state; i++)
+        cgd__bytes_number(&numbers, cgd__float_bits(net->params[i]), 4);
+    if (numbers.status == CGD_OK) numbers.status = b.status;
+    status = cgd__bytes_save(&numbers, bin);
+    if (status != CGD_OK) b.status = status;
+    if (b.status == CGD_OK) return cgd__bytes_save(&b, path);
+    cgd__bytes_free(&b);
+    return b.status;
 }
 
 #ifdef __cplusplus

@@ -107,16 +107,29 @@ static int exported(cgd_ctx *ctx, cgd_status status, const char *path,
     return 0;
 }
 
-/* No output is the model itself, and no two are one file. */
-static int check_exports(const settings *s)
+/* NAME.bin of NAME.h; the caller frees it. NULL without memory. */
+static char *bin_beside(const char *header)
 {
-    const char *out[4];
+    size_t n = strlen(header);
+    char *path = (char *)malloc(n + 5);
+    if (!path) return NULL;
+    if (n > 2 && strcmp(header + n - 2, ".h") == 0) n -= 2;
+    memcpy(path, header, n);
+    strcpy(path + n, ".bin");
+    return path;
+}
+
+/* No output is the model itself, and no two are one file. */
+static int check_exports(const settings *s, const char *bin)
+{
+    const char *out[5];
     int i, k;
     out[0] = s->safetensors;
     out[1] = s->pth;
     out[2] = s->onnx;
     out[3] = s->c_header;
-    for (i = 0; i < 4; i++) {
+    out[4] = bin;
+    for (i = 0; i < 5; i++) {
         if (keep_input(s->words[0], out[i])
             || keep_pictures(s->calibrate, out[i])) return STATUS_FAILED;
         for (k = 0; k < i && out[i]; k++)
@@ -126,7 +139,8 @@ static int check_exports(const settings *s)
     return 0;
 }
 
-static int write_exports(cgd_ctx *ctx, const cgd_net *net, const settings *s)
+static int write_exports(cgd_ctx *ctx, const cgd_net *net, const settings *s,
+                         const char *bin)
 {
     int bad = 0;
     if (s->safetensors)
@@ -138,14 +152,19 @@ static int write_exports(cgd_ctx *ctx, const cgd_net *net, const settings *s)
     if (s->onnx && !bad)
         bad = exported(ctx, cgd_export_onnx(net, s->dtype, s->onnx), s->onnx,
                        "ONNX, opset 11");
-    if (s->c_header && !bad && net->state > 1000000)
+    if (s->c_header && !bad && !bin && net->state > 1000000)
         fprintf(stderr, "cgd: warning: %s will hold %lu numbers as text, for "
-                "which a compiler takes minutes and GBs of memory; a student "
-                "is made smaller by cgd distil or cgd prune\n", s->c_header,
+                "which a compiler takes minutes and GBs of memory; --incbin "
+                "puts them into a file beside it, and a student is made "
+                "smaller by cgd distil or cgd prune\n", s->c_header,
                 (unsigned long)net->state);
     if (s->c_header && !bad)
-        bad = exported(ctx, cgd_export_c(net, s->c_header), s->c_header,
+        bad = exported(ctx, bin
+                       ? cgd_export_c_incbin(net, s->c_header, bin)
+                       : cgd_export_c(net, s->c_header), s->c_header,
                        "a C header");
+    if (bin && !bad)
+        bad = exported(ctx, CGD_OK, bin, "its numbers, float32");
     return bad;
 }
 
@@ -155,6 +174,7 @@ static int run_export(const command *cmd, settings *s)
     cgd_ctx ctx;
     cgd_model model;
     live_line line;
+    char *bin = NULL;
     int bad;
     from.cmd = cmd;
     from.file = NULL;
@@ -166,16 +186,24 @@ static int run_export(const command *cmd, settings *s)
     if (s->onnx && s->dtype == CGD_BF16)
         return fail_usage(&from, "--onnx has no bf16 (it came after opset "
                           "11): --dtype may be f32 or f16");
-    if (check_exports(s)) return STATUS_FAILED;
-    bad = open_context(&ctx, s, &line);
-    if (bad) return bad;
+    if (s->incbin && !s->c_header)
+        return fail_usage(&from, "--incbin is for --c");
+    if (s->incbin) bin = bin_beside(s->c_header);
+    if (s->incbin && !bin) return fail("out of memory");
+    bad = check_exports(s, bin);
+    if (!bad) bad = open_context(&ctx, s, &line);
+    if (bad) {
+        free(bin);
+        return bad;
+    }
     bad = load_model(&ctx, &model, s->words[0], s->net);
     if (!bad) {
         print_range(model.net.generator.range, "in", "out");
         if (s->frozen || s->calibrate) bad = fold_net(&ctx, &model.net, s);
-        if (!bad) bad = write_exports(&ctx, &model.net, s);
+        if (!bad) bad = write_exports(&ctx, &model.net, s, bin);
         cgd_model_free(&model);
     }
     cgd_free(&ctx);
+    free(bin);
     return bad;
 }

@@ -39,7 +39,7 @@ typedef struct settings {
     int recurse;
     const char *safetensors, *pth, *onnx, *c_header;      /* export to these */
     const char *calibrate;
-    int dtype, frozen;
+    int dtype, frozen, incbin;
     int threads, precision;
     cgd_u32 seed;
     float plan_macs, plan_params;    /* budgets of `plan`; 0: none           */
@@ -407,6 +407,10 @@ static const option options[] = {
   "ONNX, opset 11, for any N, H and W" },
 { "c", TEXT, EXPORT, AT(c_header), 0, 0, NULL, "NAME.h",
   "const arrays of C, for cgd_model_attach" },
+{ "incbin", FLAG, EXPORT, AT(incbin), 0, 0, NULL, NULL,
+  "the numbers go into NAME.bin, beside the header,\n"
+  "whose assembler (gcc, clang) reads it: compiles at\n"
+  "once; -I says where it is, or -DCGD_BIN_NAME=" },
 { "dtype", CHOICE, EXPORT, AT(dtype), 0, 0, dtype_words, NULL,
   "type of the weights" },
 { "What to make of the net", HEADING, EXPORT, 0, 0, 0, NULL, NULL, NULL },
