@@ -360,7 +360,9 @@ typedef struct cgd_window { size_t kernel, stride, pad; int pad_mode; }
 /* [api:nets] Nets and passes                                               */
 /* ======================================================================== */
 
-enum { CGD_CONV = 0, CGD_DECONV, CGD_DEPTHWISE };
+/* CGD_BLUR is depthwise too, of fixed weights: the binomial ones of the
+ * window, ([1 2 1] x [1 2 1]) / 16 of 3, and no bias. It never learns. */
+enum { CGD_CONV = 0, CGD_DECONV, CGD_DEPTHWISE, CGD_BLUR };
 
 /* One layer: [upsample x2] -> convolution -> [norm] -> [activation]
  * -> [+ the output of the layer `skip` places before this one].
@@ -395,6 +397,7 @@ typedef struct cgd_generator_config {
     cgd_range range[2];       /* of the pictures it takes and gives; zeros:
                                  0 to each picture's white                   */
     int zero_pad;             /* behind a resizing: zeros, not a mirror      */
+    int antialias;            /* down: stride 1, then a blur of stride 2     */
 } cgd_generator_config;
 
 enum { CGD_DISC_PATCH = 0, CGD_DISC_FIVE, CGD_DISC_PIXEL };
@@ -431,9 +434,10 @@ typedef struct cgd_net {
 CGDDEF cgd_generator_config cgd_generator_defaults(void);      /* 9 x 64     */
 CGDDEF cgd_discriminator_config cgd_discriminator_defaults(void);
 
-/* Build a net with all parameters zero. cgd_net_init takes layers of your own
- * design (copied; only the part up to norm_name is read). cgd_net_free
- * accepts a zeroed struct. Errors: CGD_ERR_ARGUMENT, CGD_ERR_MEMORY. */
+/* Build a net with all parameters zero, but for blurs. cgd_net_init takes
+ * layers of your own design (copied; only the part up to norm_name is read).
+ * cgd_net_free accepts a zeroed struct. Errors: CGD_ERR_ARGUMENT,
+ * CGD_ERR_MEMORY. */
 CGDDEF cgd_status cgd_generator_init(cgd_ctx *ctx, cgd_net *net,
                                      const cgd_generator_config *config);
 CGDDEF cgd_status cgd_discriminator_init(cgd_ctx *ctx, cgd_net *net,
@@ -3641,7 +3645,7 @@ static void cgd__upsample_back(cgd_ctx *ctx, float *dx, const float *dy,
 static size_t cgd__layer_weights(const cgd_layer *l)
 {
     size_t k2 = l->window.kernel * l->window.kernel;
-    return l->kind == CGD_DEPTHWISE ? k2 * l->in_c : k2 * l->in_c * l->out_c;
+    return l->kind >= CGD_DEPTHWISE ? k2 * l->in_c : k2 * l->in_c * l->out_c;
 }
 
 /* Does a norm have parameters, gamma and beta? */
@@ -3662,7 +3666,7 @@ static const char *cgd__layer_flaw(const cgd_layer *layers, size_t i)
 {
     const cgd_layer *l = layers + i;
     size_t count;
-    if (l->kind < CGD_CONV || l->kind > CGD_DEPTHWISE) return "kind";
+    if (l->kind < CGD_CONV || l->kind > CGD_BLUR) return "kind";
     if (l->up < CGD_UP_NONE || l->up > CGD_UP_BILINEAR) return "upsampling";
     if (l->norm < CGD_NORM_NONE || l->norm > CGD_NORM_BATCH) return "norm";
     if (l->act < CGD_ACT_NONE || l->act > CGD_ACT_TANH) return "activation";
@@ -3670,7 +3674,7 @@ static const char *cgd__layer_flaw(const cgd_layer *layers, size_t i)
         return "number of channels";
     if (i > 0 && l->in_c != layers[i - 1].out_c)
         return "number of input channels";
-    if (l->kind == CGD_DEPTHWISE && l->in_c != l->out_c)
+    if (l->kind >= CGD_DEPTHWISE && l->in_c != l->out_c)
         return "number of channels (depthwise: as many out as in)";
     if (l->window.kernel < 1 || l->window.kernel > 16
         || l->window.stride < 1 || l->window.stride > 16
@@ -3711,6 +3715,24 @@ static void cgd__net_layout(cgd_net *net)
     net->state = at;
 }
 
+/* Give every blur its filter: a row of Pascal's triangle, down and across. */
+static void cgd__fill_blurs(cgd_net *net)
+{
+    size_t i, k, c, a, b;
+    for (i = 0; i < net->n_layers; i++) {
+        const cgd_layer *l = net->layers + i;
+        float row[16];
+        k = l->window.kernel;
+        row[0] = 1 / (float)(1UL << (k - 1));
+        for (a = 1; a < k; a++) row[a] = row[a - 1] * (float)(k - a) / (float)a;
+        for (a = 0; l->kind == CGD_BLUR && a < k; a++)
+            for (b = 0; b < k; b++)
+                for (c = 0; c < l->out_c; c++)
+                    net->params[l->w + (a * k + b) * l->out_c + c]
+                        = row[a] * row[b];
+    }
+}
+
 CGDDEF cgd_status cgd_net_init(cgd_ctx *ctx, cgd_net *net,
                                const cgd_layer *layers, size_t n_layers)
 {
@@ -3739,6 +3761,7 @@ CGDDEF cgd_status cgd_net_init(cgd_ctx *ctx, cgd_net *net,
         cgd_net_free(net);
         return CGD_ERR_MEMORY;
     }
+    cgd__fill_blurs(net);
     return CGD_OK;
 }
 
@@ -3815,7 +3838,7 @@ static int cgd__layer_shape(const cgd_layer *l, size_t n, size_t h, size_t w,
     }
     if (!cgd__mul(&h, h, scale) || !cgd__mul(&w, w, scale)) return 0;
     return cgd__shape_from(s, n, h, w, l->in_c,
-                           l->kind == CGD_DEPTHWISE ? l->in_c : l->out_c,
+                           l->kind >= CGD_DEPTHWISE ? l->in_c : l->out_c,
                            &l->window);
 }
 
@@ -3839,7 +3862,7 @@ static void cgd__layer_out(const cgd_layer *l, const cgd__shape *s, size_t *h,
 static size_t cgd__layer_pack_size(const cgd__kernels *k, const cgd_layer *l,
                                    cgd__shape *s)
 {
-    if (l->kind == CGD_DEPTHWISE || !cgd__layer_shape(l, 1, 64, 64, s))
+    if (l->kind >= CGD_DEPTHWISE || !cgd__layer_shape(l, 1, 64, 64, s))
         return 0;
     return cgd__round_up(cgd__pack_size(k, s, l->kind == CGD_DECONV
                                        ? CGD__ADJOINT : CGD__FORWARD), 16);
@@ -3923,6 +3946,10 @@ CGDDEF cgd_cost cgd_net_cost(const cgd_net *net, size_t h, size_t w)
         double macs;
         if (l->norm == CGD_NORM_INSTANCE || l->norm == CGD_NORM_INSTANCE_AFFINE)
             cost.params_official += l->out_c;
+        if (l->kind == CGD_BLUR) {
+            cost.params -= l->gamma - l->w;
+            cost.params_official -= l->gamma - l->w;
+        }
         if (!cgd__layer_shape(l, 1, h, w, &s)) continue;
         macs = (double)s.oh * (double)s.ow * (double)cgd__layer_weights(l);
         cost.macs += macs;
@@ -3966,6 +3993,7 @@ CGDDEF void cgd_net_init_weights(cgd_net *net, int init, cgd_rng *rng)
     for (i = 0; i < net->n_layers; i++) {
         const cgd_layer *l = net->layers + i;
         double in, out, deviation, bound;
+        if (l->kind == CGD_BLUR) continue;
         cgd__layer_fans(l, &in, &out);
         deviation = init == CGD_INIT_XAVIER
             ? 0.02 * cgd__sqrt(2 / (in + out))
@@ -3983,6 +4011,7 @@ CGDDEF void cgd_net_init_weights(cgd_net *net, int init, cgd_rng *rng)
         if (l->norm == CGD_NORM_BATCH)
             for (k = 0; k < l->out_c; k++) net->params[l->var + k] = 1;
     }
+    cgd__fill_blurs(net);
 }
 
 /* ======================================================================== */
@@ -4245,7 +4274,7 @@ static int cgd__stays_raw(const cgd_pass *p, const cgd__slot *s)
 {
     const cgd_layer *l = p->net->layers + s->layer;
     return !s->kept && cgd__one_reader(p, s) && l->act != CGD_ACT_TANH
-        && l[1].kind != CGD_DEPTHWISE && !l[1].up && l[1].skip != 1
+        && l[1].kind < CGD_DEPTHWISE && !l[1].up && l[1].skip != 1
         && (cgd__conv_extras(p->kernels, &s[1].shape,
                              l[1].kind == CGD_DECONV ? CGD__ADJOINT
                                                      : CGD__FORWARD)
@@ -4260,7 +4289,7 @@ static size_t cgd__layer_work(const cgd_pass *p, const cgd__slot *s, int back)
     int adjoint = (l->kind == CGD_DECONV) != back;
     size_t work = l->norm ? cgd__norm_scratch(p->n, s->h * s->w, l->out_c) : 0;
     size_t bytes;
-    if (l->kind == CGD_DEPTHWISE) return work;
+    if (l->kind >= CGD_DEPTHWISE) return work;
     bytes = cgd__conv_bytes(ctx, p->kernels, &s->shape,
                             adjoint ? CGD__ADJOINT : CGD__FORWARD,
                             l->norm && !back);
@@ -4630,7 +4659,7 @@ static cgd_status cgd__pass_convolve(const cgd_pass *p, const cgd__slot *s,
         cgd__upsample(ctx, upped, in, p->n, s->in_h, s->in_w, l->in_c, l->up);
         in = upped;
     }
-    if (l->kind == CGD_DEPTHWISE) {
+    if (l->kind >= CGD_DEPTHWISE) {
         cgd__depth_forward(ctx, &s->shape, raw, in, w, b);
         return CGD_OK;
     }
@@ -4766,10 +4795,11 @@ static cgd_status cgd__pass_weights_back(const cgd_pass *p,
     int deconv = l->kind == CGD_DECONV;
     cgd__conv q = cgd__conv_of(&s->shape, CGD__WEIGHTS, dw, deconv ? d : in,
                                deconv ? in : d);
+    if (l->kind == CGD_BLUR) return CGD_OK;            /* does not learn      */
     if (!l->norm)
         cgd__bias_backward(net->ctx, net->grads + l->b, d,
                            p->n * s->h * s->w, l->out_c);
-    if (l->kind != CGD_DEPTHWISE) return cgd__pass_sum(p, s, &q, 1);
+    if (l->kind < CGD_DEPTHWISE) return cgd__pass_sum(p, s, &q, 1);
     cgd__depth_weights(net->ctx, &s->shape, dw, in, d);
     return CGD_OK;
 }
@@ -4787,7 +4817,7 @@ static cgd_status cgd__pass_data_back(const cgd_pass *p, const cgd__slot *s,
                                ? CGD__FORWARD : CGD__ADJOINT, to, d, w);
     cgd_status status = CGD_OK;
     q.accumulate = l->up ? 0 : add;
-    if (l->kind == CGD_DEPTHWISE)
+    if (l->kind >= CGD_DEPTHWISE)
         cgd__depth_data(ctx, &s->shape, to, d, w, q.accumulate);
     else
         status = cgd__pass_sum(p, s, &q, 1);
@@ -4986,6 +5016,7 @@ static const char *cgd__generator_flaw(const cgd_generator_config *c)
     for (i = 0; i < 6; i++)
         if (c->stage[i] < 0 || c->stage[i] > 16384)
             return "stages of 1 to 16384 channels";
+    if (c->antialias < 0 || c->antialias > 1) return "antialias 0 or 1";
     for (i = 0; i < c->blocks; i++)
         if (c->inside[i] > 16384) return "blocks of 1 to 16384 channels";
     return NULL;
@@ -5046,17 +5077,33 @@ static void cgd__append_up(cgd__builder *b, const cgd_generator_config *c,
     }
 }
 
-/* The whole generator, as drawn above. Blocks stand from model.10 on. */
+/* Layer at which the blocks begin; the one before it makes what runs through
+ * them. */
+static size_t cgd__first_block(const cgd_generator_config *c)
+{
+    return c->antialias ? 5 : 3;
+}
+
+/* The whole generator, as drawn above. Blocks stand from model.10 on, or .12:
+ * steps of 2 pass over every second pixel, and fine patterns come back as
+ * coarse ones, unless they are blurred away before (Zhang 2019; CUT, Park et
+ * al. 2020). */
 static void cgd__build_generator(cgd__builder *b,
                                  const cgd_generator_config *c)
 {
-    size_t stage[6], i, index = 10, in = (size_t)c->in_channels;
+    size_t stage[6], i, index = 4, in = (size_t)c->in_channels;
     cgd__stages(c, stage);
     cgd__append(b, "model", 1, CGD_CONV, in, stage[0], 7, 1, 3,
                 CGD_PAD_REFLECT, c->norm, CGD_ACT_RELU);
-    for (i = 0; i < 2; i++)
-        cgd__append(b, "model", 4 + 3 * i, CGD_CONV, stage[i], stage[i + 1],
-                    3, 2, 1, CGD_PAD_ZERO, c->norm, CGD_ACT_RELU);
+    for (i = 0; i < 2; i++, index += 3) {
+        cgd__append(b, "model", index, CGD_CONV, stage[i], stage[i + 1], 3,
+                    c->antialias ? 1 : 2, 1, CGD_PAD_ZERO, c->norm,
+                    CGD_ACT_RELU);
+        if (c->antialias)
+            cgd__append(b, "model", index++ + 3, CGD_BLUR, stage[i + 1],
+                        stage[i + 1], 3, 2, 1, CGD_PAD_REFLECT, CGD_NORM_NONE,
+                        CGD_ACT_NONE);
+    }
     for (i = 0; i < (size_t)c->blocks; i++)
         cgd__append_block(b, c, index++, stage[2],
                           c->inside[i] ? c->inside[i] : stage[3]);
@@ -5945,8 +5992,15 @@ static int cgd__distils(const cgd_trainer *t)
 
 /* ---- matched blocks ------------------------------------------------------*/
 /* Student block k of n learns to stand where teacher block t_k of m stands: at
- * the same part of the way, the last at the last. Layers 0 to 2 are the stem
- * and the way down; a plain block has two layers, a separable one four. */
+ * the same part of the way, the last at the last. Before them are the stem and
+ * the way down; a plain block has two layers, a separable one four. */
+
+/* Channels that run through the blocks. */
+static size_t cgd__stream_width(const cgd_net *generator)
+{
+    return generator->layers[cgd__first_block(&generator->generator)
+                             - 1].out_c;
+}
 
 /* Layers in a residual block. */
 static size_t cgd__block_layers(const cgd_net *generator)
@@ -5957,7 +6011,8 @@ static size_t cgd__block_layers(const cgd_net *generator)
 /* The layer whose output is that of residual block k. */
 static size_t cgd__block_end(const cgd_net *generator, size_t k)
 {
-    return 2 + (k + 1) * cgd__block_layers(generator);
+    return cgd__first_block(&generator->generator) - 1
+         + (k + 1) * cgd__block_layers(generator);
 }
 
 /* The teacher's block that student block k of n is matched with: the given
@@ -6025,12 +6080,14 @@ static int cgd__transfers_all(const cgd__choices *q)
 }
 
 /* The teacher's layer at the place of the student's layer i, or NULL: blocks
- * have one in a full transfer. */
+ * have one in a full transfer. A teacher's blurs are nobody's: the student,
+ * who has none, takes steps of 2 with the same windows. */
 static const cgd_layer *cgd__counterpart(const cgd__choices *q, size_t i)
 {
     const cgd_net *s = q->student, *t = q->teacher;
     size_t per = cgd__block_layers(s), n = (size_t)s->generator.blocks, k;
-    if (i < 3) return t->layers + i;
+    if (i < 2) return t->layers + i;
+    if (i == 2) return t->layers + (t->generator.antialias ? 3 : 2);
     if (i + 3 >= s->n_layers) return t->layers + t->n_layers
                                    - (s->n_layers - i);
     k = (i - 3) / per;
@@ -6046,8 +6103,8 @@ static const cgd_layer *cgd__counterpart(const cgd__choices *q, size_t i)
 static size_t cgd__weight_at(const cgd_layer *l, size_t i, size_t o,
                              size_t *step)
 {
-    *step = l->kind == CGD_DEPTHWISE ? l->in_c : l->in_c * l->out_c;
-    return l->w + (l->kind == CGD_DEPTHWISE ? i
+    *step = l->kind >= CGD_DEPTHWISE ? l->in_c : l->in_c * l->out_c;
+    return l->w + (l->kind >= CGD_DEPTHWISE ? i
                  : l->kind == CGD_CONV ? i * l->out_c + o : o * l->in_c + i);
 }
 
@@ -6085,7 +6142,7 @@ static void cgd__add_shares(const cgd__choices *q, size_t i)
 {
     const cgd_layer *l = cgd__counterpart(q, i);
     size_t in, o;
-    if (l && l->kind == CGD_DEPTHWISE) l = cgd__counterpart(q, i + 1);
+    if (l && l->kind >= CGD_DEPTHWISE) l = cgd__counterpart(q, i + 1);
     if (!l) return;
     for (o = 0; o < l->out_c; o++) {
         double all = 0;
@@ -6124,7 +6181,8 @@ static void cgd__choose_stream(const cgd__choices *q)
         if (q->transfer == CGD_TRANSFER_PRUNE) cgd__add_shares(q, i + 1);
         else cgd__add_norms(q, l, NULL, l->in_c);
     }
-    cgd__choose(q, q->stream, s->layers[2].out_c, q->teacher->layers[2].out_c);
+    cgd__choose(q, q->stream, s->layers[2].out_c,
+                cgd__stream_width(q->teacher));
 }
 
 /* The channels that layer i keeps of its counterpart's, given its inputs. */
@@ -6135,7 +6193,7 @@ static void cgd__choose_outputs(const cgd__choices *q, size_t i,
     size_t k;
     if (i == 2 || l->skip) {
         memcpy(out, q->stream, l->out_c * sizeof *out);
-    } else if (l->kind == CGD_DEPTHWISE) {
+    } else if (l->kind >= CGD_DEPTHWISE) {
         memcpy(out, in, l->out_c * sizeof *out);
     } else if (from) {
         memset(q->worth, 0, q->widest * sizeof *q->worth);
@@ -6163,7 +6221,7 @@ static void cgd__copy_layer(const cgd_layer *l, const cgd_layer *from,
                             float *to, const float *its)
 {
     size_t taps = l->window.kernel * l->window.kernel, tap, i, o, n = l->out_c;
-    size_t outputs = l->kind == CGD_DEPTHWISE ? 1 : n;
+    size_t outputs = l->kind >= CGD_DEPTHWISE ? 1 : n;
     for (o = 0; o < outputs; o++)
         for (i = 0; i < l->in_c; i++) {
             size_t step, its_step, at = cgd__weight_at(l, i, o, &step);
@@ -6291,6 +6349,10 @@ CGDDEF cgd_status cgd_transfer(cgd_net *student, const cgd_net *teacher,
         return cgd__fail(ctx, CGD_ERR_ARGUMENT, "there is no transfer %d",
                          transfer);
     if (transfer == CGD_TRANSFER_NONE) return CGD_OK;
+    if (student->generator.antialias)
+        return cgd__fail(ctx, CGD_ERR_UNSUPPORTED,
+            "an antialiased generator cannot be a student that takes over "
+            "layers, only a teacher");
     status = transfer >= CGD_TRANSFER_FULL
            ? cgd__check_blocks(ctx, student, teacher, teacher_blocks) : CGD_OK;
     if (status == CGD_OK) status = cgd__net_writable(student);
@@ -6487,7 +6549,7 @@ static size_t cgd__lesson_keep(const cgd_trainer *t, size_t *keep)
 static cgd_tensor cgd__hidden_shape(const cgd_trainer *t, size_t n)
 {
     return cgd_tensor_view(n, t->config.height / 4, t->config.width / 4,
-                           t->teacher.layers[2].out_c, NULL);
+                           cgd__stream_width(&t->teacher), NULL);
 }
 
 static cgd_tensor cgd__output_shape(const cgd_trainer *t, size_t n)
@@ -7601,8 +7663,8 @@ static cgd_status cgd__start_adaptors(cgd_trainer *t)
     cgd_status status = CGD_OK;
     memset(&l, 0, sizeof l);
     l.window.kernel = l.window.stride = 1;
-    l.in_c = student->layers[2].out_c;
-    l.out_c = t->teacher.layers[2].out_c;
+    l.in_c = cgd__stream_width(student);
+    l.out_c = cgd__stream_width(&t->teacher);
     memcpy(l.name, "conv", sizeof "conv");
     if (count == 0 || l.in_c == l.out_c) return CGD_OK;
     t->adaptors = (cgd_learner *)cgd__alloc_zeroed(t->ctx, count,
@@ -12577,17 +12639,19 @@ static int cgd__part_of(cgd_part *e, const cgd_layer *l, int kind)
                                         "running_mean", "running_var" };
     size_t k = l->window.kernel;
     int batch = l->norm == CGD_NORM_BATCH, weight = kind == CGD_PART_WEIGHT;
-    if (kind == CGD_PART_BIAS ? batch : kind > CGD_PART_BETA ? !batch
+    int blur = l->kind == CGD_BLUR;
+    if (kind == CGD_PART_BIAS ? batch || blur : kind > CGD_PART_BETA ? !batch
         : kind > CGD_PART_BIAS ? !cgd__norm_affine(l->norm) : 0) return 0;
     cgd__format(e->name, sizeof e->name, "%s.%s",
-                kind < CGD_PART_GAMMA ? l->name : l->norm_name, leaf[kind]);
+                kind < CGD_PART_GAMMA ? l->name : l->norm_name,
+                blur ? "filt" : leaf[kind]);
     e->kind = kind;
     e->absent = kind == CGD_PART_BIAS && l->norm != CGD_NORM_NONE;
     e->at = weight ? l->w : kind == CGD_PART_BIAS ? l->b
           : kind == CGD_PART_GAMMA ? l->gamma : kind == CGD_PART_BETA
           ? l->beta : kind == CGD_PART_MEAN ? l->mean : l->var;
     e->taps = weight ? k * k : 1;
-    e->a = !weight || l->kind == CGD_DEPTHWISE ? 1
+    e->a = !weight || l->kind >= CGD_DEPTHWISE ? 1
          : l->kind == CGD_CONV ? l->in_c : l->out_c;
     e->b = weight && l->kind == CGD_DECONV ? l->in_c : l->out_c;
     e->count = e->taps * e->a * e->b;
@@ -12892,6 +12956,8 @@ static void cgd__words_generator(cgd__words *w, cgd_generator_config *g)
     if (!s && !w->bad) w->bad = "stage";
     if (strstr(w->text, " zero_pad="))
         g->zero_pad = cgd__words_number(w, "zero_pad", 0, 1);
+    if (strstr(w->text, " antialias="))
+        g->antialias = cgd__words_number(w, "antialias", 0, 1);
     if (!strstr(w->text, " inside=")) return;
     s = cgd__words_find(w, "inside");
     for (i = 0; s && i < (size_t)g->blocks && i < CGD_MAX_BLOCKS; i++) {
@@ -12948,9 +13014,9 @@ CGDDEF int cgd_net_describe(const cgd_net *net,
             g->width, g->blocks, cgd__norm_words[g->norm],
             cgd__up_words[g->up], cgd__block_words[g->block],
             net->image_stats != 0, s[0], s[1], s[2], s[3], s[4], s[5]);
-        if (g->zero_pad)
-            cgd__format(text + strlen(text),
-                        CGD_DESCRIPTION_ROOM - strlen(text), " zero_pad=1");
+        cgd__format(text + strlen(text), CGD_DESCRIPTION_ROOM - strlen(text),
+                    "%s%s", g->zero_pad ? " zero_pad=1" : "",
+                    g->antialias ? " antialias=1" : "");
         cgd__describe_inside(text, g, s[3]);
         return 1;
     }

@@ -99,14 +99,28 @@ def official(d):
         def forward(self, x):
             return x + self.conv_block(x)
 
+    class Blur(nn.Module):
+        def __init__(self, c):
+            super().__init__()
+            row = torch.tensor([1., 2., 1.])
+            self.register_buffer("filt", (row[:, None] * row / 16)[
+                None, None].repeat(c, 1, 1, 1))
+
+        def forward(self, x):
+            return nn.functional.conv2d(
+                nn.functional.pad(x, [1] * 4, mode="reflect"), self.filt,
+                stride=2, groups=x.shape[1])
+
     def up(a, b):
         if d["up"] == "deconv":
             conv = [nn.ConvTranspose2d(a, b, 3, 2, 1, 1, bias=bias)]
         else:
             how = ({"mode": "nearest"} if d["up"] == "nearest" else
                    {"mode": "bilinear", "align_corners": False})
-            conv = [nn.Upsample(scale_factor=2, **how),
-                    nn.ReflectionPad2d(1), nn.Conv2d(a, b, 3, bias=bias)]
+            conv = [nn.Upsample(scale_factor=2, **how)] + (
+                [nn.Conv2d(a, b, 3, padding=1, bias=bias)]
+                if d.get("zero_pad") == "1" else
+                   [nn.ReflectionPad2d(1), nn.Conv2d(a, b, 3, bias=bias)])
         return conv + [norm_of(b), nn.ReLU()]
 
     class Generator(nn.Module):
@@ -116,8 +130,11 @@ def official(d):
                       nn.Conv2d(int(d["in"]), width[0], 7, bias=bias),
                       norm_of(width[0]), nn.ReLU()]
             for a, b in ((0, 1), (1, 2)):
-                layers += [nn.Conv2d(width[a], width[b], 3, 2, 1, bias=bias),
+                blur = d.get("antialias") == "1"
+                layers += [nn.Conv2d(width[a], width[b], 3, 1 if blur else 2,
+                                     1, bias=bias),
                            norm_of(width[b]), nn.ReLU()]
+                layers += [Blur(width[b])] if blur else []
             layers += [Block(width[2], width[3])
                        for _ in range(int(d["blocks"]))]
             layers += up(width[2], width[4]) + up(width[4], width[5])

@@ -27,7 +27,9 @@ static const kind kinds[] = {
     { "grey", CGD_NORM_INSTANCE_AFFINE, 1, CGD_UP_BILINEAR,
       CGD_BLOCK_SEPARABLE, 1, 1, { 0, 0, 0, 0, 0, 0 } },
     { "none", CGD_NORM_NONE, 1, CGD_UP_NEAREST, CGD_BLOCK_PLAIN,
-      1, 3, { 4, 6, 7, 5, 6, 3 } }
+      1, 3, { 4, 6, 7, 5, 6, 3 } },
+    { "cut", CGD_NORM_INSTANCE, 1, CGD_UP_BILINEAR, CGD_BLOCK_PLAIN,
+      3, 3, { 0, 0, 0, 0, 0, 0 } }
 };
 
 /* A generator of that kind whose every parameter matters. */
@@ -41,6 +43,7 @@ static void build(cgd_ctx *ctx, cgd_net *net, const kind *k)
     g.norm = k->norm;
     g.image_stats = k->image_stats;
     g.up = k->up;
+    g.antialias = g.zero_pad = strcmp(k->name, "cut") == 0;
     g.block = k->block;
     g.in_channels = k->in;
     g.out_channels = k->out;
@@ -54,7 +57,7 @@ static void build(cgd_ctx *ctx, cgd_net *net, const kind *k)
     for (i = 0; i < net->n_layers; i++) {
         const cgd_layer *l = net->layers + i;
         for (c = l->b; c < l->mean && c < l->b + l->out_c; c++)
-            if (l->norm == CGD_NORM_NONE)
+            if (l->norm == CGD_NORM_NONE && l->kind != CGD_BLUR)
                 net->params[c] = (float)(0.1 * cgd_rng_normal(&rng));
         for (c = 0; l->beta > l->gamma && c < l->out_c; c++) {
             net->params[l->gamma + c] = (float)(0.5 + cgd_rng_uniform(&rng));

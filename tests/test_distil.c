@@ -343,6 +343,39 @@ static void equal_widths_make_plain_copies(void)
     cgd_net_free(&teacher);
 }
 
+/* The blurs of an antialiased teacher are passed over: its student, who has
+ * none, gets its other layers, and matches the same blocks. */
+static void an_antialiased_teacher_hands_its_layers_on(void)
+{
+    cgd_generator_config g = shape_of(3, 2, CGD_NORM_BATCH, CGD_UP_BILINEAR,
+                                      CGD_BLOCK_PLAIN);
+    cgd_net teacher, student, same;
+    size_t i, k;
+    build(&student, &g);
+    g.antialias = 1;
+    build(&teacher, &g);
+    build(&same, &g);
+    CHECK(teacher.n_layers == student.n_layers + 2);
+    CHECK(cgd__block_end(&teacher, 1) == cgd__block_end(&student, 1) + 2);
+    CHECK(cgd__stream_width(&teacher) == 12);
+    CHECK(cgd_transfer(&student, &teacher, CGD_TRANSFER_FULL, NULL)
+          == CGD_OK);
+    for (i = k = 0; i < student.n_layers; i++, k++) {
+        const cgd_layer *l = student.layers + i;
+        if (teacher.layers[k].kind == CGD_BLUR) k++;
+        CHECK(memcmp(student.params + l->w,
+                     teacher.params + teacher.layers[k].w,
+                     (l->beta + (l->beta - l->gamma) - l->w)
+                     * sizeof(float)) == 0);
+    }
+    CHECK(cgd_transfer(&same, &teacher, CGD_TRANSFER_FULL, NULL)
+          == CGD_ERR_UNSUPPORTED);
+    CHECK(strstr(context.message, "antialiased") != NULL);
+    cgd_net_free(&same);
+    cgd_net_free(&student);
+    cgd_net_free(&teacher);
+}
+
 /* Layers of another kind keep what they have, and so does everything but the
  * resampling layers in the original's transfer. */
 static void layers_of_another_kind_are_left_alone(void)
@@ -1082,6 +1115,7 @@ int main(void)
     RUN(contrast_is_blind_to_phase);
     RUN(a_student_hidden_in_a_wide_teacher_is_found);
     RUN(equal_widths_make_plain_copies);
+    RUN(an_antialiased_teacher_hands_its_layers_on);
     RUN(layers_of_another_kind_are_left_alone);
     RUN(wider_students_and_missing_blocks_are_refused);
     RUN(weights_that_are_no_numbers_do_no_harm);

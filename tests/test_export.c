@@ -110,7 +110,7 @@ static float *before_norm(cgd_net *frozen, size_t i, const cgd_tensor *x,
         const cgd_layer *to = bare.layers + k, *l = frozen->layers + k;
         memcpy(bare.params + to->w, frozen->params + l->w,
                (l->gamma - l->w) * sizeof(float));
-        if (k == i) continue;
+        if (k == i || !l->norm) continue;
         memcpy(bare.params + to->gamma, frozen->params + l->gamma,
                2 * l->out_c * sizeof(float));
         memcpy(bare.params + to->mean, frozen->params + l->mean,
@@ -372,7 +372,8 @@ static void safetensors_hold_every_part_in_each_type(void)
             }
             CHECK(n == (net.layers[0].norm == CGD_NORM_INSTANCE
                         || net.layers[0].norm == CGD_NORM_INSTANCE_AFFINE
-                        ? net.n_layers - 1 : 0));
+                        ? net.n_layers - 1
+                          - 2 * (size_t)net.generator.antialias : 0));
             cgd_file_close(&file);
             CHECK(cgd_model_load(&context, &model, FILE_NAME) == CGD_OK);
             CHECK(model.net.state == net.state);

@@ -502,6 +502,11 @@ static void check_layers(subject *s)
     for (i = 0; i < s->net.n_layers; i++) {
         const cgd_layer *l = s->net.layers + i;
         size_t end = l->beta + (l->beta - l->gamma);
+        if (l->kind == CGD_BLUR) {               /* learns nothing           */
+            for (end = l->w; end < l->gamma; end++)
+                CHECK(s->net.grads[end] == 0);
+            continue;
+        }
         check_parameters(s, l->name, "weight", l->w, l->b);
         check_parameters(s, l->name, "bias", l->b, l->gamma);
         check_parameters(s, l->name, "gamma", l->gamma, l->beta);
@@ -587,6 +592,7 @@ static void check_generator(int norm, int up, int block, size_t n_matches)
     g.norm = norm;
     g.up = up;
     g.block = block;
+    g.antialias = up == CGD_UP_BILINEAR;
     if (n_matches) g.stage[3] = 7;     /* and a block narrower inside        */
     CHECK(cgd_generator_init(&context, &s.net, &g) == CGD_OK);
     draw(&s.net);

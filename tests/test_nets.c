@@ -968,6 +968,7 @@ static int spoil_generator(int flaw, cgd_generator_config *g)
     case 9: g->block = 2; break;
     case 10: g->stage[3] = -1; break;
     case 11: g->width = 1 << 30; break;
+    case 12: g->antialias = 2; break;
     default: return 0;
     }
     return 1;
@@ -1012,7 +1013,7 @@ static void impossible_configurations_are_refused(void)
 static int spoil_layer(int flaw, cgd_layer *l)
 {
     switch (flaw) {
-    case 0: l->kind = 3; break;
+    case 0: l->kind = 4; break;
     case 1: l->up = CGD_UP_DECONV; break;
     case 2: l->norm = -1; break;
     case 3: l->act = 4; break;

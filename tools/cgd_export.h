@@ -795,10 +795,12 @@ static void cgd__onnx_conv(cgd__onnx *o, const cgd_layer *l)
 {
     static const char *const weight[] = { "weight", NULL };
     static const char *const both[] = { "weight", "bias", NULL };
+    static const char *const filter[] = { "filt", NULL };
     int transposed = l->kind == CGD_DECONV;
     const cgd_window *w = &l->window;
     size_t start = cgd__onnx_step(o, transposed ? "ConvTranspose" : "Conv",
-                                  "conv", l->name, l->norm ? weight : both);
+                                  "conv", l->name, l->kind == CGD_BLUR
+                                  ? filter : l->norm ? weight : both);
     cgd__onnx_numbers(o->b, "kernel_shape", w->kernel, 2);
     cgd__onnx_numbers(o->b, "strides", w->stride, 2);
     if (w->pad_mode == CGD_PAD_ZERO)
@@ -806,7 +808,7 @@ static void cgd__onnx_conv(cgd__onnx *o, const cgd_layer *l)
     if (transposed)                          /* exactly stride times larger  */
         cgd__onnx_numbers(o->b, "output_padding",
                           w->stride + 2 * w->pad - w->kernel, 2);
-    if (l->kind == CGD_DEPTHWISE) cgd__onnx_number(o->b, "group", l->in_c);
+    if (l->kind >= CGD_DEPTHWISE) cgd__onnx_number(o->b, "group", l->in_c);
     cgd__pb_close(o->b, start);
 }
 
@@ -1041,7 +1043,8 @@ static void cgd__c_model(cgd__bytes *b, const cgd_net *net, const char *name)
         cgd__bytes_text(b, i == 0 ? "{" : i == 3 ? " }, {" : ",");
         cgd__c_floats(b, &v, 1);
     }
-    cgd__bytes_format(b, " } }, %d }\n};\n\n#endif\n", g->zero_pad);
+    cgd__bytes_format(b, " } }, %d, %d }\n};\n\n#endif\n",
+                      g->zero_pad, g->antialias);
 }
 
 /* Have the assembler read the numbers. It refuses a file of another size: one

@@ -87,11 +87,12 @@ CGDDEF cgd_import_options cgd_import_defaults(void);
 
 /* Build and fill a net (options NULL: the defaults). Everything is inferred
  * from names and shapes: width of every stage and block, number and kind of
- * blocks, norm and upsampling, of the official layout, GAN Compression's
- * mobile one and the original distillation project's. Weights under spectral
- * or weight norm are folded. What is guessed is said in a warning, with the
- * option of cgd import that changes it. Several nets that fit, or none, are
- * refused in a sentence that lists them or what is wrong. */
+ * blocks, norm and upsampling, of the official layout, CUT's with fixed
+ * blurs (its default), GAN Compression's mobile one and the original
+ * distillation project's. Weights under spectral or weight norm are folded.
+ * What is guessed is said in a warning, with the option of cgd import that
+ * changes it. Several nets that fit, or none, are refused in a sentence that
+ * lists them or what is wrong. */
 CGDDEF cgd_status cgd_import_net(cgd_ctx *ctx, cgd_net *net,
                                  const cgd_file *file,
                                  const cgd_import_options *options);
@@ -1868,8 +1869,10 @@ static const cgd_file_tensor *cgd__conv_at(const cgd__guess *q, int index,
     char own[64];
     const cgd_file_tensor *t;
     size_t i;
+    int leaf;
     cgd_format(own, sizeof own, "model.%d%s", index, rest);
-    t = cgd__weight_of(q->file, &q->y, own, 4, NULL);
+    t = cgd__weight_of(q->file, &q->y, own, 4, &leaf);
+    if (t && leaf == CGD__FILTER) return NULL;
     for (i = 0; t && i < 4; i++)
         if (t->shape[i] < 1 || t->shape[i] > CGD__CHANNELS_MOST) return NULL;
     return t;
@@ -1925,10 +1928,12 @@ static void cgd__infer_blocks(cgd__guess *q, cgd_generator_config *g, int at)
 
 /* Resizing or transposed? What stands between the last block and the next
  * convolution tells: nothing; an upsampling, and perhaps a pad; the same in a
- * Sequential of its own. Returns the first index that may hold it. */
+ * Sequential of its own. CUT's upsampling has a filter, which makes it the
+ * bilinear one. Returns the first index that may hold it. */
 static int cgd__infer_up(cgd__guess *q, cgd_generator_config *g, int at)
 {
-    int known = q->options->up, i;
+    int known = q->options->up, i, fixed;
+    char filter[24];
     g->up = CGD_UP_DECONV;
     if (cgd__conv_at(q, at, "")) return at;
     for (i = 1; i <= 2 && !q->y.nested; i++) {
@@ -1939,6 +1944,9 @@ static int cgd__infer_up(cgd__guess *q, cgd_generator_config *g, int at)
     q->y.padded = q->y.nested ? q->y.nested == 2
                               : cgd__conv_at(q, at + 2, "") != NULL;
     g->zero_pad = !q->y.padded;
+    cgd_format(filter, sizeof filter, "model.%d", at);
+    fixed = cgd__tensor_at(q->file, &q->y, filter, "filt") != NULL;
+    if (fixed) known = CGD_UP_BILINEAR;
     g->up = known >= 0 ? known : q->y.block ? CGD_UP_NEAREST : CGD_UP_BILINEAR;
     if (known < 0)
         cgd__say(q, q->y.block
@@ -1957,12 +1965,15 @@ static int cgd__infer_generator(cgd__guess *q)
     *g = cgd_generator_defaults();
     q->y.original = cgd__tensor_at(q->file, &q->y, "layers.inp_layers.1",
                                    "weight") != NULL;
+    g->antialias = cgd__tensor_at(q->file, &q->y, "model.7", "filt") != NULL;
     for (n = 0; n < 3; n++) {
-        conv[n] = cgd__conv_at(q, 1 + 3 * (int)n, "");
+        conv[n] = cgd__conv_at(q, 1 + 3 * (int)n + (n == 2 && g->antialias),
+                               "");
         if (!conv[n]) return 0;
     }
-    cgd__infer_blocks(q, g, 10);
-    index = cgd__infer_up(q, g, 10 + g->blocks);
+    index = g->antialias ? 12 : 10;
+    cgd__infer_blocks(q, g, index);
+    index = cgd__infer_up(q, g, index + g->blocks);
     deconv = g->up == CGD_UP_DECONV;
     for (i = 0; i < 16 && n < 6; i++, index++) {
         conv[n] = cgd__conv_at(q, index, "");
@@ -2085,8 +2096,8 @@ static void cgd__fit_part(cgd__misfit_list *m, const cgd_net *net,
 
 /* Is there a place in the net for a tensor of this name, or a reason to pass
  * over it? Old files hold running statistics under instance norms too,
- * PyTorch counts batches where nobody reads the count, and a fixed filter of
- * an upsampling is the bilinear one. */
+ * PyTorch counts batches where nobody reads the count, and the fixed filter
+ * before an upsampled convolution is the bilinear one. */
 static int cgd__has_place(const cgd_net *net, const char *name,
                           const cgd__layout *y)
 {
@@ -2106,6 +2117,12 @@ static int cgd__has_place(const cgd_net *net, const char *name,
             for (k = 0; k < 6; k++)
                 if (strcmp(name + n, more[k]) == 0) return 1;
         }
+        if (l->up == CGD_UP_BILINEAR && cgd__index_in(l->name + 6, &k)) {
+            char module[24];
+            cgd_format(module, sizeof module, "model.%u", k - 1);
+            if (strcmp(name, cgd__name_of(&whole, y, module, "filt")) == 0)
+                return 1;
+        }
         if (!l->norm_name[0]) continue;
         n = strlen(cgd__name_of(&whole, y, l->norm_name, ""));
         if (strncmp(name, whole.text, n) != 0) continue;
@@ -2113,6 +2130,41 @@ static int cgd__has_place(const cgd_net *net, const char *name,
             if (strcmp(name + n, norms[k]) == 0) return l->norm != 0;
     }
     return 0;
+}
+
+/* Are all the fixed filters under the prefix CUT's? [1 2 1] down, [1 3 3 1]
+ * and four times that up, where a zero stands between any two pixels. */
+static cgd_status cgd__filters_fit(const cgd_file *file, const char *prefix)
+{
+    static const float row[2][4] = { { .25f, .5f, .25f, 0 },
+                                     { .25f, .75f, .75f, .25f } };
+    size_t at, i, k, n;
+    cgd_status status = CGD_OK;
+    for (at = 0; at < file->n_tensors && status == CGD_OK; at++) {
+        const cgd_file_tensor *t = file->by_name[at];
+        float *v;
+        n = strlen(t->name);
+        if (!cgd__begins_with(t->name, prefix) || n < 5
+            || strcmp(t->name + n - 5, ".filt") != 0) continue;
+        k = t->rank == 4 ? t->shape[2] : 0;
+        if ((k == 3 || k == 4) && t->shape[1] == 1 && t->shape[3] == k
+            && t->shape[0] <= CGD__CHANNELS_MOST) {
+            n = t->shape[0] * k * k;
+            v = cgd__values_of(file, t, n, &status);
+            if (!v) return status;
+            for (i = 0; i < n; i++) {
+                float d = v[i] - row[k - 3][i / k % k] * row[k - 3][i % k];
+                if (!(d * d < 1e-10f)) break;
+            }
+            cgd_release(file->ctx, v, n * sizeof *v);
+            if (i == n) continue;
+        }
+        status = cgd_fail(file->ctx, CGD_ERR_FORMAT,
+            "%s: %s is not the fixed filter of CUT's generator, [1 2 1] x "
+            "[1 2 1] / 16 down or [1 3 3 1] x [1 3 3 1] / 16 up, and others "
+            "are not read", file->path, t->name);
+    }
+    return status;
 }
 
 /* Does the file hold the net, all of it and nothing else under the prefix? */
@@ -2133,7 +2185,7 @@ static cgd_status cgd__fits(const cgd_net *net, const cgd_file *file,
             cgd__misfit_add(&m, "unexpected ", t->name, " ", t->shape,
                             t->rank);
     }
-    if (m.count == 0) return CGD_OK;
+    if (m.count == 0) return cgd__filters_fit(file, y->prefix);
     return cgd_fail(net->ctx, CGD_ERR_SHAPE,
         "%s does not fit the net in %u place%s: %s%s", file->path, m.count,
         m.count == 1 ? "" : "s", m.text,
@@ -2222,8 +2274,7 @@ static cgd_status cgd__fill(cgd_net *net, const cgd_file *file,
         if (status == CGD_OK) cgd_part_set(net, &e, values);
         cgd_release(net->ctx, values, e.count * sizeof *values);
         if (status == CGD_OK && e.kind == CGD_PART_BIAS
-            && !cgd__tensor_at(file, y, own, "bias")
-            && !cgd__tensor_at(file, y, own, "filt")) {
+            && !cgd__tensor_at(file, y, own, "bias")) {
             cgd__long_name name;
             cgd__warn_of(file, "%s has no %s: it is taken as zero",
                          cgd__name_of(&name, y, own, "bias"));
@@ -2245,11 +2296,6 @@ static const char *cgd__known_stranger(const cgd_file *file)
             return "the generator of a common tutorial (initial, "
                    "down_blocks, res_blocks): its strided convolutions "
                    "reflect at the borders, which those here do not";
-        if (strcmp(name + strlen(name) - cgd__lesser(strlen(name), 5),
-                   ".filt") == 0)
-            return "a net with fixed blurs (filt), CUT's antialiased one: it "
-                   "is not among those that are read; train it with "
-                   "--no_antialias and --no_antialias_up";
     }
     return NULL;
 }

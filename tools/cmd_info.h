@@ -31,10 +31,11 @@ static void print_net_kind(const cgd_net *net)
     phrase blocks;
     if (net->is_generator)
         printf("generator: %d channels to %d, %d wide, %s (%s), norm %s, "
-               "up %s\n", g->in_channels, g->out_channels, g->width,
+               "up %s%s\n", g->in_channels, g->out_channels, g->width,
                in_number(&blocks, (unsigned long)g->blocks, "block"),
                word_for(block_words, g->block),
-               word_for(norm_words, g->norm), word_for(up_words, g->up));
+               word_for(norm_words, g->norm), word_for(up_words, g->up),
+               g->antialias ? ", antialiased" : "");
     if (net->is_generator)
         print_inside(g);
     else
@@ -47,7 +48,8 @@ static void print_net_kind(const cgd_net *net)
 static size_t layer_parameters(const cgd_layer *l)
 {
     size_t k2 = l->window.kernel * l->window.kernel;
-    size_t n = k2 * (l->kind == CGD_DEPTHWISE ? 1 : l->in_c) * l->out_c;
+    size_t n = k2 * (l->kind >= CGD_DEPTHWISE ? 1 : l->in_c) * l->out_c;
+    if (l->kind == CGD_BLUR) return 0;
     if (l->norm == CGD_NORM_NONE) return n + l->out_c;
     if (l->norm == CGD_NORM_INSTANCE) return n;
     return n + 2 * l->out_c;
@@ -57,7 +59,8 @@ static size_t layer_parameters(const cgd_layer *l)
  * its output's. */
 static void print_layer(const cgd_net *net, size_t i, size_t *h, size_t *w)
 {
-    static const char *const kinds[] = { "conv", "deconv", "depthwise" };
+    static const char *const kinds[] = { "conv", "deconv", "depthwise",
+                                         "blur" };
     static const char *const acts[] = { "", " relu", " leaky", " tanh" };
     const cgd_layer *l = &net->layers[i];
     char what[80], size[80];

@@ -616,6 +616,7 @@ static cgd_status prune(cgd_ctx *ctx, settings *s, const cgd_net *from)
     cgd_status status;
     g->norm = g->up = AS_TEACHER;
     g->block = from->generator.block;
+    g->antialias = from->generator.antialias;
     if (g->blocks == 0) g->blocks = from->generator.blocks;
     follow_teacher(s, &from->generator);
     status = cgd_generator_init(ctx, &net, g);

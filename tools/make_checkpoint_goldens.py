@@ -107,6 +107,39 @@ def collection(seed, width=2, blocks=2):
     return n.sd
 
 
+def binomial(c, row, gain):
+    """A fixed filter of CUT's, the same for all channels."""
+    row = torch.tensor(row)
+    f = row[:, None] * row[None]
+    return (f * gain / f.sum())[None, None].repeat(c, 1, 1, 1)
+
+
+def antialiased(seed, width=2, blocks=1, kind="instance"):
+    """CUT's default generator, under its names: each step down is a
+    convolution, a norm, a ReLU and a blur; each up a filter and those."""
+    n, f, bias = Net(seed), width, kind != "batch"
+
+    def layer(i, *shape):
+        n.conv("model.%d" % i, *shape, bias=bias)
+        n.norm("model.%d" % (i + 1), shape[0], kind)
+    layer(1, f, 3, 7, 7)
+    for i, c in ((4, f), (8, 2 * f)):
+        layer(i, 2 * c, c, 3, 3)
+        n.sd["model.%d.filt" % (i + 3)] = binomial(2 * c, [1., 2., 1.], 1)
+    for b in range(12, 12 + blocks):
+        for k in (1, 5):
+            n.conv("model.%d.conv_block.%d" % (b, k), 4 * f, 4 * f, 3, 3,
+                   bias=bias)
+            n.norm("model.%d.conv_block.%d" % (b, k + 1), 4 * f, kind)
+    i = 12 + blocks
+    for c in (4 * f, 2 * f):
+        n.sd["model.%d.filt" % i] = binomial(c, [1., 3., 3., 1.], 4)
+        layer(i + 1, c // 2, c, 3, 3)
+        i += 4
+    n.conv("model.%d" % (i + 1), 3, f, 7, 7)
+    return n.sd
+
+
 def normalised(sd, kinds):
     """The same weights under spectral or weight norm, in both spellings."""
     out = OrderedDict()
@@ -286,9 +319,16 @@ def generated(sd, x, nearest=False):
         return F.relu(normed(w, shifted(name, 1),
                              convolved(w, name, h, **how)))
     h = stage(1, h, pad=3, reflect=True)
-    h = stage(4, h, pad=1, stride=2)
-    h = stage(7, h, pad=1, stride=2)
-    i = 10
+    if "model.7.filt" in w:
+        for i in 4, 8:
+            h = F.pad(stage(i, h, pad=1), [1] * 4, mode="reflect")
+            h = F.conv2d(h, w["model.%d.filt" % (i + 3)], stride=2,
+                         groups=h.shape[1])
+        i = 12
+    else:
+        h = stage(4, h, pad=1, stride=2)
+        h = stage(7, h, pad=1, stride=2)
+        i = 10
     while any(k.startswith("model.%d.conv_block." % i) for k in w):
         stem, y = "model.%d.conv_block" % i, h
         places = sorted({int(k.split(".")[3]) for k in w
@@ -313,6 +353,12 @@ def generated(sd, x, nearest=False):
                                    w.get(name + ".bias"), stride=2, padding=1,
                                    output_padding=1)
             h, i = F.relu(normed(w, shifted(name, 1), h)), i + 3
+        elif name + ".filt" in w:
+            h = F.conv_transpose2d(F.pad(h, [1] * 4, mode="replicate"),
+                                   w[name + ".filt"], stride=2, padding=2,
+                                   groups=h.shape[1])
+            h = h[:, :, 1:-1, 1:-1]
+            h, i = stage(i + 1, h, pad=1), i + 4
         elif nearest:
             h = F.interpolate(h, scale_factor=2, mode="nearest")
             h, i = stage(i + 1, h, pad=1), i + 4
@@ -496,6 +542,12 @@ def new_release():
     sd = {k: v.bfloat16() for k, v in official(8, "affine").items()}
     case("affine", sd, {"netD_A": patch(15), "G_A2B": sd})
     case("resize", official(9, resize=True))
+    case("cut", antialiased(20))
+    case("cut_batch", {k: v.half() if v.dim() else v for k, v in
+                       antialiased(21, 3, 0, "batch").items()})
+    sd = antialiased(22, 1, 0)
+    sd["model.12.filt"] = torch.full((4, 1, 4, 4), 0.25)
+    write("cut_box.pth", saved(sd, True))
     sd = collection(17)
     write("collection.pth", saved(OrderedDict(
         (k.replace("conv_block", "block"), v) for k, v in sd.items())))
