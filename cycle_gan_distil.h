@@ -941,8 +941,9 @@ CGDDEF cgd_status cgd_writer_end(cgd_writer *wr);
 
 /* Nets: tensors carry the official CycleGAN names and layouts, so that Python
  * loads the file into the official class; the architecture is in the
- * metadata. prefix ("", "g_ab.", ...) chooses a net inside a state file.
- * cgd_net_load builds the net; cgd_net_read fills one that exists. */
+ * metadata, or in a tensor "cgd.description" (tools/cgd_export.h). prefix ("",
+ * "g_ab.", ...) chooses a net inside a state file. cgd_net_load builds the
+ * net; cgd_net_read fills one that exists. */
 CGDDEF cgd_status cgd_net_load(cgd_ctx *ctx, cgd_net *net,
                                const cgd_file *file, const char *prefix);
 CGDDEF cgd_status cgd_net_read(cgd_net *net, const cgd_file *file,
@@ -12804,6 +12805,7 @@ static int cgd__net_knows(const cgd_net *net, const char *name)
     static const char *const stale[] = { "running_mean", "running_var",
                                          "num_batches_tracked" };
     size_t i;
+    if (strcmp(name, "cgd.description") == 0) return 1;
     for (i = 0; i < net->n_layers; i++) {
         const cgd_layer *l = &net->layers[i];
         cgd_part e;
@@ -13079,14 +13081,41 @@ static cgd_status cgd__load_described(cgd_ctx *ctx, cgd_net *net,
     return cgd_generator_init(ctx, net, &g);
 }
 
-/* The metadata "cgd.range" of a net or of packed pictures: lo, hi and white
- * of both ranges. 0 if there are none, or none that make sense. */
+enum { CGD__SAID_ROOM = CGD_DESCRIPTION_ROOM + 128 };
+
+/* What a file says of a net: metadata, or else the characters of a tensor
+ * "cgd.description", "cgd.net" and "cgd.range" in two lines, of any type. The
+ * text may be in room. */
+static const char *cgd__file_says(const cgd_file *file, const char *prefix,
+                                  const char *key, char room[CGD__SAID_ROOM])
+{
+    cgd__file_name name;
+    const char *text = cgd_file_meta(file, cgd__name_in(&name, prefix, key));
+    const cgd_file_tensor *t = cgd_file_find(file, cgd__name_in(&name, prefix,
+                                                        "cgd.description"));
+    size_t i;
+    char *line;
+    float v;
+    if (text || !t || t->rank != 1 || t->shape[0] >= CGD__SAID_ROOM)
+        return text;
+    for (i = 0; i < t->shape[0]; i++) {
+        if (cgd_file_read(file, t, i, 1, &v) != CGD_OK || !(v > 0 && v < 127))
+            return NULL;
+        room[i] = (char)v;
+    }
+    room[i] = 0;
+    line = strchr(room, '\n');
+    if (line) *line++ = 0;
+    return strcmp(key, "cgd.net") == 0 ? room : line;
+}
+
+/* The "cgd.range" of a net or of packed pictures: lo, hi and white of both
+ * ranges. 0 if there are none, or none that make sense. */
 static int cgd__range_read(const cgd_file *file, const char *prefix,
                            cgd_range range[2])
 {
-    cgd__file_name key;
-    const char *text = cgd_file_meta(file, cgd__name_in(&key, prefix,
-                                                        "cgd.range"));
+    char room[CGD__SAID_ROOM];
+    const char *text = cgd__file_says(file, prefix, "cgd.range", room);
     int i, good = 1;
     for (i = 0; text && i < 2; i++) {
         range[i].lo = (float)cgd__parse_float(text, &text);
@@ -13105,9 +13134,10 @@ CGDDEF cgd_status cgd_net_load(cgd_ctx *ctx, cgd_net *net,
     cgd_range range[2];
     cgd_status status;
     const char *text, *kind = cgd_file_meta(file, "cgd.kind");
+    char room[CGD__SAID_ROOM];
     cgd__file_name key;
     memset(net, 0, sizeof *net);
-    text = cgd_file_meta(file, cgd__name_in(&key, prefix, "cgd.net"));
+    text = cgd__file_says(file, prefix, "cgd.net", room);
     if (!text && kind && !*prefix && strcmp(kind, "state") == 0)
         return cgd__fail(ctx, CGD_ERR_FORMAT,
             "%s is a training state: name a net in it, such as g_ab.",
@@ -13116,7 +13146,7 @@ CGDDEF cgd_status cgd_net_load(cgd_ctx *ctx, cgd_net *net,
         return cgd__fail(ctx, CGD_ERR_FORMAT,
             "%s does not say what net it holds (%s is not in its metadata, "
             "which Python keeps only when told to): cgd import finds it out",
-            file->path, key.text);
+            file->path, cgd__name_in(&key, prefix, "cgd.net"));
     status = cgd__load_described(ctx, net, text, file, prefix);
     if (status == CGD_OK)
         status = cgd__net_fill(net, file, prefix, net->params);

@@ -21,9 +21,13 @@ try:
 except ImportError:
     torch = None
 try:
-    import safetensors.torch
+    import safetensors.numpy
 except ImportError:
     safetensors = None
+try:
+    import safetensors.torch
+except ImportError:
+    pass
 try:
     import onnx.checker
 except ImportError:
@@ -227,6 +231,39 @@ def check_onnx(name, path, cases, bound):
     report(name, problem)
 
 
+def check_described(folder, cgd):
+    """What says what it is in a tensor comes back from Python, which loses
+    the metadata, as it was; at the top, and under names of others."""
+    state = safetensors.numpy.load_file(folder + "/none.described.safetensors")
+    back = folder + "/none.back.safetensors"
+    text = bytes(state["cgd.description"]).decode()
+    report("--describe: text", None if "up=nearest" in text else text)
+    for key in "", "net.":
+        for dtype in numpy.uint8, numpy.float16:
+            state["cgd.description"] = \
+                state["cgd.description"].astype(dtype)
+            safetensors.numpy.save_file(
+                {key + k: v for k, v in state.items()}, back)
+            done = subprocess.run(
+                [cgd, "import", back, "-o", back + ".model"],
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            problem = None
+            if done.returncode or "assumed" in done.stdout:
+                problem = done.stdout
+            elif (open(back + ".model", "rb").read() !=
+                  open(folder + "/none.ranged.safetensors", "rb").read()):
+                problem = "another net"
+            report("--describe and back, %s%s" % (key, dtype.__name__),
+                   problem)
+    del state["cgd.description"]
+    safetensors.numpy.save_file(state, back)
+    done = subprocess.run([cgd, "import", back, "-o", back + ".model"],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True)
+    report("what was guessed names --describe",
+           None if "export --describe" in done.stdout else done.stdout)
+
+
 def main():
     folder, program, cgd = sys.argv[1:4]
     random = numpy.random.RandomState(3)
@@ -263,6 +300,8 @@ def main():
             types = set(t.dtype for t in state.values())
             report(name + ".bf16.pth" + version,
                    None if types == {torch.bfloat16} else types)
+    if safetensors:
+        check_described(folder, cgd)
     if not torch:
         skip("PyTorch is not installed")
     if not safetensors:

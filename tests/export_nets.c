@@ -23,6 +23,13 @@ static int make(cgd_ctx *ctx, const char *folder)
         sprintf(path, "%.400s/%s.safetensors", folder, kinds[i].name);
         build(ctx, &net, kinds + i);
         status = cgd_net_save(&net, NULL, path);
+        if (status == CGD_OK && strcmp(kinds[i].name, "none") == 0) {
+            net.generator.range[0].lo = -1000;        /* of no bytes         */
+            net.generator.range[0].hi = 3000.5f;
+            net.generator.range[1].white = 65535.0f;
+            sprintf(path, "%.400s/none.ranged.safetensors", folder);
+            status = cgd_net_save(&net, NULL, path);
+        }
         cgd_net_free(&net);
         printf("%s\n", kinds[i].name);
     }

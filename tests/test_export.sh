@@ -51,6 +51,24 @@ for kind in $kinds folded running_folded batch_folded; do
 done
 check 'a .pth says what it is' sh -c '"$1" import models/none.pth -o again \
     >kind 2>said && ! grep -q assumed said && grep -q "norm none" kind' - "$cgd"
+check 'export what has a range' "$cgd" export \
+    models/none.ranged.safetensors --pth models/none.ranged.pth \
+    --safetensors models/none.described.safetensors --describe
+check 'and with metadata it comes back' "$cgd" import \
+    models/none.described.safetensors -o again
+check 'as it was' cmp again models/none.ranged.safetensors
+check 'a .pth holds the range too' "$cgd" import models/none.ranged.pth \
+    -o again
+check 'and comes back as it was' cmp again models/none.ranged.safetensors
+measures()
+{
+    "$cgd" export "models/$1.safetensors" --onnx new >said 2>err &&
+        grep -q 'batch norms measure each picture.*--stats running' said
+}
+check 'ONNX of a batch norm: what it measures is said' measures batch
+for kind in instance running batch_folded; do
+    if measures $kind; then flunk "not of $kind"; else pass "not of $kind"; fi
+done
 no_norm()
 {
     "$cgd" info "$1" >info && grep -q 'norm none' info &&
@@ -149,6 +167,8 @@ done
 check 'elsewhere it says what it needs' sh -c "! $cc -U__GNUC__ -I$root \
     -E -include $root/cycle_gan_distil.h models/stages.h 2>said >expanded
     grep -q 'error.*without --incbin' said"
+refuse '--describe without --safetensors' 'for --safetensors' "$cgd" export \
+    models/none.safetensors --describe --pth new
 refuse '--incbin without --c' 'for --c' "$cgd" export \
     models/none.safetensors --incbin --pth new
 refuse 'a file name that no string holds' 'quotes' "$cgd" export \
@@ -179,7 +199,7 @@ refuse 'a missing folder' 'folder missing' "$cgd" export \
     models/none.safetensors --pth no_such_folder/new
 "$cgd" export --help >help
 check 'help names every option' sh -c \
-    'for o in safetensors pth onnx "c NAME.h" incbin dtype net frozen calibrate count
+    'for o in safetensors describe pth onnx "c NAME.h" incbin dtype net frozen calibrate count
      do grep -q -e "--$o" help || exit 1; done'
 
 # ---- Python's packages -----------------------------------------------------

@@ -821,6 +821,8 @@ static void every_allocation_may_fail(void)
                 cgd_file_close(&file);
             }
             allowed = -1;
+            CHECK(status != CGD_ERR_MEMORY
+                  || strstr(ctx.message, "out of memory") == ctx.message);
             end(&ctx);
         }
         CHECK(n > 10 && status == (i == 2 ? CGD_ERR_FORMAT : CGD_OK));

@@ -53,9 +53,17 @@ CGDDEF cgd_status cgd_export_safetensors(const cgd_net *net, int dtype,
 CGDDEF cgd_status cgd_export_pth(const cgd_net *net, int dtype,
                                  const char *path);
 
+/* Python's load_file and save_file lose the metadata that say what net a
+ * safetensors file holds. This one says it in a small U8 tensor as well,
+ * "cgd.description", which cgd_net_load and cgd_import.h understand; the
+ * official class takes the rest: state.pop("cgd.description") first. */
+CGDDEF cgd_status cgd_export_described(const cgd_net *net, int dtype,
+                                       const char *path);
+
 /* ONNX, opset 11, ir_version 6: float32 "input" (N, C, H, W) to "output",
  * any N, H, W (a generator's output has their size for multiples of 4). Norms
- * that measure each picture are InstanceNormalization, those with running
+ * that measure each picture, also batch norms (image_stats), are
+ * InstanceNormalization, exactly what the net does; those with running
  * statistics BatchNormalization: fold them for Conv, ConvTranspose, Pad,
  * Resize, Relu, Add and Tanh alone. CGD_F16 halves the file: the weights are
  * cast back to float32 when it is used; CGD_BF16 needs a newer opset and is
@@ -316,6 +324,8 @@ static void cgd__each_part(const cgd_net *net,
 /* [impl:safetensors] safetensors                                           */
 /* ======================================================================== */
 
+enum { CGD__EXPORT_RANGE_ROOM = 120 };
+
 typedef struct cgd__export {
     const cgd_net *net;
     const cgd__export_type *type;
@@ -353,19 +363,57 @@ static void cgd__safetensors_append(void *user, const cgd_part *e)
     cgd_writer_append(&x->wr, x->data.data, x->data.size);
 }
 
-CGDDEF cgd_status cgd_export_safetensors(const cgd_net *net, int dtype,
-                                         const char *path)
+/* lo, hi and white of both ranges; 0 if they say only that samples are
+ * bytes. */
+static int cgd__range_words(const cgd_net *net,
+                            char text[CGD__EXPORT_RANGE_ROOM])
 {
+    const cgd_range *r = net->generator.range;
+    int i, plain = 1;
+    for (i = 0; i < 2; i++)
+        plain &= r[i].lo >= r[i].hi && r[i].white <= 255;
+    cgd_format(text, CGD__EXPORT_RANGE_ROOM, "%f %f %f %f %f %f",
+               (double)r[0].lo, (double)r[0].hi, (double)r[0].white,
+               (double)r[1].lo, (double)r[1].hi, (double)r[1].white);
+    return !plain;
+}
+
+static cgd_status cgd__write_safetensors(const cgd_net *net, int dtype,
+                                         const char *path, int described)
+{
+    char text[CGD_DESCRIPTION_ROOM + CGD__EXPORT_RANGE_ROOM];
+    char range[CGD__EXPORT_RANGE_ROOM];
     cgd__export x;
+    size_t n;
     cgd_status status = cgd__export_init(&x, net, dtype);
     if (status != CGD_OK) return status;
+    described = cgd_net_describe(net, text) && described;
+    if (cgd__range_words(net, range))
+        cgd_format(text + strlen(text), sizeof text - strlen(text), "\n%s",
+                   range);
+    n = strlen(text);
     cgd_writer_init(net->ctx, &x.wr, path);
     cgd_writer_describe(&x.wr, net, "");
     cgd__each_part(net, cgd__safetensors_declare, &x);
+    if (described)
+        cgd_writer_tensor(&x.wr, "cgd.description", CGD_U8, &n, 1);
     cgd_writer_begin(&x.wr);
     cgd__each_part(net, cgd__safetensors_append, &x);
+    if (described) cgd_writer_append(&x.wr, text, n);
     cgd__bytes_free(&x.data);
     return cgd_writer_end(&x.wr);
+}
+
+CGDDEF cgd_status cgd_export_safetensors(const cgd_net *net, int dtype,
+                                         const char *path)
+{
+    return cgd__write_safetensors(net, dtype, path, 0);
+}
+
+CGDDEF cgd_status cgd_export_described(const cgd_net *net, int dtype,
+                                       const char *path)
+{
+    return cgd__write_safetensors(net, dtype, path, 1);
 }
 
 /* ======================================================================== */
@@ -500,10 +548,13 @@ static void cgd__pickled_part(void *user, const cgd_part *e)
     cgd__bytes_text(b, "t\211ccollections\nOrderedDict\n)RtR");
 }
 
-/* dict._metadata = {"": {"cgd.net": text}}, beside the versions that PyTorch
- * keeps there: load_state_dict passes over what it does not know. */
-static void cgd__pickled_metadata(cgd__bytes *b, const char *text)
+/* dict._metadata = {"": {"cgd.net": text, "cgd.range": range}}, beside the
+ * versions that PyTorch keeps there: load_state_dict passes over what it does
+ * not know. */
+static void cgd__pickled_metadata(cgd__bytes *b, const cgd_net *net,
+                                  const char *text)
 {
+    char range[CGD__EXPORT_RANGE_ROOM];
     cgd__bytes_text(b, "}");
     cgd__pickled_string(b, "_metadata");
     cgd__bytes_text(b, "ccollections\nOrderedDict\n)R");
@@ -511,6 +562,11 @@ static void cgd__pickled_metadata(cgd__bytes *b, const char *text)
     cgd__bytes_text(b, "}");
     cgd__pickled_string(b, "cgd.net");
     cgd__pickled_string(b, text);
+    if (cgd__range_words(net, range)) {
+        cgd__bytes_text(b, "s");
+        cgd__pickled_string(b, "cgd.range");
+        cgd__pickled_string(b, range);
+    }
     cgd__bytes_text(b, "sssb");
 }
 
@@ -534,7 +590,7 @@ CGDDEF cgd_status cgd_export_pth(const cgd_net *net, int dtype,
     cgd__bytes_text(&x.data, "\200\002ccollections\nOrderedDict\n)R(");
     cgd__each_part(net, cgd__pickled_part, &x);
     cgd__bytes_text(&x.data, "u");
-    if (cgd_net_describe(net, text)) cgd__pickled_metadata(&x.data, text);
+    if (cgd_net_describe(net, text)) cgd__pickled_metadata(&x.data, net, text);
     cgd__bytes_text(&x.data, ".");
     x.count = 0;
     cgd__zip_entry(&x, "archive/data.pkl", x.data.data, x.data.size);
@@ -942,9 +998,7 @@ CGDDEF cgd_status cgd_export_onnx(const cgd_net *net, int dtype,
     cgd__pb_number(b, 2, 11);
     cgd__pb_close(b, start);
     if (cgd_net_describe(net, text)) cgd__onnx_meta(b, "cgd.net", text);
-    cgd_format(text, sizeof text, "%f %f %f %f %f %f", (double)r[0].lo,
-               (double)r[0].hi, (double)r[0].white, (double)r[1].lo,
-               (double)r[1].hi, (double)r[1].white);
+    cgd__range_words(net, text);
     if (r[0].lo < r[0].hi || r[1].lo < r[1].hi)
         cgd__onnx_meta(b, "cgd.range", text);
     return cgd__bytes_save(b, path);
@@ -954,19 +1008,12 @@ CGDDEF cgd_status cgd_export_onnx(const cgd_net *net, int dtype,
 /* [impl:c] C                                                               */
 /* ======================================================================== */
 
-/* A path without its folders. */
-static const char *cgd__base_name(const char *path)
-{
-    const char *s = path;
-    for (; *path; path++) if (*path == '/' || *path == '\\') s = path + 1;
-    return s;
-}
-
 /* student of "small/student.h", as a name in C. */
 static void cgd__c_name(char name[64], const char *path)
 {
-    const char *s = cgd__base_name(path);
+    const char *s = path, *p;
     size_t n;
+    for (p = path; *p; p++) if (*p == '/' || *p == '\\') s = p + 1;
     for (n = 0; n < 48 && s[n] && s[n] != '.'; n++) {
         char c = s[n];
         int letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -1126,7 +1173,7 @@ CGDDEF cgd_status cgd_export_c_incbin(const cgd_net *net, const char *path,
 {
     cgd__bytes b, numbers;
     cgd_status status;
-    const char *name = cgd__base_name(bin), *c;
+    const char *name = cgd_path_name(bin), *c;
     size_t i;
     for (c = name; *c; c++)
         if (*c == '"' || *c == '\\' || (unsigned char)*c < 32)

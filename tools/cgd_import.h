@@ -262,7 +262,7 @@ typedef struct cgd__torch {
     size_t n_values, value_room, depth, stack_room, n_memo, memo_room;
     size_t n_storages, storage_room, n_slices, slice_room, n_by_key;
     size_t visits, n_names, text_size;        /* while names are collected   */
-    cgd_u32 described, description;  /* a dict, and what it says of itself */
+    cgd_u32 described, said[2];  /* a dict, and what it says of itself       */
     char path[CGD__PATH_ROOM];
 } cgd__torch;
 
@@ -845,19 +845,46 @@ static cgd_u32 cgd__dict_get(cgd__torch *p, cgd_u32 dict, const char *key)
     return 0;
 }
 
+static const char *const cgd__said_keys[2] = { "cgd.net", "cgd.range" };
+
 /* BUILD: attributes, which say nothing of weights; but for ours. */
 static void cgd__pickle_build(cgd__torch *p)
 {
-    cgd_u32 state = cgd__take_off(p), words;
+    cgd_u32 state = cgd__take_off(p), words, text;
+    int i;
     if (p->status != CGD_OK || p->depth == 0
         || p->stack[p->depth - 1] == CGD__MARK) return;
     words = cgd__dict_get(p, state, "_metadata");
     words = words ? cgd__dict_get(p, words, "") : 0;
-    words = words ? cgd__dict_get(p, words, "cgd.net") : 0;
-    if (!words || !cgd__is(p, words, CGD__STRING)
-        || p->values[words].size >= CGD_DESCRIPTION_ROOM) return;
+    if (!words || !cgd__dict_get(p, words, "cgd.net")) return;
+    for (i = 0; i < 2; i++) {
+        text = cgd__dict_get(p, words, cgd__said_keys[i]);
+        p->said[i] = text && cgd__is(p, text, CGD__STRING)
+            && p->values[text].size < CGD_DESCRIPTION_ROOM ? text : 0;
+    }
     p->described = p->stack[p->depth - 1];
-    p->description = words;
+}
+
+/* The metadata of the dict that is the file's object, or its room in text. */
+static size_t cgd__torch_said(cgd__torch *p, char *text)
+{
+    cgd_file *file = p->file;
+    size_t used = 0;
+    int i;
+    for (i = 0; i < 2; i++) {
+        size_t key = strlen(cgd__said_keys[i]) + 1, words;
+        if (!p->said[i]) continue;
+        words = p->values[p->said[i]].size + 1;
+        if (text) {
+            memcpy(text + used, cgd__said_keys[i], key);
+            if (!cgd__string(p, p->said[i], text + used + key, words))
+                continue;
+            file->meta[2 * file->n_meta] = text + used;
+            file->meta[2 * file->n_meta++ + 1] = text + used + key;
+        }
+        used += key + words;
+    }
+    return used;
 }
 
 static void cgd__pickle_unknown(cgd__torch *p, int op)
@@ -1409,15 +1436,15 @@ static void cgd__torch_finish(cgd__torch *p, cgd_u32 object)
         cgd__torch_fail(p, "holds no tensors in dicts");
     if (p->status != CGD_OK) return;
     text = p->text_size;
-    if (p->description && p->described == object) {
-        file->meta = (const char **)cgd_alloc(file->ctx, 2,
+    if (p->described && p->described == object) {
+        file->meta = (const char **)cgd_alloc(file->ctx, 4,
                                               sizeof *file->meta, "names");
         if (!file->meta) {
             p->status = CGD_ERR_MEMORY;
             return;
         }
-        file->meta_room = 1;
-        text += sizeof "cgd.net" + p->values[p->description].size + 1;
+        file->meta_room = 2;
+        text += cgd__torch_said(p, NULL);
     }
     file->text = (char *)cgd_alloc(file->ctx, text, 1, "names");
     if (file->text) file->text_size = text;
@@ -1434,16 +1461,7 @@ static void cgd__torch_finish(cgd__torch *p, cgd_u32 object)
         p->status = CGD_ERR_MEMORY;
         return;
     }
-    if (file->meta) {
-        char *key = file->text + p->text_size, *words = key + sizeof "cgd.net";
-        memcpy(key, "cgd.net", sizeof "cgd.net");
-        if (cgd__string(p, p->description, words,
-                        p->values[p->description].size + 1)) {
-            file->meta[0] = key;
-            file->meta[1] = words;
-            file->n_meta = 1;
-        }
-    }
+    if (file->meta) cgd__torch_said(p, file->text + p->text_size);
     file->n_tensors = p->n_names;
     qsort(file->tensors, file->n_tensors, sizeof *file->tensors,
           cgd__place_order);
@@ -2181,6 +2199,7 @@ static cgd_status cgd__fits(const cgd_net *net, const cgd_file *file,
     for (at = 0; at < file->n_tensors && m.count < 4096; at++) {
         const cgd_file_tensor *t = file->by_name[at];
         if (cgd__begins_with(t->name, y->prefix)
+            && strcmp(t->name + strlen(y->prefix), "cgd.description") != 0
             && !cgd__has_place(net, t->name, y))
             cgd__misfit_add(&m, "unexpected ", t->name, " ", t->shape,
                             t->rank);
@@ -2513,6 +2532,9 @@ static cgd_status cgd__take_net(cgd__guess *q, cgd_net *net)
     memset(found, 0, sizeof *found);
     memcpy(found->prefix, first, sizeof first);
     q->said[0] = 0;
+    cgd_format(names, sizeof names, "%scgd.description", first);
+    if (fit == 1 && cgd_file_find(q->file, names))
+        return cgd_net_load(q->file->ctx, net, q->file, first);
     if (fit == 0 && cgd__known_stranger(q->file))
         return cgd__unknown_net(q->file, "");
     cgd__examine(q, &one);
@@ -2536,6 +2558,7 @@ CGDDEF cgd_status cgd_import_net(cgd_ctx *ctx, cgd_net *net,
 {
     cgd_import_options plain = cgd_import_defaults();
     char prefix[CGD_PREFIX_ROOM], name[CGD_PREFIX_ROOM];
+    char tensor[CGD_PREFIX_ROOM + 16];
     const char *kind;
     cgd__guess q;
     cgd_found found;
@@ -2552,14 +2575,16 @@ CGDDEF cgd_status cgd_import_net(cgd_ctx *ctx, cgd_net *net,
         cgd_format(prefix + n, sizeof prefix - n, n ? "." : "");
         cgd_format(name, sizeof name, "%scgd.net", prefix);
         kind = cgd_file_meta(file, "cgd.kind");
-        if (cgd_file_meta(file, name)
+        cgd_format(tensor, sizeof tensor, "%scgd.description", prefix);
+        if (cgd_file_meta(file, name) || cgd_file_find(file, tensor)
             || (n == 0 && kind && strcmp(kind, "state") == 0))
             return cgd_net_load(ctx, net, file, prefix);
     }
     status = cgd__take_net(&q, net);
     if (status == CGD_OK && q.said[0])
-        cgd__warn_of(file, "%s leaves open, and therefore assumed: %s",
-                     q.said);
+        cgd__warn_of(file, "%s leaves open, and therefore assumed: %s (cgd "
+                     "export --describe writes files that say it, whatever "
+                     "Python makes of their metadata)", q.said);
     return status;
 }
 

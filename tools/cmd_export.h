@@ -144,14 +144,21 @@ static int write_exports(cgd_ctx *ctx, const cgd_net *net, const settings *s,
 {
     int bad = 0;
     if (s->safetensors)
-        bad = exported(ctx, cgd_export_safetensors(net, s->dtype,
-                       s->safetensors), s->safetensors, "safetensors");
+        bad = exported(ctx, s->describe
+                       ? cgd_export_described(net, s->dtype, s->safetensors)
+                       : cgd_export_safetensors(net, s->dtype, s->safetensors),
+                       s->safetensors, "safetensors");
     if (s->pth && !bad)
         bad = exported(ctx, cgd_export_pth(net, s->dtype, s->pth), s->pth,
                        "a PyTorch state dict");
     if (s->onnx && !bad)
         bad = exported(ctx, cgd_export_onnx(net, s->dtype, s->onnx), s->onnx,
                        "ONNX, opset 11");
+    if (s->onnx && !bad && net->generator.norm == CGD_NORM_BATCH
+        && net->image_stats)
+        printf("its batch norms measure each picture, as the net does here "
+               "(InstanceNormalization): running statistics want --frozen, "
+               "or a model of cgd import --stats running\n");
     if (s->c_header && !bad && !bin && net->state > 1000000)
         fprintf(stderr, "cgd: warning: %s will hold %lu numbers as text, for "
                 "which a compiler takes minutes and GBs of memory; --incbin "
@@ -186,6 +193,8 @@ static int run_export(const command *cmd, settings *s)
     if (s->onnx && s->dtype == CGD_BF16)
         return fail_usage(&from, "--onnx has no bf16 (it came after opset "
                           "11): --dtype may be f32 or f16");
+    if (s->describe && !s->safetensors)
+        return fail_usage(&from, "--describe is for --safetensors");
     if (s->incbin && !s->c_header)
         return fail_usage(&from, "--incbin is for --c");
     if (s->incbin) bin = bin_beside(s->c_header);

@@ -39,7 +39,7 @@ typedef struct settings {
     int recurse;
     const char *safetensors, *pth, *onnx, *c_header;      /* export to these */
     const char *calibrate;
-    int dtype, frozen, incbin;
+    int dtype, frozen, incbin, describe;
     int threads, precision;
     cgd_u32 seed;
     float plan_macs, plan_params;    /* budgets of `plan`; 0: none           */
@@ -401,10 +401,15 @@ static const option options[] = {
 { "What to write", HEADING, EXPORT, 0, 0, 0, NULL, NULL, NULL },
 { "safetensors", TEXT, EXPORT, AT(safetensors), 0, 0, NULL, "FILE",
   "safetensors, with the official tensor names" },
+{ "describe", FLAG, EXPORT, AT(describe), 0, 0, NULL, NULL,
+  "with a tensor cgd.description, by which import\n"
+  "knows the net when Python has lost the metadata;\n"
+  "state.pop() it before load_state_dict" },
 { "pth", TEXT, EXPORT, AT(pth), 0, 0, NULL, "FILE",
   "a state dict for torch.load(weights_only=True)" },
 { "onnx", TEXT, EXPORT, AT(onnx), 0, 0, NULL, "FILE",
-  "ONNX, opset 11, for any N, H and W" },
+  "ONNX, opset 11, for any N, H and W; norms measure\n"
+  "each picture where the net does" },
 { "c", TEXT, EXPORT, AT(c_header), 0, 0, NULL, "NAME.h",
   "const arrays of C, for cgd_model_attach" },
 { "incbin", FLAG, EXPORT, AT(incbin), 0, 0, NULL, NULL,
