@@ -5078,13 +5078,6 @@ static void cgd__append_up(cgd__builder *b, const cgd_generator_config *c,
     }
 }
 
-/* Layer at which the blocks begin; the one before it makes what runs through
- * them. */
-static size_t cgd__first_block(const cgd_generator_config *c)
-{
-    return c->antialias ? 5 : 3;
-}
-
 /* The whole generator, as drawn above. Blocks stand from model.10 on, or .12:
  * steps of 2 pass over every second pixel, and fine patterns come back as
  * coarse ones, unless they are blurred away before (Zhang 2019; CUT, Park et
@@ -5995,6 +5988,13 @@ static int cgd__distils(const cgd_trainer *t)
 /* Student block k of n learns to stand where teacher block t_k of m stands: at
  * the same part of the way, the last at the last. Before them are the stem and
  * the way down; a plain block has two layers, a separable one four. */
+
+/* Layer at which the blocks begin; the one before it makes what runs through
+ * them. */
+static size_t cgd__first_block(const cgd_generator_config *c)
+{
+    return c->antialias ? 5 : 3;
+}
 
 /* Channels that run through the blocks. */
 static size_t cgd__stream_width(const cgd_net *generator)

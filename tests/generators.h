@@ -28,7 +28,7 @@ static const kind kinds[] = {
       CGD_BLOCK_SEPARABLE, 1, 1, { 0, 0, 0, 0, 0, 0 } },
     { "none", CGD_NORM_NONE, 1, CGD_UP_NEAREST, CGD_BLOCK_PLAIN,
       1, 3, { 4, 6, 7, 5, 6, 3 } },
-    { "cut", CGD_NORM_INSTANCE, 1, CGD_UP_BILINEAR, CGD_BLOCK_PLAIN,
+    { "with_blurs", CGD_NORM_INSTANCE, 1, CGD_UP_BILINEAR, CGD_BLOCK_PLAIN,
       3, 3, { 0, 0, 0, 0, 0, 0 } }
 };
 
@@ -43,7 +43,7 @@ static void build(cgd_ctx *ctx, cgd_net *net, const kind *k)
     g.norm = k->norm;
     g.image_stats = k->image_stats;
     g.up = k->up;
-    g.antialias = g.zero_pad = strcmp(k->name, "cut") == 0;
+    g.antialias = g.zero_pad = strcmp(k->name, "with_blurs") == 0;
     g.block = k->block;
     g.in_channels = k->in;
     g.out_channels = k->out;
