@@ -255,13 +255,17 @@ def check_described(folder, cgd):
                 problem = "another net"
             report("--describe and back, %s%s" % (key, dtype.__name__),
                    problem)
-    del state["cgd.description"]
-    safetensors.numpy.save_file(state, back)
-    done = subprocess.run([cgd, "import", back, "-o", back + ".model"],
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          text=True)
-    report("what was guessed names --describe",
-           None if "export --describe" in done.stdout else done.stdout)
+    for what in "no description", "one of zeros":
+        state["cgd.description"] = numpy.zeros(9, numpy.float32)
+        if what == "no description":
+            del state["cgd.description"]
+        safetensors.numpy.save_file(state, back)
+        done = subprocess.run([cgd, "import", back, "-o", back + ".model"],
+                              stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True)
+        good = done.returncode == 0 and "export --describe" in done.stdout
+        report("what was guessed names --describe: " + what,
+               None if good else done.stdout)
 
 
 def main():

@@ -2502,6 +2502,17 @@ static cgd_status cgd__choice_fails(const cgd_file *file, const char *key,
     return cgd__unknown_net(file, "");
 }
 
+/* Does a tensor of that name begin as "generator" or "discriminator" do?
+ * What is called so and says something else is passed over. */
+static int cgd__describes(const cgd_file *file, const char *name)
+{
+    const cgd_file_tensor *t = cgd_file_find(file, name);
+    float v;
+    return t && t->rank == 1 && t->shape[0] > 0
+        && cgd_file_read(file, t, 0, 1, &v) == CGD_OK
+        && (v == (float)'g' || v == (float)'d');
+}
+
 /* Find the only net that fits, and fill it. */
 static cgd_status cgd__take_net(cgd__guess *q, cgd_net *net)
 {
@@ -2533,7 +2544,7 @@ static cgd_status cgd__take_net(cgd__guess *q, cgd_net *net)
     memcpy(found->prefix, first, sizeof first);
     q->said[0] = 0;
     cgd_format(names, sizeof names, "%scgd.description", first);
-    if (fit == 1 && cgd_file_find(q->file, names))
+    if (fit == 1 && cgd__describes(q->file, names))
         return cgd_net_load(q->file->ctx, net, q->file, first);
     if (fit == 0 && cgd__known_stranger(q->file))
         return cgd__unknown_net(q->file, "");
@@ -2576,7 +2587,7 @@ CGDDEF cgd_status cgd_import_net(cgd_ctx *ctx, cgd_net *net,
         cgd_format(name, sizeof name, "%scgd.net", prefix);
         kind = cgd_file_meta(file, "cgd.kind");
         cgd_format(tensor, sizeof tensor, "%scgd.description", prefix);
-        if (cgd_file_meta(file, name) || cgd_file_find(file, tensor)
+        if (cgd_file_meta(file, name) || cgd__describes(file, tensor)
             || (n == 0 && kind && strcmp(kind, "state") == 0))
             return cgd_net_load(ctx, net, file, prefix);
     }
