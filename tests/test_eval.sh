@@ -11,7 +11,7 @@ set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/tests/checks.sh"
 rm -rf data big few one renamed empty twins odd other net net2 dug many \
-    'a<b&c'
+    worn ruined 'a<b&c'
 rm -f ./*.csv ./*.html
 
 # ---- checks -----------------------------------------------------------------
@@ -264,8 +264,25 @@ mkdir -p damaged
 cp data/testA/0001.png damaged
 head -c 700 data/testA/0002.png >damaged/0002.png
 refuse "a damaged picture" 'damaged/0002.png' damaged --truth data/testB
-refuse "a damaged training picture" 'damaged/0002.png' \
-    data/testA --truth data/testB --train damaged
+mkdir -p worn ruined
+cp data/trainB/*.png worn
+cp damaged/0002.png worn/0000.png
+cp damaged/0002.png ruined
+sound="data/testA --truth data/testB"
+# shellcheck disable=SC2086
+for kind in real train; do
+    check "what --$kind gives" eval_ $sound --$kind data/trainB --csv sound.csv
+    check "a damaged picture of --$kind is skipped" \
+        eval_ $sound --$kind worn --csv worn.csv
+    mv err warnings
+    check "--$kind warns of it" \
+        has '^cgd: warning: worn/0000.png.*; skipped$' warnings
+    check "--$kind is otherwise the same" cmp sound.csv worn.csv
+    refuse "--$kind with no sound picture" 'ruined: none of .*the last: ' \
+        $sound --$kind ruined
+done
+refuse "a damaged picture among the truth" 'damaged/0002.png' \
+    data/testA --truth damaged
 check "a CSV file that cannot be written is a failure" sh -c '
     ! "$1" eval data/testA --truth data/testB --csv no/such.csv 2>err &&
     grep -q "cannot write no.such.csv" err' sh "$cgd"

@@ -8,7 +8,7 @@
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/tests/checks.sh"
-rm -rf models pictures
+rm -rf models pictures broken sound
 cc=${CC:-cc}
 
 # refuse NAME PATTERN COMMAND...: it fails with one sentence that has the
@@ -189,6 +189,25 @@ refuse 'live norms cannot be folded' 'calibrate DIR' "$cgd" export \
 mkdir nothing
 refuse 'no pictures to calibrate with' 'holds no picture' "$cgd" export \
     models/instance.safetensors --calibrate nothing --onnx new
+mkdir -p broken/all sound
+cp pictures/trainA/*.png broken
+cp pictures/trainA/*.png sound
+first=$(cd broken && ls -- *.png | head -n 1)
+head -c 700 "pictures/trainA/$first" >"broken/$first"
+check 'a broken picture is skipped, the next one measured' sh -c '
+    "$1" export models/instance.safetensors --calibrate broken --count 1 \
+        --safetensors new 2>said && [ "$(wc -l <said)" -eq 1 ] &&
+    grep -q "^cgd: warning: broken/$2.*; skipped$" said' - "$cgd" "$first"
+rm -f "sound/$first"
+check 'as if it were not there' sh -c '
+    "$1" export models/instance.safetensors --calibrate sound \
+        --count 1 --safetensors again && cmp new again' - "$cgd"
+mv "broken/$first" broken/all
+rm -f new
+check 'none but broken pictures to calibrate with' sh -c '
+    ! "$1" export models/instance.safetensors --calibrate broken/all \
+        --safetensors new 2>said && [ ! -e new ] &&
+    tail -n 1 said | grep -q "broken/all: none of .* the last: "' - "$cgd"
 refuse 'bf16 in ONNX' 'bf16' "$cgd" export models/none.safetensors \
     --dtype bf16 --pth new --onnx new
 refuse 'halves in C' 'dtype' "$cgd" export models/none.safetensors \

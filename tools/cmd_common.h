@@ -140,6 +140,21 @@ static int open_context(cgd_ctx *ctx, const settings *s, live_line *line)
     return STATUS_FAILED;
 }
 
+/* A picture of a set that is no good: the others do, and it is said. 0 where
+ * it is not the picture's fault; the last one's is in the message. */
+static int skip_picture(cgd_ctx *ctx, cgd_status status)
+{
+    if (!cgd__skippable(status)) return 0;
+    cgd_warn(ctx, "%s; skipped", ctx->message);
+    return 1;
+}
+
+static int fail_all_skipped(const cgd_ctx *ctx, const char *folder, size_t n)
+{
+    return fail("%s: none of the %lu pictures taken from it can be read; the "
+                "last: %s", folder, (unsigned long)n, ctx->message);
+}
+
 static int is_folder(const char *path)
 {
     return cgd_path_kind(path) == CGD_PATH_FOLDER;

@@ -68,6 +68,7 @@ typedef struct eval_folder {
     cgd_listing listing;
     eval_name *names;                /* sorted; the first `count` are in use */
     size_t count;
+    int is_set;                      /* its broken pictures are skipped      */
 } eval_folder;
 
 static int eval_compare_names(const void *a, const void *b)
@@ -189,15 +190,19 @@ static cgd_status eval_bytes(cgd_ctx *ctx, cgd_image *picture,
 static int eval_load(cgd_ctx *ctx, eval_gallery *g, const settings *s,
                      const eval_folder *f, const cgd_range *range)
 {
-    size_t i;
+    size_t i, n = 0;
     int bad = eval_gallery_init(g, f->count);
     for (i = 0; i < f->count && !bad; i++) {
-        cgd_status status = eval_picture(ctx, &g->images[i], s,
+        cgd_status status = eval_picture(ctx, &g->images[n], s,
                                          f->names[i].path, 3);
+        if (f->is_set && skip_picture(ctx, status)) continue;
         if (status == CGD_OK)
-            status = eval_bytes(ctx, &g->images[i], range, f->names[i].path);
+            status = eval_bytes(ctx, &g->images[n], range, f->names[i].path);
         if (status != CGD_OK) bad = fail_status(ctx, status);
+        n++;
     }
+    if (!bad && n == 0) bad = fail_all_skipped(ctx, f->path, i);
+    if (!bad) g->count = n;
     if (!bad) eval_gallery_close(g);
     return bad;
 }
@@ -305,7 +310,7 @@ static int eval_mean_picture(evaluation *e, eval_answer *a)
 {
     const eval_gallery *like = e->answers[e->judged].pictures;
     const eval_folder *f = &e->train_folder;
-    size_t w = like->images[0].w, h = like->images[0].h, i, p;
+    size_t w = like->images[0].w, h = like->images[0].h, i, p, n = 0;
     double *sums = (double *)calloc(w * h * 3, sizeof *sums);
     cgd_status status = CGD_OK;
     int bad = sums ? eval_gallery_init(&a->own, e->count)
@@ -313,6 +318,8 @@ static int eval_mean_picture(evaluation *e, eval_answer *a)
     for (i = 0; i < f->count && !bad; i++) {
         cgd_image image;
         status = eval_picture(&e->ctx, &image, e->s, f->names[i].path, 3);
+        if (skip_picture(&e->ctx, status)) continue;
+        n++;
         if (status == CGD_OK)
             status = eval_bytes(&e->ctx, &image, &e->range[1],
                                 f->names[i].path);
@@ -327,12 +334,13 @@ static int eval_mean_picture(evaluation *e, eval_answer *a)
         }
         cgd_image_free(&e->ctx, &image);
     }
+    if (!bad && n == 0) bad = fail_all_skipped(&e->ctx, f->path, i);
     for (i = 0; i < e->count && !bad; i++) {
         status = cgd_image_init(&e->ctx, &a->own.images[i], w, h, 3);
         if (status != CGD_OK) bad = fail_status(&e->ctx, status);
         for (p = 0; p < w * h * 3 && !bad; p++)
             a->own.images[i].data[p] =
-                (unsigned char)(sums[p] / (double)f->count + 0.5);
+                (unsigned char)(sums[p] / (double)n + 0.5);
     }
     free(sums);
     if (bad) return bad;
@@ -1280,6 +1288,7 @@ static int run_eval(const command *cmd, settings *s)
     e->folders[FOLDER_TRUTH].path = s->truth;
     e->folders[FOLDER_OUTPUT].path = s->n_words > 0 ? s->words[0] : NULL;
     e->real_folder.path = s->real;
+    e->real_folder.is_set = 1;
     e->train_folder.path = s->train;
     bad = open_context(&e->ctx, s, &e->line);
     if (bad) {

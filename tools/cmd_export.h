@@ -42,7 +42,8 @@ static cgd_status add_sample(cgd_ctx *ctx, samples *to, const settings *s,
     return status;
 }
 
-/* --count pictures, spread evenly over the folder. */
+/* --count pictures, spread evenly over the folder; in place of a broken one
+ * comes the next. */
 static int read_samples(cgd_ctx *ctx, samples *to, const settings *s,
                         const cgd_net *net)
 {
@@ -55,9 +56,13 @@ static int read_samples(cgd_ctx *ctx, samples *to, const settings *s,
     n = list.count < s->count ? list.count : s->count;
     to->x = (cgd_tensor *)calloc(n, sizeof *to->x);
     if (!to->x) status = CGD_ERR_MEMORY;
-    for (i = 0; i < n && status == CGD_OK; i++)
-        status = add_sample(ctx, to, s, list.paths[i * list.count / n], net);
+    for (i = 0; i < list.count && to->count < n && status == CGD_OK; i++) {
+        if (i < to->count * list.count / n) continue;
+        status = add_sample(ctx, to, s, list.paths[i], net);
+        if (skip_picture(ctx, status)) status = CGD_OK;
+    }
     if (status != CGD_OK) bad = fail_status(ctx, status);
+    else if (to->count == 0) bad = fail_all_skipped(ctx, s->calibrate, i);
     cgd_listing_free(ctx, &list);
     return bad;
 }
