@@ -13140,8 +13140,8 @@ CGDDEF cgd_status cgd_net_load(cgd_ctx *ctx, cgd_net *net,
     text = cgd__file_says(file, prefix, "cgd.net", room);
     if (!text && kind && !*prefix && strcmp(kind, "state") == 0)
         return cgd__fail(ctx, CGD_ERR_FORMAT,
-            "%s is a training state: name a net in it, such as g_ab.",
-            file->path);
+            "%s is a training state, not a model: use the generator saved "
+            "beside it, such as g_ab.safetensors", file->path);
     if (!text)
         return cgd__fail(ctx, CGD_ERR_FORMAT,
             "%s does not say what net it holds (%s is not in its metadata, "
@@ -15389,7 +15389,11 @@ CGDDEF cgd_status cgd_translate_file(cgd_ctx *ctx, const char *model,
     cgd_model m;
     cgd_image image, result;
     size_t c;
-    cgd_status status = cgd_model_load(ctx, &m, model);
+    cgd_status status;
+    if (cgd_path_same(in, out) || cgd_path_same(model, out))
+        return cgd__fail(ctx, CGD_ERR_ARGUMENT, "%s is an input, which the "
+            "output would overwrite; give the output another name", out);
+    status = cgd_model_load(ctx, &m, model);
     if (status != CGD_OK) return status;
     c = m.net.layers[0].in_c;
     memset(&result, 0, sizeof result);
@@ -16052,7 +16056,8 @@ static cgd_status cgd__run_step(cgd__run *r, const cgd_run_config *c)
     if (status == CGD_OK && cgd__due(t->step, c->save_every))
         status = cgd__run_save(r);
     if (status == CGD_OK && c->progress && c->progress(c->user, &p))
-        status = cgd__fail(r->ctx, CGD_STOPPED, "stopped at step %u",
+        status = cgd__fail(r->ctx, CGD_STOPPED, "stopped at step %u, which is "
+                           "saved: a resumed run goes on from there",
                            (size_t)t->step);
     return status;
 }

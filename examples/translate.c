@@ -21,15 +21,23 @@
 #include "../tools/cgd_pictures.h"
 #include <stdlib.h>
 
+static void warn(void *user, const char *sentence)
+{
+    (void)user;
+    fprintf(stderr, "translate: %s\n", sentence);
+}
+
 int main(int argc, char **argv)
 {
     cgd_ctx ctx;
+    cgd_options options = { 0 };
     cgd_status status;
     if (argc != 4) {
         fprintf(stderr, "usage: translate MODEL IN OUT\n");
         return EXIT_FAILURE;
     }
-    cgd_init(&ctx, NULL);
+    options.warn = warn;
+    cgd_init(&ctx, &options);
     cgd_use_pictures(&ctx);
     status = cgd_use_kernels(&ctx, getenv("CGD_ISA"));  /* NULL: the best */
     if (status == CGD_OK)

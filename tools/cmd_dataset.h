@@ -105,8 +105,8 @@ static int run_dataset(const command *cmd, settings *s)
     bad = make_dataset_folders(&ctx, s->words[0]);
     if (!bad) bad = draw_dataset(&ctx, s);
     if (!bad)
-        printf("%s: 2 x %lu pictures to train, unpaired, and %lu pairs to "
-               "test, %lu x %lu\n", s->words[0], (unsigned long)s->count,
+        printf("%s: to train, 2 x %lu pictures, unpaired; to test, in pairs, "
+               "2 x %lu; %lu x %lu pixels\n", s->words[0], (unsigned long)s->count,
                (unsigned long)s->tests, (unsigned long)s->size,
                (unsigned long)s->size);
     cgd_free(&ctx);

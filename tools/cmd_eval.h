@@ -368,7 +368,7 @@ static int eval_open_range(evaluation *e)
     if (s->run.data.measure)
         return fail("--range auto would judge each folder by its own range; "
                     "give LO,HI");
-    print_range(e->range, "in", "out");
+    print_range(stdout, e->range, "in", "out");
     return 0;
 }
 

@@ -212,7 +212,7 @@ static int run_export(const command *cmd, settings *s)
     }
     bad = load_model(&ctx, &model, s->words[0], s->net);
     if (!bad) {
-        print_range(model.net.generator.range, "in", "out");
+        print_range(stdout, model.net.generator.range, "in", "out");
         if (s->frozen || s->calibrate) bad = fold_net(&ctx, &model.net, s);
         if (!bad) bad = write_exports(&ctx, &model.net, s, bin);
         cgd_model_free(&model);

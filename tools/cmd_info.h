@@ -128,7 +128,7 @@ static cgd_status print_net(cgd_ctx *ctx, const cgd_file *file,
     if (status != CGD_OK) return status;
     if (*prefix) printf("\n%.*s, ", (int)strlen(prefix) - 1, prefix);
     print_net_kind(&net);
-    print_range(net.generator.range, "in", "out");
+    print_range(stdout, net.generator.range, "in", "out");
     print_layers(&net, size);
     print_cost(&net, size);
     cgd_net_free(&net);

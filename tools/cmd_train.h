@@ -232,20 +232,20 @@ static void plan_steps(settings *s, unsigned long pictures)
 }
 
 /* What the numbers in the pictures mean, where it goes without saying not. */
-static void print_range(const cgd_range range[2], const char *first,
+static void print_range(FILE *to, const cgd_range range[2], const char *first,
                         const char *second)
 {
     int i;
     if (range[0].lo == range[0].hi && range[1].lo == range[1].hi
         && range[0].white <= 255 && range[1].white <= 255) return;
-    printf("values:");
+    fprintf(to, "values:");
     for (i = 0; i < 2; i++) {
         const cgd_range *r = &range[i];
         int whole = r->lo == r->hi;
-        printf("%s %g to %g %s", i ? "," : "", whole ? 0.0 : (double)r->lo,
+        fprintf(to, "%s %g to %g %s", i ? "," : "", whole ? 0.0 : (double)r->lo,
                whole ? (double)r->white : (double)r->hi, i ? second : first);
     }
-    printf(", taken as -1 to 1\n");
+    fprintf(to, ", taken as -1 to 1\n");
 }
 
 /* Look at the data, without the warnings: the run itself will give them. What
@@ -270,7 +270,7 @@ static int survey_data(settings *s)
                (unsigned long)cgd_dataset_count(&data, 0),
                (unsigned long)cgd_dataset_count(&data, 1),
                (unsigned long)s->size, (unsigned long)s->height);
-        print_range(data.config.range, "of A", "of B");
+        print_range(stdout, data.config.range, "of A", "of B");
         plan_steps(s, data.epoch_length);
         cgd_dataset_close(&data);
     } else {

@@ -369,6 +369,12 @@ static int measure_range(translation *t, const inputs *in, cgd_range *range)
          : fail("there is no range to measure: all values are the same");
 }
 
+/* Where reports go: not among the pixels, where OUT is a device or a pipe. */
+static FILE *report_of(const translation *t)
+{
+    return cgd_path_kind(t->s->out) == CGD_PATH_DEVICE ? stderr : stdout;
+}
+
 /* The range of --range in place of the model's own; say what holds. */
 static int settle_range(translation *t, const inputs *in)
 {
@@ -385,7 +391,7 @@ static int settle_range(translation *t, const inputs *in)
         g->range[i].lo = d->range[i].lo;
         g->range[i].hi = d->range[i].hi;
     }
-    print_range(g->range, "in", "out");
+    print_range(report_of(t), g->range, "in", "out");
     return 0;
 }
 
@@ -413,12 +419,12 @@ static int translate_all(translation *t, const inputs *in)
         translate_one(t, in->paths[i], in->names[i], in->count);
     live_end(&t->line);
     if (t->done > 0 && !t->s->raw)
-        printf("%s translated to %s, %.1f ms each\n",
-               in_number(&p, (unsigned long)t->done, "picture"), out,
-               1000 * t->seconds / (double)t->done);
+        fprintf(report_of(t), "%s translated to %s, %.1f ms each\n",
+                in_number(&p, (unsigned long)t->done, "picture"), out,
+                1000 * t->seconds / (double)t->done);
     if (t->failed == 0) return 0;
     if (in->count > 1)
-        fail("%lu of %lu pictures were not translated",
+        fail("not translated: %lu of %lu pictures",
              (unsigned long)t->failed, (unsigned long)in->count);
     return STATUS_FAILED;
 }
