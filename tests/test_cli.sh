@@ -580,6 +580,9 @@ check "translate to raw numbers" "$cgd" translate $model \
     pictures/odd/trainA/0001.png --raw -o out/raw.f32
 check "raw numbers are w h c floats" \
     sh -c '[ $(wc -c <out/raw.f32) = $((7 * 7 * 3 * 4)) ]'
+check "nothing but numbers goes to a pipe" \
+    sh -c '"$1" translate $2 pictures/odd/trainA/0001.png --raw -o /dev/stdout \
+           | cmp - out/raw.f32' sh "$cgd" $model
 check "translate with a net of a state" "$cgd" translate \
     runs/whole/state.safetensors --net ema.g_ab data/set/testA/0001.png \
     -o out/net.png

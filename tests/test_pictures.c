@@ -2633,6 +2633,24 @@ static void every_allocation_may_fail(void)
     }
 }
 
+static void a_picture_is_not_translated_onto_itself(void)
+{
+    char path[400];
+    cgd_image image;
+    cgd_ctx ctx;
+    in_folder(path, scratch("same"), "same.bmp");
+    start(&ctx, 1);
+    CHECK(cgd_image_init(&ctx, &image, 8, 8, 3) == CGD_OK);
+    memset(image.data, 9, 8 * 8 * 3);
+    CHECK(cgd_image_save(&ctx, &image, path) == CGD_OK);
+    CHECK(cgd_translate_file(&ctx, "no.safetensors", path, path)
+          == CGD_ERR_ARGUMENT);
+    CHECK(strstr(ctx.message, "would overwrite") != NULL);
+    CHECK(cgd_translate_file(&ctx, path, "no.png", path) == CGD_ERR_ARGUMENT);
+    cgd_image_free(&ctx, &image);
+    cgd_free(&ctx);
+}
+
 int main(void)
 {
     RUN(resizing_gives_pillows_bytes);
@@ -2701,5 +2719,6 @@ int main(void)
     RUN(a_translation_keeps_the_pictures_bits_and_range);
     RUN(a_model_remembers_its_range);
     RUN(every_allocation_may_fail);
+    RUN(a_picture_is_not_translated_onto_itself);
     return test_end();
 }
