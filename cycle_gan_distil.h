@@ -1103,7 +1103,9 @@ struct cgd_image;
 /* The same for a picture of any type (declared below, as cgd_image), whose
  * numbers mean what the model's range says: out is initialised by the call,
  * with the type and range that the model learnt to give, or else in's type;
- * empty when it fails. Floating point needs a range: CGD_ERR_ARGUMENT. */
+ * of a picture of bytes, bytes instead of 16 bits, if the range's lo and hi
+ * are such, or 0 both. Empty when it fails. Floating point needs a range:
+ * CGD_ERR_ARGUMENT. */
 CGDDEF cgd_status cgd_translate_image(cgd_model *model, struct cgd_image *out,
                                       const struct cgd_image *in);
 
@@ -11168,6 +11170,8 @@ CGDDEF cgd_status cgd_translate_image(cgd_model *model, cgd_image *out,
         if (range[i].lo == range[i].hi && (i == 0 || range[i].white <= 0))
             range[i].white = in->data ? 255 : in->white;
     }
+    if (in->data && range[1].white > 255 && range[1].lo >= 0
+        && range[1].hi <= 255) range[1].white = 255;
     if (in->c != model->net.layers[0].in_c)
         return cgd__fail(ctx, CGD_ERR_SHAPE, "the picture has %u channels, "
                          "the model translates %u", in->c,

@@ -681,6 +681,27 @@ check "translate 8 bits by a model of 16" "$cgd" translate $deep \
     data/set/testA/0001.png -o out/deep.png
 mv err warnings
 check "too few bits are warned of" has 'warning: .*has 8 bits' warnings
+array '<u2' 3 100 >out/deep3.npy
+mkdir -p data/mixed/trainA data/mixed/trainB
+cp data/set/trainA/*.png data/mixed/trainA
+cp data/set/trainB/*.png data/mixed/trainB
+"$cgd" translate $deep data/deep/trainA/1.npy -o data/mixed/trainB/deep.png \
+    >log 2>err
+check "train on 8 bits, and one picture of 16 among them" \
+    train --data data/mixed --out runs/mixed --steps 2
+check "translate 8 bits by a model of both" "$cgd" translate \
+    runs/mixed/g_ab.safetensors data/set/testA/0001.png -o out/mixed.png
+mv err warnings
+check "8 bits in, 8 bits out" sh -c '
+    [ $(od -An -tu1 -j24 -N1 out/mixed.png) = 8 ]'
+check "of which none are dropped" "$cgd" translate \
+    runs/mixed/g_ab.safetensors data/set/testA/0001.png -o out/mixed.jpg
+cat err >>warnings
+check "and nothing is warned of" sh -c '! grep . warnings'
+check "translate 16 bits by it" "$cgd" translate \
+    runs/mixed/g_ab.safetensors out/deep3.npy -o out/mixed.png
+check "and they come out as 16" sh -c '
+    [ $(od -An -tu1 -j24 -N1 out/mixed.png) = 16 ]'
 check "translate a folder into arrays" "$cgd" translate $deep \
     data/deep/trainA --npy -o out/arrays
 check "arrays keep the type" sh -c '

@@ -2509,6 +2509,44 @@ static void make_model(cgd_ctx *ctx, cgd_model *model, int c)
         model->net.params[i] = (float)cgd_rng_normal(&rng) / 5;
 }
 
+/* A model that learnt 16 bits gives 8 of 8, if its range has room in them. */
+static void a_translation_has_no_more_bits_than_the_picture(void)
+{
+    static const float his[4] = { 0, 200, 2881, 0 };
+    cgd_ctx ctx;
+    cgd_model model;
+    cgd_image bytes, deep, out, expected;
+    cgd_range *range;
+    size_t i;
+    start(&ctx, 1);
+    make_model(&ctx, &model, 1);
+    range = &model.net.generator.range[1];
+    bytes = noise_image(&ctx, 13, 10, 1, 3UL);
+    CHECK(cgd_image_init_white(&ctx, &deep, 13, 10, 1, 65535) == CGD_OK);
+    for (i = 0; i < 130; i++) deep.values[i] = (float)bytes.data[i] * 257;
+    CHECK(cgd_translate_image(&model, &expected, &bytes) == CGD_OK);
+    range->white = 65535;
+    CHECK(cgd_translate_image(&model, &out, &bytes) == CGD_OK);
+    CHECK(out.data && memcmp(out.data, expected.data, 130) == 0);
+    cgd_image_free(&ctx, &out);
+    for (i = 0; i < 4; i++) {
+        range->hi = his[i];
+        if (i == 3) range->white = 0;               /* learnt as values      */
+        if (i == 3) range->hi = 1;
+        CHECK(cgd_translate_image(&model, &out, &bytes) == CGD_OK);
+        CHECK(out.white == (i < 2 ? 255 : i == 2 ? 65535.0F : 0));
+        cgd_image_free(&ctx, &out);
+        CHECK(cgd_translate_image(&model, &out, &deep) == CGD_OK);
+        CHECK(out.white == (i < 3 ? 65535.0F : 0));
+        cgd_image_free(&ctx, &out);
+    }
+    cgd_image_free(&ctx, &deep);
+    cgd_image_free(&ctx, &expected);
+    cgd_image_free(&ctx, &bytes);
+    cgd_model_free(&model);
+    end(&ctx);
+}
+
 static void a_translation_keeps_the_pictures_bits_and_range(void)
 {
     cgd_ctx ctx;
@@ -2717,6 +2755,7 @@ int main(void)
     RUN(a_packed_file_carries_its_range);
     RUN(floating_point_needs_a_range);
     RUN(a_translation_keeps_the_pictures_bits_and_range);
+    RUN(a_translation_has_no_more_bits_than_the_picture);
     RUN(a_model_remembers_its_range);
     RUN(every_allocation_may_fail);
     RUN(a_picture_is_not_translated_onto_itself);
