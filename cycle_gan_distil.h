@@ -14659,6 +14659,9 @@ struct cgd__folder {
     cgd_listing listing;               /* empty where the pictures are packed*/
     cgd__picture *pictures;
     size_t count, room;
+    float white;                       /* of the first picture               */
+    const char *other;                 /* the first of another, if there is  */
+    float other_white;
 };
 
 CGDDEF cgd_data_config cgd_data_defaults(void)
@@ -14761,11 +14764,33 @@ static cgd_status cgd__probe_file(cgd_ctx *ctx, const char *path, size_t c,
 }
 
 /* What the type of a folder's next picture means for the range of all. */
-static void cgd__range_type(cgd_range *range, float white, size_t before)
+static void cgd__range_type(cgd_range *range, struct cgd__folder *folder,
+                            const char *name, float white)
 {
-    if (before == 0) range->white = white;
+    if (folder->count == 0) range->white = folder->white = white;
     else if (white == 0 || range->white == 0) range->white = 0;
     else range->white = white > range->white ? white : range->white;
+    if (white == folder->white || folder->other) return;
+    folder->other = name;
+    folder->other_white = white;
+}
+
+static const char *cgd__type_title(float white)
+{
+    return white == 255 ? "8 bits" : white > 0 ? "16 bits" : "floating point";
+}
+
+/* Types that are mixed mean something that one picture may have decided. */
+static void cgd__warn_mixed(cgd_ctx *ctx, const struct cgd__folder *folder,
+                            const cgd_range *range)
+{
+    if (!folder->other) return;
+    cgd_warn(ctx, "%s has %s a sample and others %s: %s", folder->other,
+             cgd__type_title(folder->other_white),
+             cgd__type_title(folder->white), range->lo < range->hi
+             ? "one range holds for all their numbers"
+             : "all are taken as 0 to 65535, 8 bits times 257 (a range of "
+               "your own: --range)");
 }
 
 static cgd_status cgd__folder_room(cgd_ctx *ctx, struct cgd__folder *folder,
@@ -14787,7 +14812,6 @@ static cgd_status cgd__folder_list(cgd_dataset *data, int domain,
     char reason[sizeof ctx->message / 2];
     size_t i;
     float white = 0;
-    int mixed = 0;
     cgd_status status = cgd_list_pictures(ctx, &folder->listing, path,
                                           !data->config.flat);
     if (status == CGD_OK)
@@ -14798,8 +14822,7 @@ static cgd_status cgd__folder_list(cgd_dataset *data, int domain,
         status = cgd__probe_file(ctx, name, data->config.channels[domain],
                                  &white);
         if (status == CGD_OK) {
-            cgd__range_type(range, white, folder->count);
-            mixed |= range->white != white;
+            cgd__range_type(range, folder, name, white);
             folder->pictures[folder->count++].name = name;
         } else if (cgd__skippable(status)) {
             cgd_warn(ctx, "%s; skipped", ctx->message);
@@ -14808,9 +14831,6 @@ static cgd_status cgd__folder_list(cgd_dataset *data, int domain,
             return status;
         }
     }
-    if (mixed && range->lo < range->hi)
-        cgd_warn(ctx, "%s: pictures of 8 bits a sample are among pictures of "
-                 "more, and one range holds for all their numbers", path);
     if (folder->count > 0) return CGD_OK;
     return cgd__fail(ctx, CGD_ERR_FORMAT, "%s: none of the folder's %u "
                      "pictures can be read; the last: %s", path,
@@ -14845,8 +14865,8 @@ static cgd_status cgd__folder_packed(cgd_ctx *ctx, struct cgd__folder *folder,
     status = cgd__folder_room(ctx, folder, n);
     for (i = 0; i < file->n_tensors && status == CGD_OK; i++) {
         if (!cgd__packed_in(&file->tensors[i], name)) continue;
-        cgd__range_type(range, cgd__dtype_white(file->tensors[i].dtype),
-                        folder->count);
+        cgd__range_type(range, folder, file->tensors[i].name,
+                        cgd__dtype_white(file->tensors[i].dtype));
         folder->pictures[folder->count].name = file->tensors[i].name;
         folder->pictures[folder->count++].packed = &file->tensors[i];
     }
@@ -14997,7 +15017,11 @@ static cgd_status cgd__data_range(cgd_dataset *data, int domain)
                 "no range to measure, all values are the same",
                 domain ? "B" : "A");
     }
-    if (range->lo < range->hi || range->white > 0) return CGD_OK;
+    if (range->lo < range->hi || range->white > 0) {
+        if (!domain || !data->config.joined)        /* else it is one folder */
+            cgd__warn_mixed(data->ctx, folder, range);
+        return CGD_OK;
+    }
     return cgd__fail(data->ctx, CGD_ERR_ARGUMENT, "the pictures of domain %s "
         "have floating point values: say which are -1 and 1 to the nets, by a "
         "range or by measuring it (--range)", domain ? "B" : "A");

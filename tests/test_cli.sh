@@ -689,6 +689,10 @@ cp data/set/trainB/*.png data/mixed/trainB
     >log 2>err
 check "train on 8 bits, and one picture of 16 among them" \
     train --data data/mixed --out runs/mixed --steps 2
+mv err warnings
+check "the one is named, once" sh -c '
+    [ "$(grep -c "trainB/deep.png has 16 bits" warnings)" -eq 1 ] &&
+        [ "$(grep -c "warning" warnings)" -eq 1 ]'
 check "translate 8 bits by a model of both" "$cgd" translate \
     runs/mixed/g_ab.safetensors data/set/testA/0001.png -o out/mixed.png
 mv err warnings

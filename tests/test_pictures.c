@@ -2432,6 +2432,86 @@ static void pictures_of_16_bits_are_learnt_by_their_range(void)
     }
 }
 
+/* An even grey picture. */
+static void write_even(cgd_ctx *ctx, const char *root, const char *name,
+                       float white, int value)
+{
+    char path[400];
+    cgd_image p;
+    size_t k;
+    CHECK(cgd_image_init_white(ctx, &p, 30, 25, 1, white) == CGD_OK);
+    for (k = 0; k < 30 * 25; k++) {
+        if (p.data) p.data[k] = (unsigned char)value;
+        else p.values[k] = (float)value;
+    }
+    sprintf(path, "%s/%s", root, name);
+    CHECK(cgd_image_save(ctx, &p, path) == CGD_OK);
+    cgd_image_free(ctx, &p);
+}
+
+/* What is warned of when such a set is opened, and that 8 bits and the same
+ * times 257 are one value to the nets: A holds 100 in both. */
+static void opens_mixed(cgd_ctx *ctx, const cgd_data_config *config,
+                        const char *sentence, float value)
+{
+    cgd_dataset data;
+    sample s;
+    int i;
+    warnings = 0;
+    CHECK(cgd_dataset_open(ctx, &data, config) == CGD_OK);
+    CHECK(warnings == 1 && strstr(warning, sentence));
+    if (warnings != 1 || !strstr(warning, sentence))
+        printf("    %d: %s\n", warnings, warning);
+    for (i = 0; i < 3 && value > -2; i++) {
+        CHECK(next(&data, &s) == CGD_OK);
+        CHECK_NEAR(s.a[0], value, 1e-6);
+    }
+    CHECK(data.config.range[0].white == 65535.0F);
+    cgd_dataset_close(&data);
+}
+
+static void one_picture_of_other_bits_is_named(void)
+{
+    static const char *const says[2] = {
+        "trainA/g16.png has 16 bits a sample and others 8 bits: all are taken "
+        "as 0 to 65535, 8 bits times 257 (a range of your own: --range)",
+        "trainA/b.png has 8 bits a sample and others 16 bits: all are taken "
+        "as 0 to 65535" };
+    char root[300], file[400];
+    cgd_ctx ctx;
+    cgd_data_config config;
+    make_root(root, "depths");
+    scratch("depths/trainA");
+    scratch("depths/trainB");
+    make_root(file, "depths.safetensors");
+    start(&ctx, 1);
+    write_even(&ctx, root, "trainA/b.png", 255, 100);
+    write_even(&ctx, root, "trainA/g16.png", 65535.0F, 25700);
+    write_even(&ctx, root, "trainA/h.png", 65535.0F, 25700);
+    write_even(&ctx, root, "trainB/b.png", 255, 7);
+    config = small_config(root);
+    config.channels[0] = config.channels[1] = 1;
+    opens_mixed(&ctx, &config, says[0], 100 / 127.5F - 1);
+    config.size = 0;
+    CHECK(cgd_dataset_pack(&ctx, &config, file) == CGD_OK);
+    config.size = SIDE;
+    config.root = file;
+    opens_mixed(&ctx, &config, "trainA/g16.png has 16 bits",
+                100 / 127.5F - 1);
+    config.root = root;
+    write_even(&ctx, root, "trainA/a.png", 65535.0F, 25700);
+    opens_mixed(&ctx, &config, says[1], 100 / 127.5F - 1);
+    config.range[0].hi = 65535.0F;
+    opens_mixed(&ctx, &config, "trainA/b.png has 8 bits a sample and others "
+                "16 bits: one range holds for all their numbers", -2);
+    config.range[0].hi = 0;
+    config.joined = CGD_JOINED_LEFT;                    /* one folder for two*/
+    make_root(file, "depths/trainA");
+    config.root = file;
+    opens_mixed(&ctx, &config, says[1], -2);
+    end(&ctx);
+}
+
 static void a_packed_file_carries_its_range(void)
 {
     char root[300], file[400];
@@ -2752,6 +2832,7 @@ int main(void)
     RUN(joined_pictures_are_taken_apart);
     RUN(wrong_data_settings_are_refused_in_a_sentence);
     RUN(pictures_of_16_bits_are_learnt_by_their_range);
+    RUN(one_picture_of_other_bits_is_named);
     RUN(a_packed_file_carries_its_range);
     RUN(floating_point_needs_a_range);
     RUN(a_translation_keeps_the_pictures_bits_and_range);
