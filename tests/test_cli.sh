@@ -682,30 +682,30 @@ check "translate 8 bits by a model of 16" "$cgd" translate $deep \
 mv err warnings
 check "too few bits are warned of" has 'warning: .*has 8 bits' warnings
 array '<u2' 3 100 >out/deep3.npy
-mkdir -p data/mixed/trainA data/mixed/trainB
-cp data/set/trainA/*.png data/mixed/trainA
-cp data/set/trainB/*.png data/mixed/trainB
-"$cgd" translate $deep data/deep/trainA/1.npy -o data/mixed/trainB/deep.png \
+mkdir -p data/depths/trainA data/depths/trainB
+cp data/set/trainA/*.png data/depths/trainA
+cp data/set/trainB/*.png data/depths/trainB
+"$cgd" translate $deep data/deep/trainA/1.npy -o data/depths/trainB/deep.png \
     >log 2>err
 check "train on 8 bits, and one picture of 16 among them" \
-    train --data data/mixed --out runs/mixed --steps 2
+    train --data data/depths --out runs/depths --steps 2
 mv err warnings
 check "the one is named, once" sh -c '
     [ "$(grep -c "trainB/deep.png has 16 bits" warnings)" -eq 1 ] &&
         [ "$(grep -c "warning" warnings)" -eq 1 ]'
 check "translate 8 bits by a model of both" "$cgd" translate \
-    runs/mixed/g_ab.safetensors data/set/testA/0001.png -o out/mixed.png
+    runs/depths/g_ab.safetensors data/set/testA/0001.png -o out/depths.png
 mv err warnings
 check "8 bits in, 8 bits out" sh -c '
-    [ $(od -An -tu1 -j24 -N1 out/mixed.png) = 8 ]'
+    [ $(od -An -tu1 -j24 -N1 out/depths.png) = 8 ]'
 check "of which none are dropped" "$cgd" translate \
-    runs/mixed/g_ab.safetensors data/set/testA/0001.png -o out/mixed.jpg
+    runs/depths/g_ab.safetensors data/set/testA/0001.png -o out/depths.jpg
 cat err >>warnings
 check "and nothing is warned of" sh -c '! grep . warnings'
 check "translate 16 bits by it" "$cgd" translate \
-    runs/mixed/g_ab.safetensors out/deep3.npy -o out/mixed.png
+    runs/depths/g_ab.safetensors out/deep3.npy -o out/depths.png
 check "and they come out as 16" sh -c '
-    [ $(od -An -tu1 -j24 -N1 out/mixed.png) = 16 ]'
+    [ $(od -An -tu1 -j24 -N1 out/depths.png) = 16 ]'
 check "translate a folder into arrays" "$cgd" translate $deep \
     data/deep/trainA --npy -o out/arrays
 check "arrays keep the type" sh -c '
