@@ -13089,7 +13089,7 @@ enum { CGD__SAID_ROOM = CGD_DESCRIPTION_ROOM + 128 };
 
 /* What a file says of a net: metadata, or else the characters of a tensor
  * "cgd.description", "cgd.net" and "cgd.range" in two lines, of any type. The
- * text may be in room. */
+ * text may be in room; NULL: metadata alone. */
 static const char *cgd__file_says(const cgd_file *file, const char *prefix,
                                   const char *key, char room[CGD__SAID_ROOM])
 {
@@ -13100,7 +13100,7 @@ static const char *cgd__file_says(const cgd_file *file, const char *prefix,
     size_t i;
     char *line;
     float v;
-    if (text || !t || t->rank != 1 || t->shape[0] >= CGD__SAID_ROOM)
+    if (text || !room || !t || t->rank != 1 || t->shape[0] >= CGD__SAID_ROOM)
         return text;
     for (i = 0; i < t->shape[0]; i++) {
         if (cgd_file_read(file, t, i, 1, &v) != CGD_OK || !(v > 0 && v < 127))
@@ -13116,9 +13116,8 @@ static const char *cgd__file_says(const cgd_file *file, const char *prefix,
 /* The "cgd.range" of a net or of packed pictures: lo, hi and white of both
  * ranges. 0 if there are none, or none that make sense. */
 static int cgd__range_read(const cgd_file *file, const char *prefix,
-                           cgd_range range[2])
+                           cgd_range range[2], char *room)
 {
-    char room[CGD__SAID_ROOM];
     const char *text = cgd__file_says(file, prefix, "cgd.range", room);
     int i, good = 1;
     for (i = 0; text && i < 2; i++) {
@@ -13154,7 +13153,7 @@ CGDDEF cgd_status cgd_net_load(cgd_ctx *ctx, cgd_net *net,
     status = cgd__load_described(ctx, net, text, file, prefix);
     if (status == CGD_OK)
         status = cgd__net_fill(net, file, prefix, net->params);
-    if (status == CGD_OK && cgd__range_read(file, prefix, range))
+    if (status == CGD_OK && cgd__range_read(file, prefix, range, room))
         memcpy(net->generator.range, range, sizeof range);
     if (status != CGD_OK) cgd_net_free(net);
     return status;
@@ -14999,7 +14998,7 @@ static cgd_status cgd__data_range(cgd_dataset *data, int domain)
     cgd_status status = CGD_OK;
     if (range->lo == range->hi && data->packed && folder->count > 0
         && folder->pictures[0].packed
-        && cgd__range_read(data->packed, "", found)) {
+        && cgd__range_read(data->packed, "", found, NULL)) {
         range->lo = found[domain].lo;
         range->hi = found[domain].hi;
     } else if (data->config.measure) {
